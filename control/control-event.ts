@@ -1,0 +1,27 @@
+/** What the control plane tells of itself: one entry of the timeline. */
+import type { SimTime } from '../model/time.ts';
+
+export type ControlEventKind =
+  | 'pod_created'
+  | 'pod_ready'
+  | 'pod_not_ready'
+  | 'pod_terminating'
+  | 'process_stopped'
+  | 'pod_gone'
+  | 'container_restarted'
+  | 'endpoints_changed'
+  | 'sync_started'
+  | 'sync_finished'
+  | 'rollout_finished';
+
+export interface ControlEvent {
+  readonly at: SimTime;
+  readonly kind: ControlEventKind;
+  /** A clause for people, e.g. `pod web-5d8f-x2k not ready`. */
+  readonly text: string;
+  /** The service ports that the event concerns, ascending; absent for events of pods. */
+  readonly servicePortIds?: readonly number[];
+}
+
+/** Takes an event of the present instant. */
+export type EmitEvent = (kind: ControlEventKind, text: string, servicePortIds?: readonly number[]) => void;

@@ -1,0 +1,425 @@
+/** The connection-tracking table that the engines share: typed arrays, two hash nodes an entry (net/netfilter/nf_conntrack_core.c). */
+import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, PORT_TRIES } from '../../model/counters.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import type { SimTime } from '../../model/time.ts';
+import { NS_PER_S } from '../../model/time.ts';
+import type { RandomStream } from '../../sim/rng.ts';
+import {
+  ROW_NONE,
+  ROW_SYN,
+  TCP_CLOSE,
+  TCP_COLUMNS,
+  TCP_IGNORED,
+  TCP_INVALID,
+  TCP_NEXT,
+  TCP_NONE,
+  TCP_REPLY_OFFSET,
+  TCP_ROW_OF_FLAGS,
+  TCP_TIMEOUT_NS,
+  TCP_TIME_WAIT,
+} from './tcp-states.ts';
+
+/** The packet belongs to no entry; one is pending until `confirm`, or is forgotten at the next `track`. */
+export const CT_NEW = 0;
+/** Original direction of an entry that has seen no reply: ctstate NEW, but nat is not walked again. */
+export const CT_NEW_REPEAT = 1;
+export const CT_ESTABLISHED = 2;
+export const CT_INVALID = 3;
+export type TrackStatus = 0 | 1 | 2 | 3;
+
+/** Flags of a flow, given to `confirm`. */
+export const FLOW_DNAT = 1;
+export const FLOW_MASQUERADED = 2;
+export const FLOW_IPVS = 4;
+const SEEN_REPLY = 128;
+
+const UDP_TIMEOUT_NS = 30 * NS_PER_S;
+const UDP_STREAM_TIMEOUT_NS = 120 * NS_PER_S;
+
+/**
+ * An entry is 16 words of 32 bits, one cache line: two nodes of (src, dst, ports, protocol, next node), the original
+ * tuple's first, then state and flags, service port id, a word for the engine, a spare, and the expiry as a float64.
+ * Ports are packed as src << 16 | dst. Node 2 * entry is the original tuple, 2 * entry + 1 the reply tuple.
+ */
+const STRIDE = 16;
+const NODE = 5;
+const SRC = 0;
+const DST = 1;
+const PORTS = 2;
+const PROTOCOL = 3;
+const NEXT = 4;
+const STATE = 10;
+const SERVICE = 11;
+const AUX = 12;
+const FLAGS = 13;
+/** Index of the expiry in the float64 view of the same memory: entry * 8 + 7. An unused slot has expiry 0. */
+const EXPIRY = 7;
+
+function nodeBase(node: number): number {
+  return (node >> 1) * STRIDE + (node & 1) * NODE;
+}
+
+/** Any good mixing does: chains are not an observable of the model. */
+function hashTuple(src: number, dst: number, ports: number, protocol: number): number {
+  let h = Math.imul(src, 0x9e3779b1) ^ Math.imul(dst, 0x85ebca77);
+  h = Math.imul(h ^ (h >>> 15) ^ ports, 0x2c1b3c6d);
+  h = Math.imul(h ^ (h >>> 13) ^ protocol, 0x297a2d39);
+  return h ^ (h >>> 16);
+}
+
+/**
+ * Usage for each packet: `track`, and when that returns CT_NEW and the packet is let through: `chooseSource` if it
+ * passes POSTROUTING, then `confirm`. Memory grows by doubling; expired entries are swept before it does.
+ */
+export class ConntrackTable {
+  /** After `track`: the packet's entry, or -1. After `confirm`: the new entry. Valid until the next `track`. */
+  entry = -1;
+  /** After `track`: whether the packet goes in the reply direction of `entry`. */
+  isReply = false;
+  /** After `chooseSource`: the source port that the packet leaves with. */
+  chosenPort = 0;
+
+  #capacity: number;
+  #words: Int32Array;
+  #floats: Float64Array;
+  #heads: Int32Array;
+  /** Stack of unused slots. */
+  #free: Int32Array;
+  #freeCount: number;
+  // The packet of the last `track` that returned CT_NEW.
+  #now = 0;
+  #src = 0;
+  #dst = 0;
+  #ports = 0;
+  #protocol = 0;
+  #state = 0;
+
+  /** `capacity` entries to begin with, a power of two. */
+  constructor(capacity = 1024) {
+    this.#capacity = capacity;
+    const buffer = new ArrayBuffer(capacity * STRIDE * 4);
+    this.#words = new Int32Array(buffer);
+    this.#floats = new Float64Array(buffer);
+    this.#heads = new Int32Array(capacity * 2).fill(-1);
+    this.#free = new Int32Array(capacity);
+    this.#freeCount = 0;
+    this.#freeFrom(0);
+  }
+
+  /** Slots allocated; for tests of memory. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Live entries at `now`; walks the table. */
+  size(now: SimTime): number {
+    let live = 0;
+    for (let e = 0; e < this.#capacity; e++) if (this.#floats[e * 8 + EXPIRY] > now) live++;
+    return live;
+  }
+
+  /** Looks packet `i` up, moves its flow's state and expiry, and adds to the counters that start at rows[row]. */
+  track(packets: PacketBatch, i: number, rows: Uint32Array, row: number): TrackStatus {
+    const now = packets.time[i];
+    const src = packets.srcAddress[i] | 0;
+    const dst = packets.dstAddress[i] | 0;
+    const ports = (packets.srcPort[i] << 16) | packets.dstPort[i];
+    const protocol = packets.protocol[i];
+    rows[row + CONNTRACK_LOOKUPS]++;
+    this.entry = -1;
+    this.isReply = false;
+    const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
+    if (flagsRow === ROW_NONE) return CT_INVALID;
+    const node = this.#find(src, dst, ports, protocol, now);
+    if (node >= 0) {
+      const words = this.#words;
+      const base = (node >> 1) * STRIDE;
+      const state = words[base + STATE];
+      const reopens =
+        protocol === PROTOCOL_TCP && flagsRow === ROW_SYN && (state === TCP_TIME_WAIT || state === TCP_CLOSE);
+      if (!reopens) return this.#advance(node, flagsRow, protocol, now);
+      // tcp_packet deletes a closed connection that is opened again, and nf_conntrack_in starts over.
+      this.deleteEntry(node >> 1);
+    }
+    let state = TCP_NONE;
+    if (protocol === PROTOCOL_TCP) {
+      state = TCP_NEXT[flagsRow * TCP_COLUMNS + TCP_NONE];
+      if (state === TCP_INVALID) return CT_INVALID;
+    }
+    this.#now = now;
+    this.#src = src;
+    this.#dst = dst;
+    this.#ports = ports;
+    this.#protocol = protocol;
+    this.#state = state;
+    return CT_NEW;
+  }
+
+  /**
+   * For the packet that `track` found CT_NEW, at POSTROUTING: is the reply tuple (destination -> `sourceAddress`, own
+   * source port) free? If not, searches a source port [get_unique_tuple, nf_nat_l4proto_unique_tuple]. Sets
+   * `chosenPort`; false when no port is free.
+   */
+  chooseSource(
+    sourceAddress: number,
+    dstAddress: number,
+    dstPort: number,
+    stream: RandomStream,
+    rows: Uint32Array,
+    row: number,
+  ): boolean {
+    const now = this.#now;
+    const protocol = this.#protocol;
+    const src = sourceAddress | 0;
+    const dst = dstAddress | 0;
+    const high = dstPort << 16;
+    const own = this.#ports >>> 16;
+    this.chosenPort = own;
+    rows[row + CONNTRACK_LOOKUPS]++;
+    if (this.#find(dst, src, high | own, protocol, now) < 0) return true;
+    const min = own < 512 ? 1 : own < 1024 ? 600 : 1024;
+    const size = own < 512 ? 511 : own < 1024 ? 424 : 64512;
+    let attempts = size < 128 ? size : 128;
+    for (;;) {
+      let offset = stream.nextUint32() & 0xffff;
+      for (let k = 0; k < attempts; k++, offset++) {
+        const port = min + (offset % size);
+        rows[row + PORT_TRIES]++;
+        rows[row + CONNTRACK_LOOKUPS]++;
+        if (this.#find(dst, src, high | port, protocol, now) < 0) {
+          this.chosenPort = port;
+          return true;
+        }
+      }
+      if (attempts >= size || attempts < 16) return false;
+      attempts >>= 1;
+    }
+  }
+
+  /**
+   * Creates the entry of the packet that `track` found CT_NEW. `dstAddress:dstPort` is its destination after DNAT,
+   * `sourceAddress:sourcePort` its source as it leaves; `flags` of FLOW_*; `servicePortId` or -1. Sets `entry`.
+   */
+  confirm(
+    dstAddress: number,
+    dstPort: number,
+    sourceAddress: number,
+    sourcePort: number,
+    flags: number,
+    servicePortId: number,
+    rows: Uint32Array,
+    row: number,
+  ): number {
+    rows[row + CONNTRACK_INSERTS]++;
+    if (this.#freeCount === 0) this.#makeRoom(this.#now);
+    const entry = this.#free[--this.#freeCount];
+    const words = this.#words;
+    const base = entry * STRIDE;
+    words[base + SRC] = this.#src;
+    words[base + DST] = this.#dst;
+    words[base + PORTS] = this.#ports;
+    words[base + PROTOCOL] = this.#protocol;
+    words[base + NODE + SRC] = dstAddress | 0;
+    words[base + NODE + DST] = sourceAddress | 0;
+    words[base + NODE + PORTS] = (dstPort << 16) | sourcePort;
+    words[base + NODE + PROTOCOL] = this.#protocol;
+    words[base + STATE] = this.#state;
+    words[base + SERVICE] = servicePortId;
+    words[base + AUX] = -1;
+    words[base + FLAGS] = flags;
+    this.#floats[entry * 8 + EXPIRY] =
+      this.#now + (this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : UDP_TIMEOUT_NS);
+    this.#link(entry * 2);
+    this.#link(entry * 2 + 1);
+    this.entry = entry;
+    return entry;
+  }
+
+  /** Source of the entry's first packet. */
+  originalSrcAddress(entry: number): number {
+    return this.#words[entry * STRIDE + SRC] >>> 0;
+  }
+  originalSrcPort(entry: number): number {
+    return this.#words[entry * STRIDE + PORTS] >>> 16;
+  }
+  /** Destination of the entry's first packet: for a Service's flow the virtual address. */
+  originalDstAddress(entry: number): number {
+    return this.#words[entry * STRIDE + DST] >>> 0;
+  }
+  originalDstPort(entry: number): number {
+    return this.#words[entry * STRIDE + PORTS] & 0xffff;
+  }
+  /** Destination after DNAT, which is the source of a reply. */
+  endpointAddress(entry: number): number {
+    return this.#words[entry * STRIDE + NODE + SRC] >>> 0;
+  }
+  endpointPort(entry: number): number {
+    return this.#words[entry * STRIDE + NODE + PORTS] >>> 16;
+  }
+  /** Source after masquerade, which is the destination of a reply. */
+  translatedAddress(entry: number): number {
+    return this.#words[entry * STRIDE + NODE + DST] >>> 0;
+  }
+  translatedPort(entry: number): number {
+    return this.#words[entry * STRIDE + NODE + PORTS] & 0xffff;
+  }
+  protocol(entry: number): number {
+    return this.#words[entry * STRIDE + PROTOCOL];
+  }
+  /** Index in TCP_STATES; 0 for UDP. */
+  tcpState(entry: number): number {
+    return this.#words[entry * STRIDE + STATE];
+  }
+  /** FLOW_* as given to `confirm`. */
+  flags(entry: number): number {
+    return this.#words[entry * STRIDE + FLAGS] & ~SEEN_REPLY;
+  }
+  servicePortId(entry: number): number {
+    return this.#words[entry * STRIDE + SERVICE];
+  }
+  /** A word for the engine's own use; -1 in a new entry. */
+  aux(entry: number): number {
+    return this.#words[entry * STRIDE + AUX];
+  }
+  setAux(entry: number, value: number): void {
+    this.#words[entry * STRIDE + AUX] = value;
+  }
+  /** Instant at which the entry is absent unless a packet refreshes it. */
+  expiry(entry: number): SimTime {
+    return this.#floats[entry * 8 + EXPIRY];
+  }
+
+  /** Frees the entry; its slot is used again. */
+  deleteEntry(entry: number): void {
+    this.#unlink(entry * 2);
+    this.#unlink(entry * 2 + 1);
+    this.#floats[entry * 8 + EXPIRY] = 0;
+    this.#free[this.#freeCount++] = entry;
+  }
+
+  /**
+   * Deletes every live UDP entry for which `isStale(original destination address and port, endpoint address)` holds
+   * (kube-proxy pkg/proxy/conntrack CleanStaleEntries); returns how many. Control plane: the callback may allocate.
+   */
+  deleteStaleUdp(
+    now: SimTime,
+    isStale: (dstAddress: number, dstPort: number, endpointAddress: number) => boolean,
+  ): number {
+    let deleted = 0;
+    for (let e = 0; e < this.#capacity; e++) {
+      if (this.#floats[e * 8 + EXPIRY] <= now || this.protocol(e) !== PROTOCOL_UDP) continue;
+      if (!isStale(this.originalDstAddress(e), this.originalDstPort(e), this.endpointAddress(e))) continue;
+      this.deleteEntry(e);
+      deleted++;
+    }
+    return deleted;
+  }
+
+  /** A packet of a known flow: nf_conntrack_tcp_packet or nf_conntrack_udp_packet. */
+  #advance(node: number, flagsRow: number, protocol: number, now: SimTime): TrackStatus {
+    const words = this.#words;
+    const entry = node >> 1;
+    const base = entry * STRIDE;
+    const reply = (node & 1) === 1;
+    let flags = words[base + FLAGS];
+    if (protocol === PROTOCOL_TCP) {
+      const next = TCP_NEXT[(reply ? TCP_REPLY_OFFSET : 0) + flagsRow * TCP_COLUMNS + words[base + STATE]];
+      if (next === TCP_INVALID) return CT_INVALID;
+      if (next !== TCP_IGNORED) {
+        words[base + STATE] = next;
+        this.#floats[entry * 8 + EXPIRY] = now + TCP_TIMEOUT_NS[next];
+      }
+    }
+    if (reply) {
+      flags |= SEEN_REPLY;
+      words[base + FLAGS] = flags;
+    }
+    const seen = (flags & SEEN_REPLY) !== 0;
+    if (protocol !== PROTOCOL_TCP) {
+      this.#floats[entry * 8 + EXPIRY] = now + (seen ? UDP_STREAM_TIMEOUT_NS : UDP_TIMEOUT_NS);
+    }
+    this.entry = entry;
+    this.isReply = reply;
+    return seen ? CT_ESTABLISHED : CT_NEW_REPEAT;
+  }
+
+  /** Node of a live entry with this tuple, or -1. */
+  #find(src: number, dst: number, ports: number, protocol: number, now: SimTime): number {
+    const words = this.#words;
+    const heads = this.#heads;
+    let node = heads[hashTuple(src, dst, ports, protocol) & (heads.length - 1)];
+    while (node >= 0) {
+      const base = nodeBase(node);
+      if (
+        words[base + SRC] === src &&
+        words[base + DST] === dst &&
+        words[base + PORTS] === ports &&
+        words[base + PROTOCOL] === protocol &&
+        this.#floats[(node >> 1) * 8 + EXPIRY] > now
+      ) {
+        return node;
+      }
+      node = words[base + NEXT];
+    }
+    return -1;
+  }
+
+  #bucket(base: number): number {
+    const words = this.#words;
+    return (
+      hashTuple(words[base + SRC], words[base + DST], words[base + PORTS], words[base + PROTOCOL]) &
+      (this.#heads.length - 1)
+    );
+  }
+
+  #link(node: number): void {
+    const base = nodeBase(node);
+    const bucket = this.#bucket(base);
+    this.#words[base + NEXT] = this.#heads[bucket];
+    this.#heads[bucket] = node;
+  }
+
+  #unlink(node: number): void {
+    const words = this.#words;
+    const base = nodeBase(node);
+    const bucket = this.#bucket(base);
+    let at = this.#heads[bucket];
+    if (at === node) {
+      this.#heads[bucket] = words[base + NEXT];
+      return;
+    }
+    while (words[nodeBase(at) + NEXT] !== node) at = words[nodeBase(at) + NEXT];
+    words[nodeBase(at) + NEXT] = words[base + NEXT];
+  }
+
+  /** Sweeps what has expired; doubles when that frees less than half, so the cost of a sweep is shared by many inserts. */
+  #makeRoom(now: SimTime): void {
+    for (let e = 0; e < this.#capacity; e++) {
+      const expiry = this.#floats[e * 8 + EXPIRY];
+      if (expiry !== 0 && expiry <= now) this.deleteEntry(e);
+    }
+    if (this.#freeCount * 2 >= this.#capacity) return;
+    const before = this.#capacity;
+    this.#capacity = before * 2;
+    const buffer = new ArrayBuffer(this.#capacity * STRIDE * 4);
+    const words = new Int32Array(buffer);
+    words.set(this.#words);
+    this.#words = words;
+    this.#floats = new Float64Array(buffer);
+    const free = new Int32Array(this.#capacity);
+    free.set(this.#free.subarray(0, this.#freeCount));
+    this.#free = free;
+    this.#heads = new Int32Array(this.#capacity * 2).fill(-1);
+    for (let e = 0; e < before; e++) {
+      if (this.#floats[e * 8 + EXPIRY] === 0) continue;
+      this.#link(e * 2);
+      this.#link(e * 2 + 1);
+    }
+    this.#freeFrom(before);
+  }
+
+  #freeFrom(first: number): void {
+    for (let e = this.#capacity - 1; e >= first; e--) this.#free[this.#freeCount++] = e;
+  }
+}

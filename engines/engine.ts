@@ -1,0 +1,90 @@
+/** The contract of an engine: one mode of kube-proxy and the kernel data path that it programs, on one node. */
+import type { ClusterDelta, ClusterState, NodeSpec } from '../model/cluster.ts';
+import type { Counters } from '../model/counters.ts';
+import type { PacketBatch } from '../model/packet.ts';
+import type { SyncReport } from '../model/sync-report.ts';
+import type { SimTime } from '../model/time.ts';
+import type { VerdictBatch } from '../model/verdict.ts';
+import type { Rng } from '../sim/rng.ts';
+
+export type EngineName = 'iptables' | 'ipvs';
+
+export const IPVS_SCHEDULERS = [
+  'rr',
+  'wrr',
+  'lc',
+  'wlc',
+  'sed',
+  'nq',
+  'sh',
+  'dh',
+  'mh',
+  'lblc',
+  'lblcr',
+  'fo',
+  'ovf',
+  'twos',
+] as const;
+export type IpvsScheduler = (typeof IPVS_SCHEDULERS)[number];
+
+export interface EngineOptions {
+  /** `literal` visits every rule as the kernel does; `indexed` finds the same rule at once and adds the same counts. */
+  readonly evaluator: 'literal' | 'indexed';
+  /** kube-proxy `iptables.masqueradeAll`. */
+  readonly masqueradeAll: boolean;
+  /** kube-proxy `iptables.masqueradeBit`; the mark is 1 << bit. */
+  readonly masqueradeBit: number;
+  /** kube-proxy's large-cluster mode begins above this number of endpoints. */
+  readonly largeClusterEndpoints: number;
+  readonly ipvsScheduler: IpvsScheduler;
+  /** The IPVS connection table has 2^bits buckets (module option conn_tab_bits). */
+  readonly ipvsConnTabBits: number;
+}
+
+export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
+  evaluator: 'indexed',
+  masqueradeAll: false,
+  masqueradeBit: 14,
+  largeClusterEndpoints: 1000,
+  ipvsScheduler: 'rr',
+  ipvsConnTabBits: 12,
+};
+
+/** What an engine models, as data: the conformance suite and the loader read it instead of guessing. */
+export interface EngineManifest {
+  readonly protocols: readonly ('tcp' | 'udp' | 'sctp')[];
+  readonly serviceTypes: readonly ('ClusterIP' | 'NodePort' | 'LoadBalancer')[];
+  readonly sessionAffinity: boolean;
+  readonly trafficPolicyLocal: boolean;
+  readonly ipFamilies: readonly ('IPv4' | 'IPv6')[];
+  readonly schedulers: readonly IpvsScheduler[];
+  readonly partialSync: boolean;
+}
+
+export interface World {
+  readonly node: NodeSpec;
+  readonly options: EngineOptions;
+  readonly rng: Rng;
+}
+
+export interface Engine {
+  readonly name: EngineName;
+  readonly supports: EngineManifest;
+  /** Full resync to `state`. Control plane: may allocate; throws on a broken invariant. */
+  sync(state: ClusterState, now: SimTime): SyncReport;
+  /** What kube-proxy's incremental path does in this mode. The first call of a life must be `sync`. */
+  apply(delta: ClusterDelta, now: SimTime): SyncReport;
+  /** Does the work of its own that is due by `now` (graceful termination's retry, expiry of connections). */
+  advance(now: SimTime): void;
+  /** When `advance` has something to do next; Infinity when nothing is planned. */
+  nextTimer(): SimTime;
+  /**
+   * Data plane: fills verdicts and counter rows 0 .. packets.length-1. No allocation. A batch of n equals n batches of
+   * one. Timers that fall due between two packets are handled in order of time.
+   */
+  process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void;
+  /** `restore`: what kube-proxy feeds to iptables-restore on a full sync; `kernel`: loadable state with the jumps of the built-in chains; IPVS: ipvsadm-save -n plus ipset save. */
+  dump(form: 'kernel' | 'restore'): string;
+}
+
+export type EngineFactory = (world: World) => Engine;

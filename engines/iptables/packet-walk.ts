@@ -1,0 +1,79 @@
+/** What the engine hands to an evaluator: one packet on its way through the hooks, and the contract of the two evaluators. */
+import type { NodeSpec } from '../../model/cluster.ts';
+import type { EngineOptions } from '../engine.ts';
+import type { ServiceTable } from './compile.ts';
+
+export const HOOK_INPUT = 0;
+export const HOOK_FORWARD = 1;
+export const HOOK_OUTPUT = 2;
+/** Of the nat table alone. */
+export const HOOK_PREROUTING = 3;
+export const HOOK_POSTROUTING = 4;
+
+/** ctstate as xt_conntrack.c sees it; RELATED does not happen here. DNAT is a bit of its own. */
+export const STATE_NEW = 1;
+export const STATE_ESTABLISHED = 2;
+export const STATE_INVALID = 4;
+export const STATE_DNAT = 8;
+
+/** One packet while it is walked. Addresses are signed 32-bit integers, so that they stay small integers in V8. */
+export class PacketWalk {
+  protocol = 0;
+  src = 0;
+  /** Destination as it is at the hook: after DNAT once that has happened. */
+  dst = 0;
+  dstPort = 0;
+  /** STATE_* bits. */
+  state = 0;
+  /** kube-proxy's mark is set. */
+  marked = false;
+  /** Answers of the walks: whether DNAT happened, and the id of the service port whose rule decided, or -1. */
+  translated = false;
+  servicePortId = -1;
+  /** REASON_* of a drop or reject. */
+  reason = 0;
+}
+
+/** What both evaluators know of the node. */
+export interface NodeFacts {
+  /** Signed 32-bit. */
+  readonly addresses: Int32Array;
+  readonly masqueradeAll: boolean;
+  /** There is a rule that masquerades what comes from outside the cluster's pods. */
+  readonly hasDetector: boolean;
+  readonly detectorAddress: number;
+  readonly detectorMask: number;
+}
+
+export function nodeFacts(node: NodeSpec, options: EngineOptions): NodeFacts {
+  return {
+    addresses: Int32Array.from(node.addresses, (address) => address | 0),
+    masqueradeAll: options.masqueradeAll,
+    hasDetector: node.clusterCidr !== undefined,
+    detectorAddress: (node.clusterCidr?.address ?? 0) | 0,
+    detectorMask: (node.clusterCidr?.mask ?? 0) | 0,
+  };
+}
+
+/** Whether kube-proxy writes the masquerade rule at the head of KUBE-SVC. */
+export function hasMasqueradeRule(facts: NodeFacts): boolean {
+  return facts.masqueradeAll || facts.hasDetector;
+}
+
+/** `addrtype --dst-type LOCAL`, and where routing delivers: a node address or 127.0.0.0/8. */
+export function isLocal(addresses: Int32Array, address: number): boolean {
+  for (let i = 0; i < addresses.length; i++) if (addresses[i] === address) return true;
+  return address >>> 24 === 127;
+}
+
+/** One way to carry out the rules. All three walks add to the counters that start at rows[row]. */
+export interface Evaluator {
+  /** After every sync. `changed` holds the slots that a partial sync wrote; absent after a full sync. */
+  update(table: ServiceTable, changed?: readonly number[]): void;
+  /** nat PREROUTING or OUTPUT: may set the walk's destination, mark, `translated` and `servicePortId`. */
+  natDestination(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): void;
+  /** filter INPUT, FORWARD or OUTPUT: OUTCOME_ACCEPT, OUTCOME_DROP or OUTCOME_REJECT, the last two with `reason`. */
+  filter(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): number;
+  /** nat POSTROUTING: whether MASQUERADE was reached. */
+  natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean;
+}

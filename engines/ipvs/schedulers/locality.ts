@@ -1,0 +1,167 @@
+/**
+ * lblc (net/netfilter/ipvs/ip_vs_lblc.c) and lblcr (ip_vs_lblcr.c): a destination address keeps its real server (lblcr:
+ * a set of them) until that one is overloaded while another has room. A virtual server has one destination address, so
+ * its cache is one entry. Entries that nobody uses for 24 hours are collected by the kernel; that is not modelled.
+ */
+import type { SimTime } from '../../../model/time.ts';
+import { NS_PER_S } from '../../../model/time.ts';
+import { grownFloat64, grownInt32, grownUint8 } from '../grow.ts';
+import type { RealServers } from '../real-servers.ts';
+import { NONE } from '../service-table.ts';
+import { weightedLeastConnection } from './least-connection.ts';
+import { Scheduler } from './scheduler.ts';
+
+/** DEFAULT_EXPIRATION: after this long without a change a set of several loses its most loaded member. */
+const SET_EXPIRATION_NS = 24 * 60 * 60 * NS_PER_S;
+/** An lblc entry whose real server has been deleted. */
+const GONE = -2;
+
+/** More active connections than its weight, while another real server is less than half full. */
+function isOverloaded(servers: RealServers, server: number, first: number): boolean {
+  const { next, weight, active } = servers;
+  if ((active[server] as number) <= (weight[server] as number)) return false;
+  for (let at = first; at !== NONE; at = next[at] as number) {
+    if ((active[at] as number) * 2 < (weight[at] as number)) return true;
+  }
+  return false;
+}
+
+export class Locality extends Scheduler {
+  /** By virtual server: cached real server, NONE without an entry, GONE. */
+  #cached = new Int32Array(0);
+
+  override serviceAdded(service: number): void {
+    if (service >= this.#cached.length) this.#cached = grownInt32(this.#cached, this.services.capacity);
+    this.#cached[service] = NONE;
+  }
+
+  override serverRemoved(service: number, server: number): void {
+    if (this.#cached[service] === server) this.#cached[service] = GONE;
+  }
+
+  override schedule(service: number): number {
+    const servers = this.servers;
+    const first = this.services.firstServer[service] as number;
+    const cached = this.#cached[service] as number;
+    this.examined = cached === NONE ? 0 : 1;
+    if (cached >= 0 && (servers.weight[cached] as number) > 0 && !isOverloaded(servers, cached, first)) return cached;
+    this.examined += this.services.serverCount[service] as number;
+    const server = weightedLeastConnection(servers, first);
+    if (server !== NONE) this.#cached[service] = server;
+    return server;
+  }
+}
+
+export class ReplicatedLocality extends Scheduler {
+  /** By virtual server: newest member of its set, its size (-1 without an entry), and when it last changed. */
+  #newest = new Int32Array(0);
+  #size = new Int32Array(0);
+  #modified = new Float64Array(0);
+  /** By real server: the next older member of the set, and whether it is a member. A member keeps its slot. */
+  #older = new Int32Array(0);
+  #isMember = new Uint8Array(0);
+
+  override serviceAdded(service: number): void {
+    if (service >= this.#newest.length) {
+      const capacity = this.services.capacity;
+      this.#newest = grownInt32(this.#newest, capacity);
+      this.#size = grownInt32(this.#size, capacity);
+      this.#modified = grownFloat64(this.#modified, capacity);
+    }
+    this.#newest[service] = NONE;
+    this.#size[service] = -1;
+  }
+
+  override serviceRemoved(service: number): void {
+    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
+      this.#isMember[at] = 0;
+      this.servers.drop(at);
+    }
+    this.#newest[service] = NONE;
+  }
+
+  override listChanged(): void {
+    if (this.#older.length >= this.servers.capacity) return;
+    this.#older = grownInt32(this.#older, this.servers.capacity);
+    this.#isMember = grownUint8(this.#isMember, this.servers.capacity);
+  }
+
+  override schedule(
+    service: number,
+    _srcAddress: number,
+    _srcPort: number,
+    _dstAddress: number,
+    now: SimTime,
+  ): number {
+    const first = this.services.firstServer[service] as number;
+    const size = this.#size[service] as number;
+    this.examined = 0;
+    if (size >= 0) {
+      this.examined = size;
+      const least = this.#leastLoaded(service);
+      if (size > 1 && now > (this.#modified[service] as number) + SET_EXPIRATION_NS) this.#eraseMost(service, now);
+      if (least !== NONE && !isOverloaded(this.servers, least, first)) return least;
+    }
+    this.examined += this.services.serverCount[service] as number;
+    const server = weightedLeastConnection(this.servers, first);
+    if (server !== NONE && this.#isMember[server] !== 1) this.#insert(service, server, now);
+    return server;
+  }
+
+  /** ip_vs_dest_set_insert: at the head. */
+  #insert(service: number, server: number, now: SimTime): void {
+    this.servers.hold(server);
+    this.#isMember[server] = 1;
+    this.#older[server] = this.#newest[service] as number;
+    this.#newest[service] = server;
+    const size = this.#size[service] as number;
+    this.#size[service] = size < 0 ? 1 : size + 1;
+    this.#modified[service] = now;
+  }
+
+  /** ip_vs_dest_set_min: among the members that are not deleted. */
+  #leastLoaded(service: number): number {
+    const servers = this.servers;
+    const { weight } = servers;
+    let least = NONE;
+    let leastOverhead = 0;
+    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
+      const own = weight[at] as number;
+      if (own <= 0 || !servers.isLive(at)) continue;
+      const overhead = servers.overhead(at);
+      if (least === NONE || leastOverhead * own > overhead * (weight[least] as number)) {
+        least = at;
+        leastOverhead = overhead;
+      }
+    }
+    return least;
+  }
+
+  /** ip_vs_dest_set_max and ip_vs_dest_set_erase: deleted members count, those of weight 0 do not. */
+  #eraseMost(service: number, now: SimTime): void {
+    const servers = this.servers;
+    const { weight } = servers;
+    let most = NONE;
+    let mostOverhead = 0;
+    let beforeMost = NONE;
+    let before = NONE;
+    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
+      const own = weight[at] as number;
+      const overhead = servers.overhead(at);
+      if (own > 0 && (most === NONE || mostOverhead * own < overhead * (weight[most] as number))) {
+        most = at;
+        mostOverhead = overhead;
+        beforeMost = before;
+      }
+      before = at;
+    }
+    if (most === NONE) return;
+    const older = this.#older[most] as number;
+    if (beforeMost === NONE) this.#newest[service] = older;
+    else this.#older[beforeMost] = older;
+    this.#isMember[most] = 0;
+    this.#size[service] = (this.#size[service] as number) - 1;
+    this.#modified[service] = now;
+    servers.drop(most);
+  }
+}

@@ -1,0 +1,9 @@
+/** Which engines there are. Only runner/ and the conformance suite import it. */
+import type { EngineFactory, EngineName } from './engine.ts';
+import { createIptablesEngine } from './iptables/engine.ts';
+import { createIpvsEngine } from './ipvs/engine.ts';
+
+export const ENGINES: Readonly<Record<EngineName, EngineFactory>> = {
+  iptables: createIptablesEngine,
+  ipvs: createIpvsEngine,
+};

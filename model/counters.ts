@@ -1,0 +1,67 @@
+/** Work counted for each packet: one row of unsigned 32-bit counters a packet. Exact, not modelled. */
+
+/** iptables rules visited in every chain and table, built-in chains included. */
+export const RULES_EVALUATED = 0;
+/** Rules whose every match held (a `statistic` rule that fired included, a target-less rule too). */
+export const RULES_MATCHED = 1;
+/** Rules visited in chains that grow with services: KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES. Part of RULES_EVALUATED. */
+export const SERVICE_RULES_SCANNED = 2;
+/** Rules with `-m statistic` visited. Part of RULES_EVALUATED. */
+export const STATISTIC_RULES = 3;
+/** Jumps taken to a user-defined chain. */
+export const JUMPS = 4;
+/** Bytes of the rules visited: the sum of their ipt_entry sizes (next_offset). */
+export const RULE_BYTES = 5;
+/** ipset membership tests (`-m set`) carried out. */
+export const IPSET_TESTS = 6;
+/** Look-ups in the connection-tracking hash table, the searches for a free source port included. */
+export const CONNTRACK_LOOKUPS = 7;
+/** Connection-tracking entries confirmed (two hash nodes each). */
+export const CONNTRACK_INSERTS = 8;
+/** Look-ups in the IPVS service table and the IPVS connection table. */
+export const HASH_PROBES = 9;
+/** Entries passed in a chain of the IPVS service table, the one found included. */
+export const SERVICE_CHAIN_ENTRIES = 10;
+/** Entries passed in chains of the IPVS connection table, the one found included. */
+export const CONNECTION_CHAIN_ENTRIES = 11;
+/** Real servers looked at by the IPVS scheduler. */
+export const DESTINATIONS_EXAMINED = 12;
+/** IPVS connections created. */
+export const IPVS_CONNECTION_INSERTS = 13;
+/** nf_nat_setup_info calls that changed a tuple: DNAT and masquerade. */
+export const NAT_SETUPS = 14;
+/** Source ports tried by the search for a free one (0 when the first was free). */
+export const PORT_TRIES = 15;
+
+export const COUNTER_STRIDE = 16;
+
+/** CSV names, in the order of the indices above. */
+export const COUNTER_NAMES = [
+  'rules_evaluated',
+  'rules_matched',
+  'service_rules_scanned',
+  'statistic_rules',
+  'jumps',
+  'rule_bytes',
+  'ipset_tests',
+  'conntrack_lookups',
+  'conntrack_inserts',
+  'hash_probes',
+  'service_chain_entries',
+  'connection_chain_entries',
+  'destinations_examined',
+  'ipvs_connection_inserts',
+  'nat_setups',
+  'port_tries',
+] as const;
+
+/** `rows` has COUNTER_STRIDE values a packet: packet i's counters start at i * COUNTER_STRIDE. `process` overwrites them. */
+export class Counters {
+  readonly capacity: number;
+  readonly rows: Uint32Array;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.rows = new Uint32Array(capacity * COUNTER_STRIDE);
+  }
+}

@@ -1,0 +1,48 @@
+/** One row a trial: the columns that every observations.csv has, then an experiment's own parameters and metrics. */
+
+export type Cell = string | number | boolean | null;
+
+/** Column name to value; null prints as an empty cell. Column order is that of OBSERVATION_COLUMNS, then insertion order. */
+export type Observation = Readonly<Record<string, Cell>>;
+
+export const OBSERVATION_COLUMNS = [
+  'experiment',
+  'engine',
+  'profile',
+  'services',
+  'endpoints_per_service',
+  'rules',
+  'replication',
+  'seed',
+  'status',
+  'packets',
+  'connections',
+  'failed_connections',
+  'rules_evaluated_per_first_packet_mean',
+  'service_chain_entries_per_first_packet_mean',
+  'cost_per_packet_mean_ns',
+  'cost_first_packet_mean_ns',
+  'cost_first_packet_p50_ns',
+  'cost_first_packet_p99_ns',
+  'cost_established_packet_mean_ns',
+  'sync_full_ms',
+  'sync_incremental_mean_ms',
+  'programming_latency_p50_ms',
+  'programming_latency_p99_ms',
+  'digest',
+] as const;
+
+/** One row of timeline.csv: the state at `time_s`, and events counted since the row before. */
+export interface TimelineRow {
+  readonly engine: string;
+  readonly replication: number;
+  readonly service: string;
+  readonly time_s: number;
+  readonly ready_endpoints: number;
+  readonly installed_endpoints: number;
+  readonly connections: number;
+  readonly failed_connections: number;
+  readonly stale_connections: number;
+  /** Human-readable event at this instant (`sync`, `pod alpaca-prod-1 not ready`), or empty. */
+  readonly event: string;
+}

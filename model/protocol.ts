@@ -1,0 +1,11 @@
+/** Transport protocols by their IANA numbers, as the kernel's tables hold them. */
+
+export const PROTOCOL_TCP = 6;
+export const PROTOCOL_UDP = 17;
+
+export type Protocol = typeof PROTOCOL_TCP | typeof PROTOCOL_UDP;
+
+/** The lower-case name that iptables and kube-proxy's hashes use. */
+export function protocolName(protocol: Protocol): 'tcp' | 'udp' {
+  return protocol === PROTOCOL_TCP ? 'tcp' : 'udp';
+}

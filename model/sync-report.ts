@@ -1,0 +1,27 @@
+/** What one sync of kube-proxy did, in exact counts; costs/ turns it into time. */
+
+export interface SyncReport {
+  readonly kind: 'full' | 'partial';
+  /** Service ports known after the sync, and how many of them this sync rewrote. */
+  readonly servicePorts: number;
+  readonly changedServicePorts: number;
+  /** Installed after the sync: iptables rules (nat and filter, the jumps from built-in chains included); for IPVS its iptables rules plus virtual and real servers. */
+  readonly rules: number;
+  /** iptables rules alone (nat and filter, jumps included) in the kernel after the sync: what a legacy commit replaces. */
+  readonly tableRules: number;
+  /** Lines fed to iptables-restore: table headers, chain lines, rules, deletions and COMMITs. */
+  readonly restoreLines: number;
+  /** Lines of `iptables-save -t nat` that kube-proxy reads back, looking for stale chains; 0 when it does not. */
+  readonly savedLines: number;
+  /** IPVS netlink requests that add, change or delete a virtual or real server. */
+  readonly netlinkRequests: number;
+  /** IPVS netlink requests that read: one a virtual server to get it, one to list its real servers. */
+  readonly netlinkReads: number;
+  /** `ipset` entries added or deleted (one exec each). */
+  readonly ipsetChanges: number;
+  /** Addresses added to or removed from kube-ipvs0, and how many are bound after the sync. */
+  readonly addressChanges: number;
+  readonly addressesBound: number;
+  /** UDP conntrack entries deleted as stale. */
+  readonly conntrackDeletes: number;
+}

@@ -1,0 +1,69 @@
+/** Nouns of the control plane: nodes, Deployments, probes and the Services that select their pods. */
+import type { Protocol } from './protocol.ts';
+
+export interface Node {
+  readonly name: string;
+  readonly address: number;
+  readonly zone: string;
+}
+
+/** A readiness or liveness probe with the API server's defaults filled in. */
+export interface Probe {
+  readonly kind: 'httpGet' | 'tcpSocket' | 'exec' | 'grpc';
+  /** For httpGet; empty otherwise. */
+  readonly path: string;
+  /** Resolved number; 0 for exec. */
+  readonly port: number;
+  readonly periodSeconds: number;
+  readonly timeoutSeconds: number;
+  readonly initialDelaySeconds: number;
+  readonly successThreshold: number;
+  readonly failureThreshold: number;
+}
+
+/** A replica count, or a share of the replicas in percent. */
+export type IntOrPercent = { readonly value: number; readonly percent: boolean };
+
+export interface Deployment {
+  readonly namespace: string;
+  readonly name: string;
+  readonly replicas: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly maxSurge: IntOrPercent;
+  readonly maxUnavailable: IntOrPercent;
+  readonly minReadySeconds: number;
+  readonly terminationGracePeriodSeconds: number;
+  /** Length of a preStop sleep; 0 when there is no hook. */
+  readonly preStopSleepSeconds: number;
+  readonly readinessProbe?: Probe;
+  readonly livenessProbe?: Probe;
+}
+
+/** A pod as it stands before the simulation starts: running and ready. */
+export interface Pod {
+  readonly name: string;
+  readonly address: number;
+  readonly nodeName: string;
+  /** Index into WorkloadPlan.deployments. */
+  readonly deployment: number;
+}
+
+/** Ties a service port to the Deployment whose pods are its endpoints. */
+export interface ServiceBinding {
+  readonly servicePortId: number;
+  /** Index into WorkloadPlan.deployments. */
+  readonly deployment: number;
+  /** Resolved port number on the pods. */
+  readonly targetPort: number;
+  readonly protocol: Protocol;
+}
+
+/** Everything that the control plane needs to know of the workloads. Empty for a synthetic cluster without churn. */
+export interface WorkloadPlan {
+  readonly nodes: readonly Node[];
+  readonly deployments: readonly Deployment[];
+  readonly pods: readonly Pod[];
+  readonly bindings: readonly ServiceBinding[];
+  /** New pods take addresses from here upwards; none of them is in use. */
+  readonly firstFreePodAddress: number;
+}

@@ -1,0 +1,44 @@
+/** The table under a chart: the same numbers, for readers who cannot or do not want to see the picture. */
+import type { ChartTable } from './chart.ts';
+import type { Statistic } from './cost-lines.ts';
+import { engineLabel } from './engine-style.ts';
+import type { Unit } from './scale.ts';
+import type { Estimate } from './series.ts';
+import { formatIn } from './series.ts';
+
+/** One row for each (panel, engine, point), one column for each statistic; the first has its interval beside it. */
+export function estimateTable(statistics: readonly Statistic[], unit: Unit): ChartTable {
+  const [first, ...others] = statistics;
+  if (first === undefined) return { columns: [], rows: [] };
+  const several = new Set(first.points.map((point) => point.panel)).size > 1;
+  const key = (point: Estimate): string =>
+    JSON.stringify([point.panel, point.engine, point.services, point.rules, point.x]);
+  const lookups = others.map((statistic) => new Map(statistic.points.map((point) => [key(point), point.mean])));
+  return {
+    columns: [
+      ...(several ? ['panel'] : []),
+      'engine',
+      'services',
+      'rules installed',
+      first.label,
+      '95% interval',
+      ...others.map((statistic) => statistic.label),
+      'replications',
+    ],
+    rows: first.points.map((point) => [
+      ...(several ? [point.panel] : []),
+      engineLabel(point.engine),
+      point.services,
+      point.rules === null ? null : Math.round(point.rules),
+      formatIn(unit, point.mean),
+      point.low === null || point.high === null
+        ? null
+        : `${formatIn(unit, point.low)} to ${formatIn(unit, point.high)}`,
+      ...lookups.map((lookup) => {
+        const value = lookup.get(key(point));
+        return value === undefined ? null : formatIn(unit, value);
+      }),
+      point.replications,
+    ]),
+  };
+}

@@ -1,0 +1,98 @@
+/** Layers shared by the charts that draw estimates with their 95% confidence intervals as lines, one colour an engine. */
+import type { Json, JsonObject } from './chart.ts';
+import { engineChannels, engineLabel } from './engine-style.ts';
+import { field } from './scale.ts';
+import type { Unit } from './scale.ts';
+import type { Estimate } from './series.ts';
+import { formatIn } from './series.ts';
+
+export interface Statistic {
+  readonly label: string;
+  readonly points: readonly Estimate[];
+}
+
+/** Dashes by order of statistic: the first (solid) is the one with points and a band. */
+const DASHES: readonly (readonly number[])[] = [
+  [1, 0],
+  [6, 4],
+  [2, 4],
+];
+
+/** Rows for `data.values`: the words of the tooltip are made here, so that Vega needs no locale. */
+export function lineRows(statistics: readonly Statistic[], unit: Unit, floor: number): JsonObject[] {
+  return statistics.flatMap(({ label, points }, order) =>
+    points
+      .filter((point) => point.mean > 0)
+      .map((point) => ({
+        engine: engineLabel(point.engine),
+        statistic: label,
+        first: order === 0,
+        panel: point.panel,
+        x: point.x,
+        services: point.services,
+        rules: point.rules,
+        value: point.mean,
+        // A log scale has no place for an interval that reaches zero.
+        low: point.low === null ? null : Math.max(point.low, floor),
+        high: point.high,
+        text: formatIn(unit, point.mean),
+        interval: intervalText(point, unit),
+        replications: point.replications,
+      })),
+  );
+}
+
+function intervalText(point: Estimate, unit: Unit): string {
+  if (point.low === null || point.high === null) return 'one replication, no interval';
+  return `${formatIn(unit, point.low)} to ${formatIn(unit, point.high)}`;
+}
+
+/** Band, lines and points over rows of `lineRows`; `x` and `y` are the position channels. */
+export function lineLayers(
+  engines: readonly string[],
+  statistics: readonly Statistic[],
+  x: JsonObject,
+  y: JsonObject,
+  valueTitle: string,
+): Json[] {
+  const { color, shape } = engineChannels(engines);
+  const many = statistics.length > 1;
+  const labels = statistics.map((statistic) => statistic.label);
+  const dash: JsonObject = many
+    ? {
+        strokeDash: {
+          field: 'statistic',
+          type: 'nominal',
+          scale: { domain: labels, range: DASHES.slice(0, labels.length) },
+          legend: { symbolType: 'stroke', symbolSize: 400, symbolStrokeColor: 'var(--chart-mark, #6b7280)' },
+        },
+        strokeWidth: { condition: { test: 'datum.first', value: 2.4 }, value: 1.3 },
+        opacity: { condition: { test: 'datum.first', value: 1 }, value: 0.75 },
+        detail: [{ field: 'statistic' }],
+      }
+    : {};
+  const tooltip: Json = [
+    field('engine', 'engine'),
+    ...(many ? [field('statistic', 'statistic')] : []),
+    field('text', valueTitle),
+    field('interval', '95% interval of the mean'),
+    field('services', 'services', 'quantitative', ','),
+    field('rules', 'rules installed', 'quantitative', ',.0f'),
+    field('replications', 'replications', 'quantitative'),
+  ];
+  return [
+    {
+      transform: [{ filter: 'datum.first && isValid(datum.low) && isValid(datum.high)' }],
+      mark: { type: 'area', opacity: 0.22, tooltip: false },
+      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: { ...color, legend: null } },
+    },
+    { mark: { type: 'line', tooltip: false }, encoding: { x, y, color: { ...color, legend: null }, ...dash } },
+    {
+      transform: [{ filter: 'datum.first' }],
+      mark: { type: 'point', filled: true, size: 62, opacity: 1, tooltip: false },
+      encoding: { x, y, color, shape },
+    },
+    // Wide invisible targets: a tooltip should not need a steady hand.
+    { mark: { type: 'point', filled: true, size: 420, opacity: 0 }, encoding: { x, y, tooltip } },
+  ];
+}

@@ -1,0 +1,159 @@
+/** From the long rows of summary.csv to the points of a chart: one metric, along one x, in panels by whatever else varies. */
+import type { Cell } from '../../model/observation.ts';
+import type { SummaryRow } from '../csv.ts';
+import { orderEngines } from './engine-style.ts';
+import type { Unit } from './scale.ts';
+import { UNIT_COUNT, UNIT_INSTRUCTIONS, UNIT_NS } from './scale.ts';
+import { formatNs, formatNumber } from './words.ts';
+
+export type PointColumn = 'services' | 'endpoints_per_service' | 'rules';
+
+/** One estimate of one engine at one x. */
+export interface Estimate {
+  readonly engine: string;
+  readonly x: number;
+  readonly services: number | null;
+  readonly rules: number | null;
+  /** Empty when nothing but x varies; else the other axes' values, such as `endpoints_per_service 10`. */
+  readonly panel: string;
+  readonly mean: number;
+  /** 95% confidence interval of the mean over replications; null with fewer than two. */
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly replications: number;
+}
+
+/** More panels than this would make a page of their own; the table below a chart has the rest. */
+const PANELS_MAX = 6;
+
+/** Distinct values of a point's column, ascending. */
+export function distinctValues(rows: readonly SummaryRow[], column: PointColumn): number[] {
+  const values = new Set<number>();
+  for (const row of rows) {
+    const value = row[column];
+    if (value !== null) values.add(value);
+  }
+  return [...values].sort((a, b) => a - b);
+}
+
+/** The metric with this stem in the unit that the summary has it in: `_ns`, or `_instructions` with an instruction profile. */
+export function costMetric(rows: readonly SummaryRow[], stem: string): { metric: string; unit: Unit } | undefined {
+  for (const unit of [UNIT_NS, UNIT_INSTRUCTIONS]) {
+    const metric = `${stem}_${unit.suffix}`;
+    if (rows.some((row) => row.metric === metric && row.mean !== null)) return { metric, unit };
+  }
+  return undefined;
+}
+
+/** A value of a unit in words: `5.2 µs`, `1,300 instructions`, `42`. */
+export function formatIn(unit: Unit, value: number): string {
+  if (unit === UNIT_NS) return formatNs(value);
+  return unit === UNIT_COUNT ? formatNumber(value) : `${formatNumber(value)} ${unit.suffix}`;
+}
+
+/**
+ * Names of the columns that split the rows into panels: they vary, and not merely together with `x`.
+ * `x` absent means: what splits the rows beyond the engine and `along`.
+ */
+export function panelColumns(rows: readonly SummaryRow[], along: string): string[] {
+  const names = new Set<string>(['profile', 'services', 'endpoints_per_service']);
+  for (const row of rows) for (const name of Object.keys(row.axes)) names.add(name);
+  names.delete(along);
+  return [...names].filter((name) => {
+    const valuesAt = new Map<string, Set<Cell>>();
+    for (const row of rows) {
+      const x = String(pointValue(row, along));
+      const values = valuesAt.get(x) ?? new Set<Cell>();
+      valuesAt.set(x, values.add(pointValue(row, name)));
+    }
+    return [...valuesAt.values()].some((values) => values.size > 1);
+  });
+}
+
+/** A column or an axis of a row. */
+export function pointValue(row: SummaryRow, name: string): Cell {
+  if (name === 'services' || name === 'endpoints_per_service' || name === 'rules' || name === 'profile')
+    return row[name];
+  return row.axes[name] ?? null;
+}
+
+/** Estimates of `metric` with x = the column `x`, lines running along `along`, ordered by panel, engine and x. */
+export function estimates(
+  rows: readonly SummaryRow[],
+  metric: string,
+  x: PointColumn,
+  along: string = x,
+): { points: Estimate[]; panels: string[]; engines: string[]; hiddenPanels: number } {
+  const chosen = rows.filter((row) => row.metric === metric && row.mean !== null && row[x] !== null);
+  const columns = panelColumns(chosen, along);
+  const allPanels = panelNames(chosen, columns);
+  const panels = allPanels.slice(0, PANELS_MAX);
+  const engines = orderEngines(chosen.map((row) => row.engine));
+  const points: Estimate[] = [];
+  for (const row of chosen) {
+    const panel = panelName(row, columns);
+    const at = row[x];
+    if (row.mean === null || at === null || !panels.includes(panel)) continue;
+    points.push({
+      engine: row.engine,
+      x: at,
+      services: row.services,
+      rules: row.rules,
+      panel,
+      mean: row.mean,
+      low: row.ci95_low,
+      high: row.ci95_high,
+      replications: row.replications,
+    });
+  }
+  points.sort(
+    (a, b) =>
+      panels.indexOf(a.panel) - panels.indexOf(b.panel) ||
+      engines.indexOf(a.engine) - engines.indexOf(b.engine) ||
+      a.x - b.x,
+  );
+  return { points, panels, engines, hiddenPanels: allPanels.length - panels.length };
+}
+
+/** The points of one engine in one panel, in ascending x. */
+export function lineOf(points: readonly Estimate[], engine: string, panel: string): Estimate[] {
+  return points.filter((point) => point.engine === engine && point.panel === panel);
+}
+
+function panelName(row: SummaryRow, columns: readonly string[]): string {
+  return columns.map((name) => `${axisTitle(name)} ${String(pointValue(row, name) ?? 'not set')}`).join(', ');
+}
+
+/** Panels in ascending order of the columns' values, the first column first. */
+function panelNames(rows: readonly SummaryRow[], columns: readonly string[]): string[] {
+  const keys = new Map<string, Cell[]>();
+  for (const row of rows)
+    keys.set(
+      panelName(row, columns),
+      columns.map((name) => pointValue(row, name)),
+    );
+  return [...keys]
+    .sort(([, a], [, b]) => {
+      for (let i = 0; i < columns.length; i++) {
+        const order = compareCells(a[i] ?? null, b[i] ?? null);
+        if (order !== 0) return order;
+      }
+      return 0;
+    })
+    .map(([name]) => name);
+}
+
+/** Numbers by value, everything else by its text, numbers first. */
+export function compareCells(a: Cell, b: Cell): number {
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  if (typeof a === 'number') return -1;
+  if (typeof b === 'number') return 1;
+  const left = String(a);
+  const right = String(b);
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** `endpoints_per_service` -> `endpoints per service`; a dotted axis keeps its path. */
+export function axisTitle(name: string): string {
+  return name.includes('.') ? name : name.replaceAll('_', ' ');
+}

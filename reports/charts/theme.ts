@@ -1,0 +1,69 @@
+/**
+ * The look that all charts share. Colours are CSS variables with a fall-back, which both the inlined SVG and Vega's SVG
+ * renderer in the browser pass through: one picture follows the page into dark mode and onto paper without being redrawn.
+ */
+import type { JsonObject } from './chart.ts';
+
+export const TEXT_COLOUR = 'var(--chart-text, #454c57)';
+export const STRONG_COLOUR = 'var(--chart-strong, #1b2027)';
+export const GRID_COLOUR = 'var(--chart-grid, #e3e6ea)';
+export const LINE_COLOUR = 'var(--chart-line, #9aa3ae)';
+export const MARK_COLOUR = 'var(--chart-mark, #6b7280)';
+
+const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif';
+
+export const CHART_CONFIG: JsonObject = {
+  background: 'transparent',
+  font: FONT,
+  padding: 2,
+  // Stated, because Vega's default is a global that other code on a page may change.
+  locale: { number: { decimal: '.', thousands: ',', grouping: [3], currency: ['$', ''] } },
+  // The figure carries one text alternative; a label for each of a thousand points would bury it.
+  aria: false,
+  view: { stroke: null },
+  axis: {
+    labelColor: TEXT_COLOUR,
+    titleColor: TEXT_COLOUR,
+    labelFontSize: 12,
+    titleFontSize: 12,
+    titleFontWeight: 'normal',
+    labelPadding: 6,
+    titlePadding: 10,
+    gridColor: GRID_COLOUR,
+    domainColor: LINE_COLOUR,
+    tickColor: LINE_COLOUR,
+    tickSize: 4,
+  },
+  axisY: {
+    domain: false,
+    ticks: false,
+    // Titles stand above the plot, where they read from left to right and take no width.
+    titleAngle: 0,
+    titleAlign: 'left',
+    titleAnchor: 'end',
+    titleBaseline: 'bottom',
+    titleX: -60,
+    titleY: -10,
+    minExtent: 60,
+    maxExtent: 60,
+  },
+  header: { labelColor: STRONG_COLOUR, labelFontSize: 13, labelFontWeight: 600 },
+  legend: {
+    orient: 'top',
+    direction: 'horizontal',
+    title: null,
+    labelColor: TEXT_COLOUR,
+    labelFontSize: 12,
+    labelLimit: 0,
+    symbolSize: 90,
+    symbolStrokeWidth: 2,
+    columnPadding: 16,
+    offset: 22,
+  },
+  line: { strokeWidth: 2.2, strokeJoin: 'round', strokeCap: 'round' },
+};
+
+/** Text with every CSS variable replaced by its fall-back, for files that stand alone. */
+export function withoutVariables(text: string): string {
+  return text.replace(/var\(--[a-z-]+, (#[0-9a-f]{3,8})\)/g, '$1');
+}

@@ -1,0 +1,45 @@
+/** Numbers as a reader wants them: three significant digits, a unit that fits, commas between thousands. No locale of the machine. */
+
+/** 12345.6 -> "12,346"; below 100 three significant digits. */
+export function formatNumber(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100) return groupThousands(Math.round(value).toFixed(0));
+  if (size === 0) return '0';
+  if (size < 0.001) return value.toExponential(2);
+  return trimZeros(value.toPrecision(3));
+}
+
+/** Nanoseconds in the unit that leaves one to three digits before the point. */
+export function formatNs(ns: number): string {
+  const size = Math.abs(ns);
+  // Thresholds at 999.5, so that rounding to three digits never prints "1000 ns".
+  if (size < 999.5) return `${formatNumber(ns)} ns`;
+  if (size < 999.5e3) return `${formatNumber(ns / 1e3)} µs`;
+  if (size < 999.5e6) return `${formatNumber(ns / 1e6)} ms`;
+  return `${formatNumber(ns / 1e9)} s`;
+}
+
+/** A ratio as "2.4 times". */
+export function formatTimes(ratio: number): string {
+  return ratio >= 99.5 ? `${formatNumber(ratio)} times` : `${trimZeros(ratio.toPrecision(2))} times`;
+}
+
+/** ["a","b","c"] -> "a, b and c". */
+export function joinWords(words: readonly string[]): string {
+  const last = words.at(-1);
+  if (last === undefined) return '';
+  return words.length === 1 ? last : `${words.slice(0, -1).join(', ')} and ${last}`;
+}
+
+/** "1 trial", "2 trials". */
+export function countOf(count: number, noun: string): string {
+  return `${groupThousands(String(count))} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function groupThousands(digits: string): string {
+  return digits.replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
+function trimZeros(text: string): string {
+  return text.includes('.') && !text.includes('e') ? text.replace(/\.?0+$/, '') : text;
+}

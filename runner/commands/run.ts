@@ -1,0 +1,51 @@
+/** `chainwalk run`: one trial, its observation and its timeline on standard output. */
+import { InputError } from '../../scenarios/errors.ts';
+import { planSweep, type Trial } from '../sweep-plan.ts';
+import { runTrial } from '../trial.ts';
+import { load, type ScenarioOptions } from './experiments.ts';
+
+interface RunFlags extends ScenarioOptions {
+  readonly engine?: string;
+  readonly replication: number;
+  readonly point?: readonly string[];
+}
+
+export function runCommand(file: string, flags: RunFlags): void {
+  const trial = pick(planSweep(load(file, flags)).trials, flags);
+  const { observation, timeline } = runTrial(trial);
+  for (const [name, value] of Object.entries(observation)) {
+    if (value !== null) process.stdout.write(`${name.padEnd(46)} ${value}\n`);
+  }
+  for (const row of timeline) {
+    const counts = `ready ${row.ready_endpoints} installed ${row.installed_endpoints} connections ${row.connections} failed ${row.failed_connections} stale ${row.stale_connections}`;
+    process.stdout.write(`${row.time_s.toFixed(3).padStart(9)} s  ${row.service}  ${counts}  ${row.event}\n`);
+  }
+}
+
+function pick(trials: readonly Trial[], flags: RunFlags): Trial {
+  const wanted = new Map((flags.point ?? []).map((text) => splitPoint(text)));
+  const names = Object.keys(trials[0]?.values ?? {});
+  for (const name of wanted.keys()) {
+    if (!names.includes(name)) {
+      throw new InputError(`--point names no axis of the experiment: "${name}". Expected one of ${names.join(', ') || '(none)'}`);
+    }
+  }
+  const engines = [...new Set(trials.map((trial) => trial.engine))];
+  if (flags.engine !== undefined && !engines.some((name) => name === flags.engine)) {
+    throw new InputError(`--engine "${flags.engine}" is not an engine of the experiment. Expected one of ${engines.join(', ')}`);
+  }
+  const match = trials.find(
+    (trial) =>
+      (flags.engine === undefined || trial.engine === flags.engine) &&
+      trial.replication === flags.replication &&
+      [...wanted].every(([name, value]) => String(trial.values[name]) === value),
+  );
+  if (match === undefined) throw new InputError('No trial of the experiment has these values. `chainwalk plan` lists them');
+  return match;
+}
+
+function splitPoint(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InputError(`--point expects name=value, got "${text}"`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}

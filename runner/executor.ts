@@ -1,0 +1,76 @@
+/** Runs trials, in this thread or on a pool of worker threads, and hands back each result or failure as data. */
+import { Piscina } from 'piscina';
+import { runTrial, type TrialResult } from './trial.ts';
+import type { Trial } from './sweep-plan.ts';
+
+/** A trial that ended, well or not. A failure is data: fields of a thrown error would be lost between threads. */
+export type TrialOutcome =
+  | { readonly status: 'ok'; readonly trial: Trial; readonly result: TrialResult }
+  | { readonly status: 'failed'; readonly trial: Trial; readonly reason: string };
+
+export type WorkerReply =
+  | { readonly status: 'ok'; readonly result: TrialResult }
+  | { readonly status: 'failed'; readonly reason: string };
+
+export interface Executor {
+  /** Runs every trial; `onOutcome` is called as each one ends, in any order. Stops handing out trials when `signal` aborts. */
+  run(trials: readonly Trial[], onOutcome: (outcome: TrialOutcome) => void, signal: AbortSignal): Promise<void>;
+}
+
+/** What a worker does with one trial: never throws. */
+export function attemptTrial(trial: Trial): WorkerReply {
+  try {
+    return { status: 'ok', result: runTrial(trial) };
+  } catch (error) {
+    return { status: 'failed', reason: reasonOf(error) };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+export function inlineExecutor(): Executor {
+  return {
+    async run(trials, onOutcome, signal) {
+      for (const trial of trials) {
+        if (signal.aborted) return;
+        onOutcome({ trial, ...attemptTrial(trial) });
+        // Lets signals and the progress line through between trials.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
+}
+
+/** A piscina pool (see docs/adr/0002-worker-threads.md). A worker that dies fails its trial only. */
+export function poolExecutor(workerFile: string, workers: number): Executor {
+  return {
+    async run(trials, onOutcome, signal) {
+      const pool = new Piscina<Trial, WorkerReply>({
+        filename: workerFile,
+        minThreads: workers,
+        maxThreads: workers,
+        concurrentTasksPerWorker: 1,
+        resourceLimits: { maxOldGenerationSizeMb: 4096 },
+      });
+      let next = 0;
+      const lane = async (): Promise<void> => {
+        while (next < trials.length && !signal.aborted) {
+          const trial = trials[next++] as Trial;
+          try {
+            onOutcome({ trial, ...(await pool.run(trial, { signal })) });
+          } catch (error) {
+            if (signal.aborted) return;
+            onOutcome({ trial, status: 'failed', reason: reasonOf(error) });
+          }
+        }
+      };
+      try {
+        await Promise.all(Array.from({ length: Math.min(workers, trials.length) }, lane));
+      } finally {
+        await pool.destroy();
+      }
+    },
+  };
+}

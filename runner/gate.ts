@@ -1,0 +1,134 @@
+/**
+ * `gate`: compares results with the committed baselines, exactly. Work counters, rule counts, digests and modelled costs
+ * are functions of (commit, scenario, seed); any difference is a change that someone must explain.
+ */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseObservations } from '../reports/csv.ts';
+import { InputError } from '../scenarios/errors.ts';
+import type { Cell, Observation } from '../model/observation.ts';
+import { versions } from './host.ts';
+import { writeAtomically } from './journal.ts';
+
+export interface Baseline {
+  readonly experiment: string;
+  /** Why the numbers are what they are: given by whoever updated them. */
+  readonly reason: string;
+  readonly chainwalk: string;
+  /** One row a trial: the columns of observations.csv that are not empty. */
+  readonly trials: readonly Observation[];
+}
+
+export interface Difference {
+  readonly experiment: string;
+  readonly trial: string;
+  readonly metric: string;
+  readonly baseline: Cell | undefined;
+  readonly current: Cell | undefined;
+}
+
+/** Columns that name a trial, as far as a row has them. */
+const KEY_COLUMNS = ['engine', 'services', 'endpoints_per_service', 'replication', 'seed'];
+
+export function readBaselines(folder: string): Baseline[] {
+  let names: string[];
+  try {
+    names = readdirSync(folder).filter((name) => name.endsWith('.json'));
+  } catch {
+    throw new InputError(`There is no baselines folder "${folder}". Make one with: npm run gate -- --update --reason TEXT`);
+  }
+  return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => readBaseline(join(folder, name)));
+}
+
+function readBaseline(path: string): Baseline {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Baseline;
+  } catch (error) {
+    throw new InputError(`Not a baseline: ${error instanceof Error ? error.message : String(error)}`, { file: path });
+  }
+}
+
+export function readObservations(folder: string): Observation[] {
+  const path = join(folder, 'observations.csv');
+  try {
+    return parseObservations(readFileSync(path, 'utf8'), path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new InputError(`There are no results in "${folder}". Expected a file observations.csv, as \`sweep\` leaves it`);
+    }
+    throw error;
+  }
+}
+
+/** Every difference between a baseline and the rows of a new run; trials that are missing or extra count, too. */
+export function compareWithBaseline(baseline: Baseline, observations: readonly Observation[]): Difference[] {
+  const differences: Difference[] = [];
+  const current = new Map(observations.map((row) => [trialKey(row), row]));
+  for (const expected of baseline.trials) {
+    const key = trialKey(expected);
+    const actual = current.get(key);
+    current.delete(key);
+    if (actual === undefined) {
+      differences.push({ experiment: baseline.experiment, trial: key, metric: 'trial', baseline: 'present', current: 'missing' });
+      continue;
+    }
+    const found = compact(actual);
+    const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])];
+    for (const metric of names) {
+      if (expected[metric] === found[metric]) continue;
+      differences.push({
+        experiment: baseline.experiment,
+        trial: key,
+        metric,
+        baseline: expected[metric],
+        current: found[metric],
+      });
+    }
+  }
+  for (const key of current.keys()) {
+    differences.push({ experiment: baseline.experiment, trial: key, metric: 'trial', baseline: 'missing', current: 'present' });
+  }
+  return differences;
+}
+
+export function writeBaseline(folder: string, experiment: string, reason: string, observations: readonly Observation[]): void {
+  const head = { experiment, reason, chainwalk: versions().chainwalk };
+  const lines = observations.map((row) => `    ${JSON.stringify(compact(row))}`);
+  // One trial a line: a change of one number shows as one line in a review.
+  const text = `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "trials": [\n${lines.join(',\n')}\n  ]\n}\n`;
+  writeAtomically(join(folder, `${experiment}.json`), text);
+}
+
+/** Where a difference of modelled cost comes from: the first work counter of the same trial that moved, if any. */
+export function explain(difference: Difference, all: readonly Difference[]): string {
+  if (!difference.metric.endsWith('_ns') && !difference.metric.endsWith('_ms')) return '';
+  const cause = all.find((d) => d.trial === difference.trial && d.metric.endsWith('_total'));
+  return cause === undefined ? 'no work counter moved: the profile or the cost model changed' : `${cause.metric} moved, too`;
+}
+
+export function formatDifference(difference: Difference, all: readonly Difference[]): string {
+  const { baseline, current } = difference;
+  const ratio =
+    typeof baseline === 'number' && typeof current === 'number' && baseline !== 0
+      ? ` (x ${(current / baseline).toPrecision(4)})`
+      : '';
+  const why = explain(difference, all);
+  return `${difference.experiment} ${difference.trial}: ${difference.metric} was ${show(baseline)}, is ${show(current)}${ratio}${why === '' ? '' : `; ${why}`}`;
+}
+
+function show(value: Cell | undefined): string {
+  return value === undefined || value === null ? 'empty' : String(value);
+}
+
+function trialKey(row: Observation): string {
+  const named = KEY_COLUMNS.map((name) => `${name}=${show(row[name])}`);
+  const axes = Object.keys(row)
+    .filter((name) => name.includes('.'))
+    .sort((a, b) => (a < b ? -1 : 1))
+    .map((name) => `${name}=${show(row[name])}`);
+  return [...named, ...axes].join(' ');
+}
+
+function compact(row: Observation): Record<string, Cell> {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
+}

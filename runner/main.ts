@@ -1,0 +1,107 @@
+#!/usr/bin/env node
+/** The command line: parses arguments, calls one function a command, and turns errors into messages and exit codes. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import pc from 'picocolors';
+import { formatInputError, InputError } from '../scenarios/errors.ts';
+import { benchCommand } from './commands/bench.ts';
+import { dumpCommand } from './commands/dump.ts';
+import { gateCommand } from './commands/gate.ts';
+import { planCommand } from './commands/plan.ts';
+import { reportCommand } from './commands/report.ts';
+import { runCommand } from './commands/run.ts';
+import { schemaCommand } from './commands/schema.ts';
+import { sweepCommand } from './commands/sweep.ts';
+import { EXIT_BAD_INPUT, EXIT_FAILED_TRIALS } from './exit-codes.ts';
+import { defaultWorkers, versions } from './host.ts';
+
+function program(): Command {
+  const cli = new Command('chainwalk')
+    .description("What a Kubernetes Service costs on the wire and during change, in kube-proxy's modes")
+    .version(versions().chainwalk)
+    .showHelpAfterError('(add --help for the options)');
+
+  scenarioOptions(cli.command('sweep').description('run experiments and write CSV, charts and a report').argument('[files...]', 'experiment files; none: the experiments marked `default: true`'))
+    .option('--all', 'every experiment in scenarios/experiments')
+    .option('--out <dir>', 'results folder', 'out')
+    .option('--workers <n>', 'worker threads', positiveInteger('--workers', 256), defaultWorkers())
+    .option('--no-report', 'write CSV only')
+    .action(sweepCommand);
+  scenarioOptions(cli.command('plan').description('list the trials of experiments, run nothing').argument('[files...]', 'experiment files; none: the default experiments'))
+    .option('--all', 'every experiment in scenarios/experiments')
+    .action(planCommand);
+  scenarioOptions(cli.command('run').description('run one trial and print its observation and timeline').argument('<file>', 'experiment file'))
+    .option('--engine <name>', 'engine of the trial (default: the first of the experiment)')
+    .option('--replication <n>', 'replication of the trial', positiveInteger('--replication', 1_000_000), 1)
+    .option('--point <name=value...>', 'axis values of the trial (default: the first of each axis)')
+    .action(runCommand);
+  cli.command('report').description('rebuild charts and HTML from a results folder').argument('[dir]', 'results folder', 'out').action(reportCommand);
+  cli
+    .command('gate')
+    .description('compare a quick run of the experiments with baselines/, exactly')
+    .option('--results <dir>', 'compare existing results instead of running')
+    .option('--baselines <dir>', 'folder of baselines')
+    .option('--update', 'write new baselines')
+    .option('--reason <text>', 'why they change (with --update)')
+    .option('--workers <n>', 'worker threads', positiveInteger('--workers', 256), defaultWorkers())
+    .action(gateCommand);
+  cli
+    .command('bench')
+    .description('measure how fast the engines and the event queue run on this machine')
+    .option('--suite <name>', 'events, iptables, ipvs or all', 'all')
+    .option('--size <size>', 'smoke or full', 'smoke')
+    .action(benchCommand);
+  scenarioOptions(cli.command('dump').description("print the rules of an experiment's cluster in native form").argument('<file>', 'experiment file'))
+    .option('--engine <name>', 'iptables or ipvs', 'iptables')
+    .option('--form <form>', 'restore (what kube-proxy feeds to the tools) or kernel (loadable state)', 'restore')
+    .action(dumpCommand);
+  cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
+  return cli;
+}
+
+function scenarioOptions(command: Command): Command {
+  return command
+    .option('--seed <n>', 'seed in place of the one in the file', nonNegativeInteger('--seed'))
+    .option('--set <path=value...>', 'change a value of the scenario, e.g. cluster.synthetic.services=100')
+    .option('--quick', 'small sizes, same columns');
+}
+
+function positiveInteger(name: string, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 1 || value > most) {
+      throw new InvalidArgumentError(`${name} expects an integer from 1 to ${most}.`);
+    }
+    return value;
+  };
+}
+
+function nonNegativeInteger(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+      throw new InvalidArgumentError(`${name} expects an integer from 0 to 2^53 - 1.`);
+    }
+    return value;
+  };
+}
+
+async function main(): Promise<void> {
+  const cli = program();
+  for (const command of [cli, ...cli.commands]) command.exitOverride();
+  try {
+    await cli.parseAsync(process.argv);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version are not errors; commander has printed its own message for the rest.
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
+    } else if (error instanceof InputError) {
+      process.stderr.write(`${pc.red('error:')} ${formatInputError(error)}\n`);
+      process.exitCode = EXIT_BAD_INPUT;
+    } else {
+      process.stderr.write(`${pc.red('internal error:')} ${error instanceof Error ? error.stack : String(error)}\n`);
+      process.exitCode = EXIT_FAILED_TRIALS;
+    }
+  }
+}
+
+await main();

@@ -1,0 +1,83 @@
+/** Statistics over replications: mean, Student-t confidence interval, quantiles, and the slope of a log-log line. */
+import { log } from '../sim/math.ts';
+
+export interface Estimate {
+  readonly n: number;
+  readonly mean: number;
+  /** Sample standard deviation; 0 for one value. */
+  readonly stddev: number;
+  /** 95 % confidence interval of the mean; undefined for fewer than two values. */
+  readonly low: number | undefined;
+  readonly high: number | undefined;
+}
+
+export function estimate(values: readonly number[]): Estimate {
+  const n = values.length;
+  const mean = values.reduce((sum, value) => sum + value, 0) / n;
+  if (n < 2) return { n, mean, stddev: 0, low: undefined, high: undefined };
+  const variance = values.reduce((sum, value) => sum + (value - mean) * (value - mean), 0) / (n - 1);
+  const stddev = Math.sqrt(variance);
+  const half = (studentT975(n - 1) * stddev) / Math.sqrt(n);
+  return { n, mean, stddev, low: mean - half, high: mean + half };
+}
+
+/** 0.975 quantiles of Student's t for 1 .. 30 degrees of freedom (NIST/SEMATECH e-Handbook, table 1.3.6.7.2). */
+const T_975 = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12, 2.11,
+  2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
+
+/** Two-sided 95 % point of Student's t; above 30 degrees of freedom by the Cornish-Fisher expansion (error < 1e-4). */
+export function studentT975(degreesOfFreedom: number): number {
+  if (degreesOfFreedom < 1) throw new Error(`Degrees of freedom must be at least 1, got ${degreesOfFreedom}`);
+  if (degreesOfFreedom <= 30) return T_975[degreesOfFreedom - 1] as number;
+  const z = 1.959964;
+  const v = degreesOfFreedom;
+  const z3 = z * z * z;
+  const z5 = z3 * z * z;
+  return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v);
+}
+
+/** Quantile q of values[0 .. n-1], sorted ascending, by linear interpolation (type 7 of Hyndman and Fan 1996). */
+export function quantileSorted(values: ArrayLike<number>, n: number, q: number): number {
+  if (n === 0) throw new Error('A quantile needs at least one value');
+  const position = (n - 1) * q;
+  const below = Math.floor(position);
+  const above = Math.min(below + 1, n - 1);
+  const low = values[below] as number;
+  return low + ((values[above] as number) - low) * (position - below);
+}
+
+export interface Slope {
+  readonly exponent: number;
+  readonly low: number;
+  readonly high: number;
+  readonly points: number;
+}
+
+/** Exponent b of y = a x^b by least squares on the logarithms, with its 95 % interval. Needs 3 points with x, y > 0. */
+export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope | undefined {
+  const points = xs.map((x, i) => [x, ys[i] as number] as const).filter(([x, y]) => x > 0 && y > 0);
+  const n = points.length;
+  if (n < 3) return undefined;
+  const lx = points.map(([x]) => log(x));
+  const ly = points.map(([, y]) => log(y));
+  const meanX = lx.reduce((sum, x) => sum + x, 0) / n;
+  const meanY = ly.reduce((sum, y) => sum + y, 0) / n;
+  let sxx = 0;
+  let sxy = 0;
+  for (let i = 0; i < n; i++) {
+    const dx = (lx[i] as number) - meanX;
+    sxx += dx * dx;
+    sxy += dx * ((ly[i] as number) - meanY);
+  }
+  if (sxx === 0) return undefined;
+  const exponent = sxy / sxx;
+  let residual = 0;
+  for (let i = 0; i < n; i++) {
+    const error = (ly[i] as number) - meanY - exponent * ((lx[i] as number) - meanX);
+    residual += error * error;
+  }
+  const half = studentT975(n - 2) * Math.sqrt(residual / (n - 2) / sxx);
+  return { exponent, low: exponent - half, high: exponent + half, points: n };
+}

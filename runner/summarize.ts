@@ -1,0 +1,45 @@
+/** Observations to summary rows: one a (point, engine, metric), with its mean and 95 % interval over the replications. */
+import type { Cell, Observation } from '../model/observation.ts';
+import type { SummaryRow } from '../reports/csv.ts';
+import { metricColumns } from './columns.ts';
+import { estimate } from './statistics.ts';
+
+/** Rows in the order in which the points first appear; failed trials are left out of the means. */
+export function summarize(observations: readonly Observation[], axisNames: readonly string[]): SummaryRow[] {
+  const groups = new Map<string, Observation[]>();
+  for (const row of observations) {
+    if (row['status'] !== 'ok') continue;
+    const key = JSON.stringify([row['services'], row['endpoints_per_service'], ...axisNames.map((n) => row[n]), row['engine']]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
+  }
+  const metrics = metricColumns(axisNames);
+  const summary: SummaryRow[] = [];
+  for (const rows of groups.values()) {
+    const first = rows[0] as Observation;
+    for (const metric of metrics) {
+      const values = rows.map((row) => row[metric]).filter((value) => typeof value === 'number');
+      if (values.length === 0) continue;
+      const { mean, stddev, low, high } = estimate(values);
+      const axes: Record<string, Cell> = {};
+      for (const name of axisNames) axes[name] = first[name] ?? null;
+      summary.push({
+        experiment: String(first['experiment']),
+        engine: String(first['engine']),
+        profile: String(first['profile']),
+        services: Number(first['services']),
+        endpoints_per_service: Number(first['endpoints_per_service']),
+        rules: Number(first['rules']),
+        axes,
+        metric,
+        replications: values.length,
+        mean,
+        stddev,
+        ci95_low: low ?? null,
+        ci95_high: high ?? null,
+      });
+    }
+  }
+  return summary;
+}

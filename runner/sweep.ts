@@ -1,0 +1,205 @@
+/** `sweep`: runs experiments one after another and leaves a results folder for each, then the report over all. */
+import { createHash } from 'node:crypto';
+import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { formatSummary } from '../reports/csv.ts';
+import { renderExperiment, renderIndex } from '../reports/html/report.ts';
+import { InputError } from '../scenarios/errors.ts';
+import { axisColumns } from './trial.ts';
+import { ownAxes } from './columns.ts';
+import { inlineExecutor, poolExecutor, type Executor, type TrialOutcome } from './executor.ts';
+import { findingsOf, type Finding } from './findings.ts';
+import { commit, hostSeconds, machine, projectRoot, versions } from './host.ts';
+import { Journal, writeAtomically } from './journal.ts';
+import { startProgress } from './progress.ts';
+import { readSite } from './site.ts';
+import { summarize } from './summarize.ts';
+import { expectedSeconds, type SweepPlan, type Trial } from './sweep-plan.ts';
+
+export interface SweepOptions {
+  readonly out: string;
+  /** 1 runs the trials in this thread. */
+  readonly workers: number;
+  /** As typed, for the record. */
+  readonly command: string;
+  readonly signal: AbortSignal;
+  readonly stream: NodeJS.WriteStream;
+  /** Skips charts and HTML. */
+  readonly report: boolean;
+}
+
+export interface ExperimentResult {
+  readonly experiment: string;
+  readonly folder: string;
+  readonly findings: readonly Finding[];
+  readonly failed: number;
+}
+
+export async function runSweep(plans: readonly SweepPlan[], options: SweepOptions): Promise<ExperimentResult[]> {
+  assertWritable(options.out);
+  const trials = plans.flatMap((plan) => plan.trials);
+  const progress = startProgress(
+    trials.length,
+    trials.reduce((sum, trial) => sum + expectedSeconds(trial), 0),
+    options.stream,
+  );
+  const executor = chooseExecutor(options.workers);
+  const results: ExperimentResult[] = [];
+  try {
+    for (const plan of plans) {
+      if (options.signal.aborted) break;
+      results.push(await runExperiment(plan, executor, options, progress));
+    }
+  } finally {
+    progress.stop();
+  }
+  if (options.report && results.length > 0) {
+    renderIndex(
+      options.out,
+      results.map((result) => result.folder),
+      readSite(),
+    );
+  }
+  return results;
+}
+
+async function runExperiment(
+  plan: SweepPlan,
+  executor: Executor,
+  options: SweepOptions,
+  progress: ReturnType<typeof startProgress>,
+): Promise<ExperimentResult> {
+  const { experiment, trials } = plan;
+  const start = hostSeconds();
+  const folder = join(options.out, experiment.name);
+  const axisNames = ownAxes(trials[0]?.values ?? {});
+  const journal = new Journal(folder, axisNames);
+  const failures: FailureNote[] = [];
+  const onOutcome = (outcome: TrialOutcome): void => {
+    const { trial } = outcome;
+    if (outcome.status === 'ok') journal.append(outcome.result);
+    else {
+      const failure = noteOf(trial, outcome.reason);
+      failures.push(failure);
+      journal.append({ index: trial.index, observation: failedRow(trial, outcome.reason), timeline: [] });
+      progress.say(`Failed: ${experiment.name} ${describe(trial)}: ${outcome.reason}`);
+    }
+    progress.done(`${experiment.name} ${describe(trial)}`, expectedSeconds(trial));
+  };
+  await executor.run(byExpectedTime(trials), onOutcome, options.signal);
+  journal.finish();
+  const observations = journal.observations();
+  const summary = summarize(observations, axisNames);
+  writeAtomically(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
+  const findings = findingsOf(summary, observations, experiment.engines);
+  failures.sort((a, b) => a.trial - b.trial);
+  const manifest = {
+    ...manifestOf(plan, options, findings),
+    elapsed_s: Number((hostSeconds() - start).toFixed(1)),
+    status: options.signal.aborted ? 'interrupted' : 'complete',
+    trials: { total: trials.length, ok: observations.length - failures.length, failed: failures.length },
+    failures,
+  };
+  writeAtomically(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  if (options.report && summary.length > 0) renderExperiment(folder, readSite());
+  return { experiment: experiment.name, folder, findings, failed: failures.length };
+}
+
+interface FailureNote {
+  readonly trial: number;
+  readonly services: unknown;
+  readonly engine: string;
+  readonly replication: number;
+  readonly reason: string;
+}
+
+function noteOf(trial: Trial, reason: string): FailureNote {
+  return {
+    trial: trial.index,
+    services: servicesOf(trial),
+    engine: trial.engine,
+    replication: trial.replication,
+    reason,
+  };
+}
+
+/** A failed trial is a row, too: what it was and why it failed, no metric. */
+function failedRow(trial: Trial, reason: string) {
+  const { cluster } = trial.point;
+  return {
+    experiment: trial.experiment,
+    engine: trial.engine,
+    profile: trial.point.profile.name,
+    services: servicesOf(trial),
+    endpoints_per_service: cluster.kind === 'synthetic' ? cluster.endpointsPerService : null,
+    replication: trial.replication,
+    seed: trial.seed,
+    status: 'failed',
+    ...axisColumns(trial),
+    failure_reason: reason,
+  };
+}
+
+function servicesOf(trial: Trial): number | null {
+  const { cluster } = trial.point;
+  return cluster.kind === 'synthetic' ? cluster.services : null;
+}
+
+function describe(trial: Trial): string {
+  const values = Object.entries(trial.values).map(([name, value]) => `${name}=${value}`);
+  return [...values, trial.engine, `#${trial.replication}`].join(' ');
+}
+
+/** Longest first, so that no worker is left alone with a large trial at the end; ties in the plan's order. */
+function byExpectedTime(trials: readonly Trial[]): Trial[] {
+  return [...trials].sort((a, b) => expectedSeconds(b) - expectedSeconds(a) || a.index - b.index);
+}
+
+function manifestOf(plan: SweepPlan, options: SweepOptions, findings: readonly Finding[]) {
+  const { experiment, trials } = plan;
+  const text = experiment.canonicalText;
+  const profile = trials[0]?.point.profile;
+  return {
+    experiment: experiment.name,
+    question: experiment.question,
+    scenario_file: experiment.file,
+    scenario_text: text,
+    scenario_sha256: createHash('sha256').update(text).digest('hex'),
+    seed: experiment.seed,
+    commit: commit(),
+    versions: versions(),
+    machine: machine(),
+    command: options.command,
+    workers: options.workers,
+    axes: experiment.axes,
+    engines: experiment.engines,
+    replications: experiment.replications,
+    profile: { name: profile?.name ?? '' },
+    findings,
+    warnings: experiment.warnings,
+  };
+}
+
+function chooseExecutor(workers: number): Executor {
+  if (workers === 1) return inlineExecutor();
+  return poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers);
+}
+
+/** Refuses an output folder that cannot be written before anything runs. */
+function assertWritable(out: string): void {
+  const path = resolve(out);
+  try {
+    mkdirSync(path, { recursive: true });
+    if (!statSync(path).isDirectory()) throw new Error('it is a file');
+    accessSync(path, constants.W_OK);
+    // Root passes every access check, also on a read-only file system: only a write tells.
+    const probe = join(path, '.chainwalk-probe');
+    writeFileSync(probe, '');
+    rmSync(probe);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new InputError(
+      `The output folder "${out}" cannot be written: ${reason}. Expected a folder that exists or can be made; choose another with --out (its parent is ${dirname(path)})`,
+    );
+  }
+}

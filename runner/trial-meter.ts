@@ -1,0 +1,130 @@
+/** Adds up what the packets of one trial did and cost, and gives the observation's metrics at the end. */
+import {
+  COUNTER_NAMES,
+  COUNTER_STRIDE,
+  RULES_EVALUATED,
+  SERVICE_CHAIN_ENTRIES,
+  type Counters,
+} from '../model/counters.ts';
+import type { Cell } from '../model/observation.ts';
+import type { VerdictBatch } from '../model/verdict.ts';
+import { Digest } from '../sim/digest.ts';
+import { quantileSorted } from './statistics.ts';
+
+/** Why a connection failed or suffered, as CSV column suffixes. */
+export const FAILURE_KINDS = ['rejected', 'dropped', 'refused', 'no_answer'] as const;
+export type FailureKind = (typeof FAILURE_KINDS)[number];
+
+export class TrialMeter {
+  packets = 0;
+  connections = 0;
+  /** Connections whose first packet got no working endpoint, by FAILURE_KINDS. */
+  readonly failures: Record<FailureKind, number> = { rejected: 0, dropped: 0, refused: 0, no_answer: 0 };
+  /** Connections that reached an endpoint whose pod was no longer ready, and was serving all the same. */
+  staleConnections = 0;
+  /** Connections cut after they were established, since their pod stopped. */
+  brokenConnections = 0;
+  readonly #digest = new Digest();
+  readonly #sums = new Float64Array(COUNTER_STRIDE);
+  readonly #firstSums = new Float64Array(COUNTER_STRIDE);
+  #rulesScannedMax = 0;
+  #costSum = 0;
+  #bareSum = 0;
+  #establishedCostSum = 0;
+  #establishedPackets = 0;
+  #firstCosts = new Float64Array(4096);
+  #firstPackets = 0;
+  #bareFirstSum = 0;
+
+  /** Verdicts, counters and costs of packets 0 .. length-1. `bareFirstNs` and `bareEstablishedNs` are a packet's cost with no netfilter. */
+  add(
+    length: number,
+    verdicts: VerdictBatch,
+    work: Counters,
+    costsNs: Float64Array,
+    bareFirstNs: number,
+    bareEstablishedNs: number,
+  ): void {
+    const rows = work.rows;
+    const sums = this.#sums;
+    const firstSums = this.#firstSums;
+    const digest = this.#digest;
+    for (let i = 0; i < length; i++) {
+      const row = i * COUNTER_STRIDE;
+      const first = verdicts.first[i] === 1;
+      const cost = costsNs[i];
+      for (let c = 0; c < COUNTER_STRIDE; c++) sums[c] += rows[row + c];
+      this.#costSum += cost;
+      if (first) {
+        for (let c = 0; c < COUNTER_STRIDE; c++) firstSums[c] += rows[row + c];
+        if (rows[row + RULES_EVALUATED] > this.#rulesScannedMax) this.#rulesScannedMax = rows[row + RULES_EVALUATED];
+        if (this.#firstPackets === this.#firstCosts.length) this.#growFirstCosts();
+        this.#firstCosts[this.#firstPackets++] = cost;
+        this.#bareFirstSum += bareFirstNs;
+        this.#bareSum += bareFirstNs;
+      } else {
+        this.#establishedCostSum += cost;
+        this.#establishedPackets++;
+        this.#bareSum += bareEstablishedNs;
+      }
+      digest.word(
+        verdicts.outcome[i] | (verdicts.reason[i] << 4) | (verdicts.first[i] << 8) | (verdicts.masqueraded[i] << 9),
+      );
+      digest.word(verdicts.srcAddress[i]);
+      digest.word(verdicts.dstAddress[i]);
+      digest.word((verdicts.srcPort[i] << 16) | verdicts.dstPort[i]);
+      digest.word(verdicts.servicePortId[i]);
+      digest.word(rows[row + RULES_EVALUATED] ^ Math.imul(rows[row + SERVICE_CHAIN_ENTRIES], 0x9e3779b1));
+    }
+    this.packets += length;
+  }
+
+  get failedConnections(): number {
+    return FAILURE_KINDS.reduce((sum, kind) => sum + this.failures[kind], 0);
+  }
+
+  /** Metrics by column name. Means over no packet at all are null. */
+  metrics(): Record<string, Cell> {
+    const first = this.#firstPackets;
+    const perFirst = (counter: number): Cell => (first === 0 ? null : this.#firstSums[counter] / first);
+    const sorted = this.#firstCosts.subarray(0, first).sort();
+    const metrics: Record<string, Cell> = {
+      packets: this.packets,
+      connections: this.connections,
+      failed_connections: this.failedConnections,
+      rules_evaluated_per_first_packet_mean: perFirst(RULES_EVALUATED),
+      service_chain_entries_per_first_packet_mean: perFirst(SERVICE_CHAIN_ENTRIES),
+      cost_per_packet_mean_ns: this.packets === 0 ? null : this.#costSum / this.packets,
+      cost_first_packet_mean_ns: first === 0 ? null : sum(sorted) / first,
+      cost_first_packet_p50_ns: first === 0 ? null : quantileSorted(sorted, first, 0.5),
+      cost_first_packet_p99_ns: first === 0 ? null : quantileSorted(sorted, first, 0.99),
+      cost_established_packet_mean_ns:
+        this.#establishedPackets === 0 ? null : this.#establishedCostSum / this.#establishedPackets,
+      cost_over_bare_first_packet_mean_ns: first === 0 ? null : (sum(sorted) - this.#bareFirstSum) / first,
+      cost_over_bare_per_packet_mean_ns: this.packets === 0 ? null : (this.#costSum - this.#bareSum) / this.packets,
+      first_packets: first,
+      rules_scanned_max: this.#rulesScannedMax,
+      stale_connections: this.staleConnections,
+      broken_connections: this.brokenConnections,
+    };
+    for (const kind of FAILURE_KINDS) metrics[`failed_connections_${kind}`] = this.failures[kind];
+    COUNTER_NAMES.forEach((name, counter) => (metrics[`${name}_total`] = this.#sums[counter] as number));
+    return metrics;
+  }
+
+  digest(): string {
+    return this.#digest.hex();
+  }
+
+  #growFirstCosts(): void {
+    const grown = new Float64Array(this.#firstCosts.length * 2);
+    grown.set(this.#firstCosts);
+    this.#firstCosts = grown;
+  }
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i];
+  return total;
+}

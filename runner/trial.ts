@@ -1,0 +1,270 @@
+/** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
+import { CostModel } from '../costs/cost-model.ts';
+import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
+import { ControlPlane, type SyncRequest } from '../control/control-plane.ts';
+import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS, type EngineOptions, type IpvsScheduler } from '../engines/engine.ts';
+import { ENGINES } from '../engines/registry.ts';
+import { servicePortName } from '../model/cluster.ts';
+import type { Cell, Observation, TimelineRow } from '../model/observation.ts';
+import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
+import type { SyncReport } from '../model/sync-report.ts';
+import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import { planChurn } from '../scenarios/churn.ts';
+import { buildCluster, type BuiltCluster } from '../scenarios/cluster-builder.ts';
+import type { DistributionSpec, PointSpec } from '../scenarios/spec.ts';
+import { planTraffic } from '../scenarios/traffic.ts';
+import { assert } from '../sim/assert.ts';
+import { constant, empirical, exponential, lognormal, pareto, type Distribution } from '../sim/distributions.ts';
+import { Rng } from '../sim/rng.ts';
+import { Simulation } from '../sim/simulation.ts';
+import { quantileSorted } from './statistics.ts';
+import type { Trial } from './sweep-plan.ts';
+import { Timeline } from './timeline.ts';
+import { TrafficDriver } from './traffic-driver.ts';
+import { TrialMeter } from './trial-meter.ts';
+
+export interface TrialResult {
+  readonly index: number;
+  readonly observation: Observation;
+  readonly timeline: readonly TimelineRow[];
+}
+
+/** Longest simulated time of a trial without `duration_s`, so that a stuck connection cannot run for ever. */
+const LONGEST_TRIAL_NS = 30 * 86_400 * NS_PER_S;
+
+export function runTrial(trial: Trial): TrialResult {
+  const { point } = trial;
+  // The path holds neither the engine nor the point: every engine and setting meets the same world.
+  const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
+  const cluster = buildCluster(point.cluster, rng);
+  const engine = ENGINES[trial.engine]({
+    node: cluster.node,
+    options: engineOptions(point),
+    rng: rng.sub(`engine-${trial.engine}`),
+  });
+  const costs = new CostModel(point.profile, { engine: trial.engine });
+  const simulation = new Simulation();
+  const meter = new TrialMeter();
+  const syncs = new SyncLog(point, trial.engine);
+
+  const control = new ControlPlane({
+    simulation,
+    rng,
+    state: cluster.state,
+    workload: cluster.workload,
+    churn: planChurn(point.churn, cluster),
+    nodeName: cluster.node.name,
+    proxier: proxierTiming(point, trial.engine),
+    propagation: {
+      statusUpdate: distribution(point.propagation.statusUpdateSeconds),
+      endpointSlice: distribution(point.propagation.endpointSliceSeconds),
+      watch: distribution(point.propagation.watchSeconds),
+      podStart: distribution(point.propagation.podStartSeconds),
+    },
+    sync: {
+      begin: (request) => syncs.begin(request),
+      commit: (request) => {
+        driver.flush();
+        const full = request.kind === 'full';
+        syncs.record(full ? engine.sync(request.state, simulation.now) : engine.apply(request.delta, simulation.now), full);
+      },
+    },
+    onEvent: (event) => {
+      timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
+    },
+  });
+
+  const followed = followedServices(cluster, point);
+  const timeline =
+    point.timelineSeconds > 0 ? new Timeline(followed, control, trial.engine, trial.replication) : undefined;
+  const driver: TrafficDriver = new TrafficDriver({
+    simulation,
+    engine,
+    costs,
+    source: planTraffic(point.traffic, cluster, rng),
+    pods: control,
+    meter,
+    ...(timeline === undefined
+      ? {}
+      : { onOutcome: (_at: number, id: number, outcome: Parameters<Timeline['count']>[1]) => timeline.count(id, outcome) }),
+  });
+  // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
+  simulation.beforeCallback = () => driver.flush();
+
+  control.start();
+  driver.start();
+  if (timeline !== undefined) sampleRegularly(simulation, timeline, point);
+  if (point.durationSeconds > 0) simulation.runUntil(point.durationSeconds * NS_PER_S);
+  else while (!driver.finished && simulation.nextTime() <= LONGEST_TRIAL_NS) simulation.step();
+  driver.flush();
+  engine.advance(simulation.now);
+
+  return {
+    index: trial.index,
+    observation: observe(trial, cluster, meter, syncs, control, costs),
+    timeline: timeline?.rows ?? [],
+  };
+}
+
+/** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
+class SyncLog {
+  readonly #profile: PointSpec['profile'];
+  readonly #engine: Trial['engine'];
+  #last: SyncReport | undefined;
+  firstReport: SyncReport | undefined;
+  fullMs: number | undefined;
+  readonly incrementalMs: number[] = [];
+  count = 0;
+
+  constructor(point: PointSpec, engine: Trial['engine']) {
+    this.#profile = point.profile;
+    this.#engine = engine;
+  }
+
+  begin(request: SyncRequest): number {
+    if (this.#last === undefined) return 0;
+    if (request.kind === 'full') return Math.round(syncDurationNs(this.#profile, this.#last, this.#engine));
+    const changed = request.delta.upserted.length + request.delta.removedIds.length;
+    return Math.round(predictSyncDurationNs(this.#profile, this.#engine, this.#last, changed));
+  }
+
+  record(report: SyncReport, full: boolean): void {
+    const ms = syncDurationNs(this.#profile, report, this.#engine) / NS_PER_MS;
+    this.count++;
+    if (this.#last === undefined) {
+      this.firstReport = report;
+      this.fullMs = ms;
+    } else if (!full) this.incrementalMs.push(ms);
+    this.#last = report;
+  }
+}
+
+function observe(
+  trial: Trial,
+  cluster: BuiltCluster,
+  meter: TrialMeter,
+  syncs: SyncLog,
+  control: ControlPlane,
+  costs: CostModel,
+): Observation {
+  const { point } = trial;
+  const { traffic } = point;
+  assert(syncs.firstReport !== undefined && syncs.fullMs !== undefined, 'A trial begins with a full sync');
+  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort();
+  const latency = (q: number): Cell =>
+    latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
+  const incremental = syncs.incrementalMs;
+  const origins = [
+    ...(traffic.hostClientRatio > 0 ? [ORIGIN_HOST] : []),
+    ...(traffic.nodePortRatio > 0 ? [ORIGIN_EXTERNAL] : []),
+    ...(traffic.hostClientRatio + traffic.nodePortRatio < 1 ? [ORIGIN_POD] : []),
+  ];
+  return {
+    experiment: trial.experiment,
+    engine: trial.engine,
+    profile: point.profile.name,
+    ...clusterColumns(cluster, point),
+    rules: syncs.firstReport.rules,
+    replication: trial.replication,
+    seed: trial.seed,
+    status: 'ok',
+    sync_full_ms: syncs.fullMs,
+    sync_incremental_mean_ms:
+      incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
+    programming_latency_p50_ms: latency(0.5),
+    programming_latency_p99_ms: latency(0.99),
+    digest: meter.digest(),
+    ...axisColumns(trial),
+    ...meter.metrics(),
+    syncs: syncs.count,
+    endpoint_slice_writes: control.endpointSliceWrites,
+    path_measured: origins.every((origin) => costs.pathMeasured(origin)),
+  };
+}
+
+/** `services` and `endpoints_per_service` as the cluster has them, also where they are not swept. */
+function clusterColumns(cluster: BuiltCluster, point: PointSpec): Record<string, Cell> {
+  if (point.cluster.kind === 'synthetic') {
+    return { services: point.cluster.services, endpoints_per_service: point.cluster.endpointsPerService };
+  }
+  const ports = cluster.state.servicePorts;
+  const services = new Set(ports.map((svc) => `${svc.namespace}/${svc.name}`)).size;
+  const endpoints = ports.reduce((sum, svc) => sum + svc.endpoints.length, 0);
+  return { services, endpoints_per_service: ports.length === 0 ? 0 : endpoints / ports.length };
+}
+
+/** Axes other than the two that have columns of their own. */
+export function axisColumns(trial: Trial): Record<string, Cell> {
+  const columns: Record<string, Cell> = {};
+  for (const [name, value] of Object.entries(trial.values)) {
+    if (name !== 'services' && name !== 'endpoints_per_service') columns[name] = value;
+  }
+  return columns;
+}
+
+/** The service ports that have a workload behind them, by id; the crowd beside them is not followed. */
+function followedServices(cluster: BuiltCluster, point: PointSpec): Map<number, string> {
+  const bound = new Set(cluster.workload.bindings.map((binding) => binding.servicePortId));
+  const named = point.traffic.popularity.kind === 'one' ? point.traffic.popularity.service : undefined;
+  const followed = new Map<number, string>();
+  for (const svc of cluster.state.servicePorts) {
+    if (bound.has(svc.id) || svc.name === named) followed.set(svc.id, servicePortName(svc));
+  }
+  return followed;
+}
+
+function sampleRegularly(simulation: Simulation, timeline: Timeline, point: PointSpec): void {
+  const step = Math.round(point.timelineSeconds * NS_PER_S);
+  const sample = (at: number): void => {
+    simulation.at(at, PRIORITY_SAMPLE, () => {
+      timeline.sample(at);
+      sample(at + step);
+    });
+  };
+  sample(step);
+}
+
+/** After everything else of the instant. */
+const PRIORITY_SAMPLE = 1000;
+
+function engineOptions(point: PointSpec): EngineOptions {
+  const { proxy } = point;
+  assert(isScheduler(proxy.ipvsScheduler), `Unknown IPVS scheduler ${proxy.ipvsScheduler}`);
+  return {
+    ...DEFAULT_ENGINE_OPTIONS,
+    evaluator: proxy.evaluator,
+    masqueradeAll: proxy.masqueradeAll,
+    largeClusterEndpoints: proxy.largeClusterEndpoints,
+    ipvsScheduler: proxy.ipvsScheduler,
+    ipvsConnTabBits: proxy.ipvsConnTabBits,
+  };
+}
+
+function isScheduler(name: string): name is IpvsScheduler {
+  return (IPVS_SCHEDULERS as readonly string[]).includes(name);
+}
+
+/** iptables resyncs unasked each hour, IPVS each syncPeriod (kube-proxy pkg/proxy/iptables and ipvs NewProxier). */
+function proxierTiming(point: PointSpec, engine: Trial['engine']) {
+  const syncPeriodNs = point.proxy.syncPeriodSeconds * NS_PER_S;
+  return {
+    minSyncPeriodNs: point.proxy.minSyncPeriodSeconds * NS_PER_S,
+    syncPeriodNs,
+    maxIntervalNs: engine === 'ipvs' ? syncPeriodNs : 3600 * NS_PER_S,
+  };
+}
+
+function distribution(spec: DistributionSpec): Distribution {
+  switch (spec.kind) {
+    case 'constant':
+      return constant(spec.value);
+    case 'exponential':
+      return exponential(spec.mean);
+    case 'lognormal':
+      return lognormal(spec.median, spec.sigma);
+    case 'pareto':
+      return pareto(spec.scale, spec.shape);
+    case 'empirical':
+      return empirical(spec.values, spec.weights);
+  }
+}

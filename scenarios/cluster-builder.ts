@@ -1,0 +1,169 @@
+/** A cluster's spec made into service ports, endpoints and workloads. Pure: nothing of a cluster is drawn at random. */
+import { parseCidr } from '../model/address.ts';
+import type { Cidr } from '../model/address.ts';
+import type { ClusterState, Endpoint, NodeSpec, ServicePort } from '../model/cluster.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
+import type { Protocol } from '../model/protocol.ts';
+import type { Node, WorkloadPlan } from '../model/workload.ts';
+import type { Rng } from '../sim/rng.ts';
+import type { ClusterSpec, ManifestCluster, SyntheticCluster } from './spec.ts';
+
+export interface BuiltCluster {
+  readonly node: NodeSpec;
+  readonly state: ClusterState;
+  readonly workload: WorkloadPlan;
+  readonly warnings: readonly string[];
+  /** Service ports with ids below this are those of manifests; 0 in a synthetic cluster. */
+  readonly manifestServicePorts: number;
+  /** The observed node's own block of pod addresses: client pods live here, where no endpoint does. */
+  readonly podBlock: Cidr;
+}
+
+/** 10.96.0.0: the first service address of kubeadm's default service range, 10.96.0.0/12. */
+export const SERVICE_RANGE = cidr('10.96.0.0/12');
+/** Pods of synthetic services: consecutive addresses, 2^23 of them. The 10.244 and 10.255 parts are kept for others. */
+const SYNTHETIC_PODS = cidr('10.128.0.0/9');
+const SYNTHETIC_CLIENTS = cidr('10.255.0.0/16');
+const FIRST_NODE = 0xc0a8000b; // 192.168.0.11
+const FIRST_NODE_PORT = 30000;
+const SERVICE_PORT = 80;
+const TARGET_PORT = 8080;
+/** Extra services of a manifest cluster take addresses from 10.100.0.1 on, apart from the assigned ones of the manifests. */
+const FIRST_EXTRA_SERVICE = 0x0a640001;
+
+/** `rng` is part of the contract of all planners; a cluster takes nothing from it, so equal specs give equal clusters. */
+export function buildCluster(spec: ClusterSpec, rng?: Rng): BuiltCluster;
+export function buildCluster(spec: ClusterSpec): BuiltCluster {
+  return spec.kind === 'synthetic' ? buildSynthetic(spec) : buildFromManifests(spec);
+}
+
+function buildSynthetic(spec: SyntheticCluster): BuiltCluster {
+  const nodes = syntheticNodes(spec.nodes);
+  const crowd = buildCrowd({
+    spec,
+    namespace: 'synthetic',
+    firstId: 0,
+    firstServiceAddress: SERVICE_RANGE.address + 1,
+    nodeNames: nodes.map((node) => node.name),
+    used: new Set(),
+  });
+  const first = nodes[0] as Node;
+  return {
+    node: { name: first.name, addresses: [first.address], clusterCidr: SYNTHETIC_PODS },
+    state: { servicePorts: crowd.servicePorts },
+    workload: { nodes, deployments: [], pods: [], bindings: [], firstFreePodAddress: crowd.nextPodAddress },
+    warnings: [],
+    manifestServicePorts: 0,
+    podBlock: SYNTHETIC_CLIENTS,
+  };
+}
+
+/** Nodes `node-1` .. `node-n` at 192.168.0.11 and up, in zones a, b, c in turn. */
+export function syntheticNodes(count: number): Node[] {
+  const zones = ['a', 'b', 'c'] as const;
+  return Array.from({ length: count }, (_, i) => ({
+    name: `node-${i + 1}`,
+    address: FIRST_NODE + i,
+    zone: zones[i % 3] as string,
+  }));
+}
+
+function buildFromManifests(spec: ManifestCluster): BuiltCluster {
+  const own = spec.state.servicePorts;
+  const podBlock = spec.podBlock ?? blockOfNode(spec);
+  const base = { workload: spec.workload, warnings: [], manifestServicePorts: own.length, podBlock };
+  if (spec.extraServices === 0) return { ...base, node: spec.node, state: spec.state };
+  const used = new Set<number>(spec.node.addresses);
+  const namespaces = new Set<string>();
+  for (const svc of own) {
+    used.add(svc.clusterIp);
+    namespaces.add(svc.namespace);
+    for (const endpoint of svc.endpoints) used.add(endpoint.address);
+  }
+  for (const pod of spec.workload.pods) used.add(pod.address);
+  for (const node of spec.workload.nodes) used.add(node.address);
+  let namespace = 'synthetic';
+  for (let i = 2; namespaces.has(namespace); i++) namespace = `synthetic-${i}`;
+  const crowd = buildCrowd({
+    spec: {
+      services: spec.extraServices,
+      endpointsPerService: spec.extraEndpointsPerService,
+      ports: 1,
+      protocol: 'tcp',
+      nodePortRatio: 0,
+      emptyRatio: 0,
+    },
+    namespace,
+    firstId: own.length,
+    firstServiceAddress: FIRST_EXTRA_SERVICE,
+    nodeNames: spec.workload.nodes.map((node) => node.name),
+    used,
+  });
+  // The crowd's pods are pods of this cluster, so the cluster's block has to hold them as well.
+  const node = spec.node.clusterCidr === undefined ? spec.node : { ...spec.node, clusterCidr: SYNTHETIC_PODS };
+  return { ...base, node, state: { servicePorts: [...own, ...crowd.servicePorts] } };
+}
+
+function blockOfNode(spec: ManifestCluster): Cidr {
+  const index = Math.max(
+    0,
+    spec.workload.nodes.findIndex((node) => node.name === spec.node.name),
+  );
+  return { address: 0x0af40000 + (((index + 1) & 255) << 8), mask: 0xffffff00, prefixLength: 24 };
+}
+
+interface Crowd {
+  readonly spec: Omit<SyntheticCluster, 'kind' | 'nodes'>;
+  readonly namespace: string;
+  readonly firstId: number;
+  readonly firstServiceAddress: number;
+  readonly nodeNames: readonly string[];
+  /** Addresses that something else has; they are passed over. */
+  readonly used: ReadonlySet<number>;
+}
+
+/** Service k is `svc-k`; its pods follow those of service k-1, on the nodes in turn. */
+function buildCrowd(crowd: Crowd): { servicePorts: ServicePort[]; nextPodAddress: number } {
+  const { spec, used, nodeNames } = crowd;
+  const protocol: Protocol = spec.protocol === 'tcp' ? PROTOCOL_TCP : PROTOCOL_UDP;
+  const withNodePort = Math.ceil(spec.services * spec.nodePortRatio);
+  const servicePorts: ServicePort[] = [];
+  let clusterIp = crowd.firstServiceAddress - 1;
+  let podAddress = SYNTHETIC_PODS.address;
+  let podNumber = 0;
+  let nodePort = FIRST_NODE_PORT;
+  for (let k = 0; k < spec.services; k++) {
+    do clusterIp++;
+    while (used.has(clusterIp));
+    const empty = Math.floor((k + 1) * spec.emptyRatio) > Math.floor(k * spec.emptyRatio);
+    const pods: { address: number; nodeName: string }[] = [];
+    for (let e = empty ? spec.endpointsPerService : 0; e < spec.endpointsPerService; e++) {
+      do podAddress++;
+      while (used.has(podAddress));
+      pods.push({ address: podAddress, nodeName: nodeNames[podNumber % nodeNames.length] as string });
+      podNumber++;
+    }
+    for (let port = 0; port < spec.ports; port++) {
+      servicePorts.push({
+        id: crowd.firstId + servicePorts.length,
+        namespace: crowd.namespace,
+        name: `svc-${k + 1}`,
+        portName: spec.ports === 1 ? '' : `p${port}`,
+        protocol,
+        clusterIp,
+        port: SERVICE_PORT + port,
+        nodePort: k < withNodePort ? nodePort++ : 0,
+        endpoints: pods.map((pod) => readyEndpoint(pod.address, TARGET_PORT + port, pod.nodeName)),
+      });
+    }
+  }
+  return { servicePorts, nextPodAddress: podAddress + 1 };
+}
+
+export function readyEndpoint(address: number, port: number, nodeName: string): Endpoint {
+  return { address, port, nodeName, ready: true, serving: true, terminating: false };
+}
+
+function cidr(text: string): Cidr {
+  return parseCidr(text) as Cidr;
+}

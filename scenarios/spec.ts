@@ -1,0 +1,135 @@
+/** The typed form of an experiment: what `load.ts` makes of YAML, and what the rest of the project reads. Plain data, structured-cloneable. */
+import type { Cidr } from '../model/address.ts';
+import type { ClusterState, NodeSpec } from '../model/cluster.ts';
+import type { FailureMode } from '../model/churn.ts';
+import type { CostProfile } from '../model/profile.ts';
+import type { WorkloadPlan } from '../model/workload.ts';
+
+/** A cluster made up from numbers: service k has ClusterIP number k and its own pods. */
+export interface SyntheticCluster {
+  readonly kind: 'synthetic';
+  readonly services: number;
+  readonly endpointsPerService: number;
+  /** Service ports a Service. */
+  readonly ports: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** Share of services, in the order of their numbers, that are of type NodePort; 0 .. 1. */
+  readonly nodePortRatio: number;
+  /** Share of services, spread evenly, that have no endpoint; 0 .. 1. */
+  readonly emptyRatio: number;
+  readonly nodes: number;
+}
+
+/** A cluster read from Kubernetes manifests; the objects are complete (defaults filled in). */
+export interface ManifestCluster {
+  readonly kind: 'manifests';
+  /** Paths as given, for the record. */
+  readonly files: readonly string[];
+  readonly node: NodeSpec;
+  readonly state: ClusterState;
+  readonly workload: WorkloadPlan;
+  /** Services of kube-proxy's own making up the crowd: synthetic services added beside the manifests' ones. */
+  readonly extraServices: number;
+  readonly extraEndpointsPerService: number;
+  /** The observed node's own block of pod addresses (spec.podCIDR); client pods live here. Absent: 10.244.<node>.0/24. */
+  readonly podBlock?: Cidr;
+}
+
+export type ClusterSpec = SyntheticCluster | ManifestCluster;
+
+export type DistributionSpec =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'exponential'; readonly mean: number }
+  | { readonly kind: 'lognormal'; readonly median: number; readonly sigma: number }
+  | { readonly kind: 'pareto'; readonly scale: number; readonly shape: number }
+  | { readonly kind: 'empirical'; readonly values: readonly number[]; readonly weights: readonly number[] };
+
+export interface TrafficSpec {
+  /** Connections in all; arrivals stop after the last. */
+  readonly connections: number;
+  /** Poisson arrivals, a second. */
+  readonly connectionsPerSecond: number;
+  /** Packets a connection, both directions together, at least 1 (rounded to an integer). */
+  readonly packetsPerConnection: DistributionSpec;
+  /** Time between the packets of a connection, in seconds. */
+  readonly packetGapSeconds: DistributionSpec;
+  readonly popularity:
+    | { readonly kind: 'uniform' }
+    | { readonly kind: 'zipf'; readonly exponent: number }
+    /** `ns/name:port`, `ns/name` or a bare Service name; for a synthetic cluster a number as text. */
+    | { readonly kind: 'one'; readonly service: string };
+  /** Share of connections that come from outside through a NodePort of a service that has one; 0 .. 1. */
+  readonly nodePortRatio: number;
+  /** Share of connections whose client is a process of the node itself (OUTPUT path); the rest comes from pods on the node. */
+  readonly hostClientRatio: number;
+  /** Client pods on the observed node. */
+  readonly clientPods: number;
+  /** Only services of the manifests get traffic, not the synthetic crowd beside them. */
+  readonly onlyManifestServices: boolean;
+}
+
+export type ChurnSpec =
+  | { readonly kind: 'rolling_update'; readonly deployment: string; readonly atSeconds: number }
+  | {
+      readonly kind: 'probe_failure';
+      readonly deployment: string;
+      readonly pod: number;
+      readonly probe: 'readiness' | 'liveness';
+      readonly mode: FailureMode;
+      readonly atSeconds: number;
+      readonly durationSeconds: number;
+    }
+  | { readonly kind: 'scale'; readonly deployment: string; readonly replicas: number; readonly atSeconds: number };
+
+export interface ProxySpec {
+  readonly minSyncPeriodSeconds: number;
+  readonly syncPeriodSeconds: number;
+  readonly masqueradeAll: boolean;
+  readonly largeClusterEndpoints: number;
+  readonly ipvsScheduler: string;
+  readonly ipvsConnTabBits: number;
+  readonly evaluator: 'literal' | 'indexed';
+}
+
+/** Delays of the control plane between a pod's change and kube-proxy, in seconds. */
+export interface PropagationSpec {
+  readonly statusUpdateSeconds: DistributionSpec;
+  readonly endpointSliceSeconds: DistributionSpec;
+  readonly watchSeconds: DistributionSpec;
+  readonly podStartSeconds: DistributionSpec;
+}
+
+/** One point of the sweep: everything that a trial needs besides engine, replication and seed. */
+export interface PointSpec {
+  readonly cluster: ClusterSpec;
+  readonly traffic: TrafficSpec;
+  readonly churn: readonly ChurnSpec[];
+  readonly proxy: ProxySpec;
+  readonly propagation: PropagationSpec;
+  readonly profile: CostProfile;
+  /** Simulated seconds; 0 = until the last connection has ended. */
+  readonly durationSeconds: number;
+  /** Bucket of timeline.csv in seconds; 0 = no timeline. */
+  readonly timelineSeconds: number;
+}
+
+export interface Axis {
+  /** As written, e.g. `services` or `proxy.min_sync_period_s`. */
+  readonly name: string;
+  readonly values: readonly (number | string | boolean)[];
+}
+
+export interface Experiment {
+  readonly name: string;
+  /** One sentence ending in a question mark. */
+  readonly question: string;
+  readonly isDefault: boolean;
+  readonly engines: readonly ('iptables' | 'ipvs')[];
+  readonly replications: number;
+  readonly seed: number;
+  readonly axes: readonly Axis[];
+  /** Path of the YAML file as given, and the text with the overrides applied: what the hash in manifest.json covers. */
+  readonly file: string;
+  readonly canonicalText: string;
+  readonly warnings: readonly string[];
+}

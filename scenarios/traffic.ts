@@ -1,0 +1,209 @@
+/** The connections of a trial, one after the other in order of time. The same for every engine: its streams know only the seed. */
+import type { Cidr } from '../model/address.ts';
+import { formatCidr } from '../model/address.ts';
+import type { ServicePort } from '../model/cluster.ts';
+import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
+import { PROTOCOL_TCP } from '../model/protocol.ts';
+import type { SimTime } from '../model/time.ts';
+import { NS_PER_S } from '../model/time.ts';
+import { constant, empirical, exponential, lognormal, pareto, zipf } from '../sim/distributions.ts';
+import type { Distribution } from '../sim/distributions.ts';
+import type { RandomStream, Rng } from '../sim/rng.ts';
+import type { BuiltCluster } from './cluster-builder.ts';
+import { InputError } from './errors.ts';
+import { findServicePorts } from './service-lookup.ts';
+import type { DistributionSpec, TrafficSpec } from './spec.ts';
+
+/** Linux' default net.ipv4.ip_local_port_range. */
+const FIRST_CLIENT_PORT = 32768;
+const CLIENT_PORTS = 60999 - FIRST_CLIENT_PORT + 1;
+/** TEST-NET-3 and TEST-NET-2 (RFC 5737), hosts 1 to 254 of each. */
+const EXTERNAL_BLOCKS = [0xcb007100, 0xc6336400] as const;
+const EXTERNAL_CLIENTS = 2 * 254;
+/** A heavy-tailed draw is cut here: longer connections would only be a memory leak. */
+const PACKET_LIMIT = 1_000_000;
+const GAP_LIMIT_NS = 1e15;
+
+export function toDistribution(spec: DistributionSpec): Distribution {
+  switch (spec.kind) {
+    case 'constant':
+      return constant(spec.value);
+    case 'exponential':
+      return exponential(spec.mean);
+    case 'lognormal':
+      return lognormal(spec.median, spec.sigma);
+    case 'pareto':
+      return pareto(spec.scale, spec.shape);
+    case 'empirical':
+      return empirical(spec.values, spec.weights);
+  }
+}
+
+/** Service ports, one of which each connection goes to. */
+class Popularity {
+  readonly #targets: readonly ServicePort[];
+  readonly #stream: RandomStream;
+  readonly #ranks: Distribution | undefined;
+
+  constructor(targets: readonly ServicePort[], spec: TrafficSpec['popularity'], stream: RandomStream) {
+    this.#targets = targets;
+    this.#stream = stream;
+    this.#ranks = spec.kind === 'zipf' && targets.length > 0 ? zipf(targets.length, spec.exponent) : undefined;
+  }
+
+  next(): ServicePort {
+    const targets = this.#targets;
+    const index = this.#ranks === undefined ? this.#stream.below(targets.length) : this.#ranks.next(this.#stream);
+    return targets[index] as ServicePort;
+  }
+}
+
+/** `next` fills the fields with a new connection and returns true, until all are given out. */
+export class ConnectionSource {
+  startNs: SimTime = 0;
+  clientAddress = 0;
+  clientPort = 0;
+  origin: number = ORIGIN_POD;
+  protocol: number = PROTOCOL_TCP;
+  dstAddress = 0;
+  dstPort = 0;
+  servicePortId = -1;
+  /** Packets of the connection, both directions together. */
+  packets = 1;
+
+  readonly #spec: TrafficSpec;
+  readonly #nodeAddress: number;
+  readonly #pods: Uint32Array;
+  /** Next port of each client: the pods, then the node, then the outside. */
+  readonly #ports: Uint16Array;
+  readonly #clusterTargets: Popularity;
+  readonly #nodePortTargets: Popularity | undefined;
+  readonly #arrivals: RandomStream;
+  readonly #origins: RandomStream;
+  readonly #clients: RandomStream;
+  readonly #packetStream: RandomStream;
+  readonly #gapStream: RandomStream;
+  readonly #interval: Distribution;
+  readonly #packetCount: Distribution;
+  readonly #gap: Distribution;
+  #clock = 0;
+  #made = 0;
+
+  constructor(spec: TrafficSpec, cluster: BuiltCluster, rng: Rng) {
+    this.#spec = spec;
+    this.#nodeAddress = cluster.node.addresses[0] as number;
+    this.#pods = clientPods(spec.clientPods, cluster);
+    const targets = trafficTargets(spec, cluster);
+    const nodePorts = targets.filter((svc) => svc.nodePort > 0);
+    this.#clusterTargets = new Popularity(targets, spec.popularity, rng.stream('traffic/popularity'));
+    this.#nodePortTargets =
+      nodePorts.length === 0 ? undefined : new Popularity(nodePorts, spec.popularity, rng.stream('traffic/node-port-popularity'));
+    this.#arrivals = rng.stream('traffic/arrivals');
+    this.#origins = rng.stream('traffic/origins');
+    this.#clients = rng.stream('traffic/clients');
+    this.#packetStream = rng.stream('traffic/packets');
+    this.#gapStream = rng.stream('traffic/gaps');
+    this.#interval = exponential(NS_PER_S / spec.connectionsPerSecond);
+    this.#packetCount = toDistribution(spec.packetsPerConnection);
+    this.#gap = toDistribution(spec.packetGapSeconds);
+    const ports = rng.stream('traffic/ports');
+    this.#ports = new Uint16Array(this.#pods.length + 1 + EXTERNAL_CLIENTS);
+    for (let i = 0; i < this.#ports.length; i++) this.#ports[i] = ports.below(CLIENT_PORTS);
+  }
+
+  next(): boolean {
+    if (this.#made >= this.#spec.connections) return false;
+    this.#made++;
+    this.#clock += this.#interval.next(this.#arrivals);
+    this.startNs = Math.floor(this.#clock);
+    this.packets = Math.min(PACKET_LIMIT, Math.max(1, Math.floor(this.#packetCount.next(this.#packetStream) + 0.5)));
+    // Every connection takes its draws whatever its origin, so that a ratio changes connections and not the streams.
+    const share = this.#origins.nextFloat();
+    const client = this.#clients.nextFloat();
+    const target = this.#clusterTargets.next();
+    const fromOutside = share < this.#spec.nodePortRatio && this.#nodePortTargets !== undefined;
+    if (fromOutside) this.#fromOutside(client);
+    else if (share >= 1 - this.#spec.hostClientRatio) this.#fromHost(target);
+    else this.#fromPod(client, target);
+    return true;
+  }
+
+  /** One draw of the time between two packets of a connection, in ns. */
+  gapNs(): SimTime {
+    return Math.min(GAP_LIMIT_NS, Math.max(0, Math.floor(this.#gap.next(this.#gapStream) * NS_PER_S + 0.5)));
+  }
+
+  #fromPod(client: number, target: ServicePort): void {
+    const pod = Math.floor(client * this.#pods.length);
+    this.#fill(ORIGIN_POD, this.#pods[pod] as number, pod, target, target.clusterIp, target.port);
+  }
+
+  #fromHost(target: ServicePort): void {
+    this.#fill(ORIGIN_HOST, this.#nodeAddress, this.#pods.length, target, target.clusterIp, target.port);
+  }
+
+  #fromOutside(client: number): void {
+    const target = (this.#nodePortTargets as Popularity).next();
+    const number = Math.floor(client * EXTERNAL_CLIENTS);
+    const block = EXTERNAL_BLOCKS[Math.floor(number / 254)] as number;
+    const walker = this.#pods.length + 1 + number;
+    this.#fill(ORIGIN_EXTERNAL, block + 1 + (number % 254), walker, target, this.#nodeAddress, target.nodePort);
+  }
+
+  #fill(origin: number, address: number, walker: number, target: ServicePort, dst: number, dstPort: number): void {
+    const port = this.#ports[walker] as number;
+    this.#ports[walker] = (port + 1) % CLIENT_PORTS;
+    this.origin = origin;
+    this.clientAddress = address;
+    this.clientPort = FIRST_CLIENT_PORT + port;
+    this.protocol = target.protocol;
+    this.dstAddress = dst;
+    this.dstPort = dstPort;
+    this.servicePortId = target.id;
+  }
+}
+
+/** Each aspect has a stream of its own (`traffic/arrivals`, `traffic/popularity`, ...). Throws an InputError for a Service that is not there. */
+export function planTraffic(spec: TrafficSpec, cluster: BuiltCluster, rng: Rng): ConnectionSource {
+  return new ConnectionSource(spec, cluster, rng);
+}
+
+/** The service ports that get traffic. InputErrors carry the path `traffic...`. */
+export function trafficTargets(spec: TrafficSpec, cluster: BuiltCluster): readonly ServicePort[] {
+  const all = cluster.state.servicePorts;
+  const some = spec.onlyManifestServices ? all.slice(0, cluster.manifestServicePorts) : all;
+  if (some.length === 0 && spec.connections > 0) {
+    throw new InputError('The cluster has no Service with a ClusterIP that traffic could go to.', { path: ['traffic'] });
+  }
+  if (spec.popularity.kind !== 'one') return some;
+  try {
+    return findServicePorts(spec.popularity.service, some).map((i) => some[i] as ServicePort);
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(error.message, { path: ['traffic', 'popularity', 'one'] });
+    throw error;
+  }
+}
+
+/** Addresses from the top of the node's block downwards, those of endpoints left out. */
+function clientPods(count: number, cluster: BuiltCluster): Uint32Array {
+  const block: Cidr = cluster.podBlock;
+  const used = new Set<number>();
+  for (const svc of cluster.state.servicePorts) {
+    for (const endpoint of svc.endpoints) if ((endpoint.address & block.mask) >>> 0 === block.address) used.add(endpoint.address);
+  }
+  for (const pod of cluster.workload.pods) used.add(pod.address);
+  const pods = new Uint32Array(count);
+  let address = block.address + (~block.mask >>> 0) - 1;
+  for (let i = 0; i < count; i++) {
+    while (used.has(address)) address--;
+    // The block's first two addresses are the network and the bridge.
+    if (address < block.address + 2) {
+      throw new InputError(
+        `The block ${formatCidr(block)} of node ${cluster.node.name} has room for ${i} client pods beside its endpoints, not for ${count}.`,
+        { path: ['traffic', 'client_pods'] },
+      );
+    }
+    pods[i] = address--;
+  }
+  return pods;
+}
