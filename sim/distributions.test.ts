@@ -92,15 +92,8 @@ describe('continuous distributions', () => {
     const values = sorted({ mean: 0, next: standardNormal }, 2);
     expect(Math.abs(meanScore(values, 0, 1))).toBeLessThan(3.5);
     expect(kolmogorovSmirnov(values, normalCdf)).toBeLessThan(1.95);
-    expect(
-      Math.abs(
-        meanScore(
-          values.map((x) => x * x),
-          1,
-          Math.SQRT2,
-        ),
-      ),
-    ).toBeLessThan(3.5);
+    const squares = values.map((x) => x * x);
+    expect(Math.abs(meanScore(squares, 1, Math.SQRT2))).toBeLessThan(3.5);
   });
 
   it('pareto', () => {
@@ -122,7 +115,7 @@ describe('continuous distributions', () => {
     let time = 0;
     for (;;) {
       const gap = distribution.next(stream);
-      expect(Number.isInteger(gap) && gap >= 0).toBe(true);
+      if (!(Number.isInteger(gap) && gap >= 0)) expect.fail(`a gap of ${gap}`);
       time += gap;
       const bucket = Math.floor(time / 5e6);
       if (bucket >= buckets.length) break;
@@ -137,7 +130,7 @@ describe('continuous distributions', () => {
 });
 
 describe('discrete distributions', () => {
-  /** Draws until every category is expected 5 times or more, and scores the fit. */
+  /** Draws categories, each expected 5 times or more, and scores the fit to `weights`. */
   function score(distribution: Distribution, weights: ArrayLike<number>): number {
     const stream = new Rng(5).stream('discrete');
     let total = 0;
@@ -238,7 +231,7 @@ describe('AliasTable', () => {
   it('draws a known sequence', () => {
     const stream = new Rng(1).stream('alias');
     const table = new AliasTable([5, 3, 2, 1]);
-    expect(Array.from({ length: 30 }, () => table.draw(stream)).join('')).toBe('PIN_ALIAS');
+    expect(Array.from({ length: 30 }, () => table.draw(stream)).join('')).toBe('112101130000220230020012211010');
   });
 
   it.each([[[]], [[0, 0]], [[1, -1]], [[NaN]], [[Infinity]], [[1e308, 1e308]]])('refuses %j', (weights) => {
@@ -269,5 +262,5 @@ it('draws the same bits on every engine', () => {
   const drawn = [exponential(1e6), lognormal(2, 0.5), pareto(1, 1.5), zipf(1000, 1), poissonArrivals(1000)].map((d) =>
     d.next(stream),
   );
-  expect(drawn).toEqual(['PIN_DRAWN']);
+  expect(drawn).toEqual([663883.538493163, 1.0169357859274246, 1.714302676761706, 18, 1712441]);
 });

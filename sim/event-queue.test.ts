@@ -146,7 +146,7 @@ describe('EventQueue', () => {
     kept.sort((a, b) => a - b);
     for (const time of kept) {
       queue.pop();
-      expect(queue.time === time).toBe(true);
+      if (queue.time !== time) expect.fail(`${queue.time} came where ${time} was due`);
     }
     expect(queue.size).toBe(0);
   });

@@ -56,8 +56,8 @@ export class RandomStream {
 export function shuffle(values: Uint32Array | number[], stream: RandomStream): void {
   for (let i = values.length - 1; i > 0; i--) {
     const j = stream.below(i + 1);
-    const held = values[i] as number;
-    values[i] = values[j] as number;
+    const held = values[i];
+    values[i] = values[j];
     values[j] = held;
   }
 }

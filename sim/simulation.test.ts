@@ -65,6 +65,17 @@ describe('order of events', () => {
   });
 });
 
+it('beforeCallback runs before each closure, at its time, and not before handlers', () => {
+  const simulation = new Simulation();
+  const seen: string[] = [];
+  const kind = simulation.on(() => seen.push('handler'));
+  simulation.beforeCallback = () => seen.push(`settle ${simulation.now}`);
+  simulation.schedule(1, 0, kind);
+  simulation.at(2, 0, () => seen.push('closure'));
+  simulation.runToEnd();
+  expect(seen).toEqual(['handler', 'settle 2', 'closure']);
+});
+
 describe('time', () => {
   it('is that of the event while its handler runs', () => {
     const simulation = new Simulation();

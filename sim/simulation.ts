@@ -25,11 +25,14 @@ export class Simulation {
   readonly #callbacks: (() => void)[] = [];
   readonly #freeCallbacks: number[] = [];
   readonly #callbackKind: EventKind;
+  /** Called just before each closure event runs: whoever holds work back in batches settles it here. */
+  beforeCallback: (() => void) | undefined = undefined;
 
   constructor() {
     this.#callbackKind = this.on((index) => {
       const callback = this.#callbacks[index];
       this.#releaseCallback(index);
+      this.beforeCallback?.();
       callback();
     });
   }
