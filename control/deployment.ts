@@ -88,7 +88,12 @@ export class DeploymentController {
   /** `kubectl rollout restart`: a new template, hence a new ReplicaSet. */
   rollOut(deployment: number): void {
     const state = this.#state(deployment);
-    state.sets.push({ revision: state.sets.length + 1, hash: randomName(state.stream, 10), replicas: 0, ...sizing(state) });
+    state.sets.push({
+      revision: state.sets.length + 1,
+      hash: randomName(state.stream, 10),
+      replicas: 0,
+      ...sizing(state),
+    });
     state.isRollingOut = true;
     this.#planReconcile(state);
   }

@@ -56,11 +56,13 @@ interface ServiceState {
 
 /** The key of a slice without ports, which a Service without endpoints keeps. */
 const NO_PORTS = '';
+const NO_SLICE_PORTS: readonly SlicePort[] = [];
 
 export class EndpointSliceController {
   readonly #options: EndpointSliceOptions;
   readonly #services: readonly ServiceState[];
   readonly #ofDeployment = new Map<number, ServiceState[]>();
+  readonly #ofServicePort = new Map<number, ServiceState>();
   #nextSliceId = 0;
   #writes = 0;
 
@@ -68,6 +70,7 @@ export class EndpointSliceController {
     this.#options = options;
     this.#services = servicesOf(options.workload, options.servicePorts);
     for (const service of this.#services) {
+      for (const id of service.servicePortIds) this.#ofServicePort.set(id, service);
       for (const deployment of service.portMaps.flatMap((portMap) => portMap.deployments)) {
         const bound = this.#ofDeployment.get(deployment) ?? [];
         if (!bound.includes(service)) bound.push(service);
@@ -100,7 +103,7 @@ export class EndpointSliceController {
 
   /** Ready endpoints of a service port in the API server now; undefined when no Deployment is bound to it. */
   readyEndpoints(servicePortId: number): number | undefined {
-    const service = this.#services.find((each) => each.servicePortIds.includes(servicePortId));
+    const service = this.#ofServicePort.get(servicePortId);
     if (service === undefined) return undefined;
     return countOf(service, servicePortId, (endpoint) => endpoint.ready);
   }
@@ -112,7 +115,11 @@ export class EndpointSliceController {
     const [first] = service.servicePortIds;
     const ready = countOf(service, first, (endpoint) => endpoint.ready);
     const total = countOf(service, first, () => true);
-    this.#options.emit('endpoints_changed', `endpoints of ${service.name}: ${ready} ready of ${total}`, service.servicePortIds);
+    this.#options.emit(
+      'endpoints_changed',
+      `endpoints of ${service.name}: ${ready} ready of ${total}`,
+      service.servicePortIds,
+    );
     for (const write of writes) this.#options.onWrite(write);
   }
 
@@ -187,7 +194,7 @@ function writeOf(service: ServiceState, slice: Slice, triggers: readonly SimTime
   return {
     sliceId: slice.id,
     servicePortIds: service.servicePortIds,
-    ports: portMap === undefined ? [] : portMap.ports,
+    ports: portMap === undefined ? NO_SLICE_PORTS : portMap.ports,
     endpoints: slice.endpoints,
     triggers,
   };
@@ -206,7 +213,9 @@ function countOf(service: ServiceState, servicePortId: number, counts: (endpoint
 /** The bound Services in order of their first service port's id. */
 function servicesOf(workload: WorkloadPlan, servicePorts: readonly ServicePort[]): ServiceState[] {
   const nameOf = new Map(servicePorts.map((port) => [port.id, `${port.namespace}/${port.name}`]));
-  const bindings = [...workload.bindings].sort((a, b) => a.servicePortId - b.servicePortId || a.deployment - b.deployment);
+  const bindings = [...workload.bindings].sort(
+    (a, b) => a.servicePortId - b.servicePortId || a.deployment - b.deployment,
+  );
   const portsOf = new Map<string, Map<number, SlicePort[]>>();
   for (const { servicePortId, deployment, targetPort } of bindings) {
     const name = nameOf.get(servicePortId);

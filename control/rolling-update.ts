@@ -35,7 +35,9 @@ export function resolveFenceposts(
   desired: number,
 ): { surge: number; unavailable: number } {
   const surge = maxSurge.percent ? Math.ceil((maxSurge.value * desired) / 100) : maxSurge.value;
-  const unavailable = maxUnavailable.percent ? Math.floor((maxUnavailable.value * desired) / 100) : maxUnavailable.value;
+  const unavailable = maxUnavailable.percent
+    ? Math.floor((maxUnavailable.value * desired) / 100)
+    : maxUnavailable.value;
   return { surge, unavailable: surge === 0 && unavailable === 0 ? 1 : unavailable };
 }
 
@@ -106,7 +108,8 @@ export function scaledReplicas(sets: readonly ScaledSet[], desired: number, maxS
     return result;
   }
   const newSet = sets[newest];
-  if (newSet.replicas === desired && newSet.available === desired) return result.map((_, i) => (i === newest ? desired : 0));
+  if (newSet.replicas === desired && newSet.available === desired)
+    return result.map((_, i) => (i === newest ? desired : 0));
   const allowed = desired > 0 ? desired + maxSurge : 0;
   const toAdd = allowed - result.reduce((sum, replicas) => sum + replicas, 0);
   if (toAdd === 0) return result;

@@ -217,7 +217,8 @@ function constantsOf(profile: CostProfile, context: CostContext, touchedBytes: n
   const flowBytes = context.concurrentFlows * packet.conntrackFlowBytes.value + context.otherMemoryBytes;
   const coldFirst = evicted * packet.coldFirstNs.value;
   const coldEstablished =
-    evicted * packet.coldEstablishedNs.value + kept * missShare(cache, flowBytes / l2Bytes) * packet.conntrackColdNs.value;
+    evicted * packet.coldEstablishedNs.value +
+    kept * missShare(cache, flowBytes / l2Bytes) * packet.conntrackColdNs.value;
   const first = packet.bareFirstNs.value + packet.conntrackFirstNs.value + packet.natHooksFirstNs.value;
   const established =
     packet.bareEstablishedNs.value + packet.conntrackEstablishedNs.value + packet.natHooksEstablishedNs.value;

@@ -41,9 +41,7 @@ export function syncParts(profile: CostProfile, report: SyncReport, engine: 'ipt
 /** Nanoseconds of CPU time, rounded to an integer so that it can be a SimTime. */
 export function syncDurationNs(profile: CostProfile, report: SyncReport, engine: 'iptables' | 'ipvs'): number {
   const p = syncParts(profile, report, engine);
-  return Math.round(
-    p.proxyNs + p.restoreNs + p.saveNs + p.netlinkNs + p.ipsetNs + p.addressNs + p.conntrackNs,
-  );
+  return Math.round(p.proxyNs + p.restoreNs + p.saveNs + p.netlinkNs + p.ipsetNs + p.addressNs + p.conntrackNs);
 }
 
 /** One iptables-restore --noflush of `lines` lines into a table that has `tableRules` rules, `serviceRules` of them in KUBE-SERVICES. */
@@ -73,14 +71,17 @@ export interface PendingChange {
   readonly changedEndpoints: number;
 }
 
-/** Lines of KUBE-SVC, KUBE-SEP: a chain with its two rules and the jump to it are 4 lines an endpoint, and 4 a service port. */
-const LINES_PER_SERVICE_PORT = 4;
 /** Table headers, COMMITs, chain declarations and rules of kube-proxy's own that a restore always has. */
 const FIXED_RESTORE_LINES = 50;
 
 /** The report that a sync will probably give, from the last one. Exact reports come from the engine; this is for planning only. */
 export function predictSyncReport(engine: 'iptables' | 'ipvs', last: SyncReport, change: PendingChange): SyncReport {
-  const unchanged = { ...last, kind: change.kind, changedServicePorts: change.changedServicePorts, conntrackDeletes: 0 };
+  const unchanged = {
+    ...last,
+    kind: change.kind,
+    changedServicePorts: change.changedServicePorts,
+    conntrackDeletes: 0,
+  };
   if (engine === 'ipvs') {
     // kube-proxy visits every virtual server and reads it and its real servers (proxier.go syncService, syncEndpoint).
     return {
@@ -92,8 +93,10 @@ export function predictSyncReport(engine: 'iptables' | 'ipvs', last: SyncReport,
   }
   const chainRules = Math.max(0, last.tableRules - last.servicePorts);
   const perServicePort = last.servicePorts === 0 ? 0 : chainRules / last.servicePorts;
-  const linesEach = LINES_PER_SERVICE_PORT + (perServicePort * 4) / 3;
-  const rewritten = change.kind === 'full' ? last.servicePorts : Math.min(change.changedServicePorts, last.servicePorts);
+  // E endpoints make 1 + 3E rules in 1 + E chains, and a chain is a line, too: of r rules, (4r + 2) / 3 lines.
+  const linesEach = (4 * perServicePort + 2) / 3;
+  const rewritten =
+    change.kind === 'full' ? last.servicePorts : Math.min(change.changedServicePorts, last.servicePorts);
   return {
     ...unchanged,
     restoreLines: Math.round(FIXED_RESTORE_LINES + last.servicePorts + rewritten * linesEach),

@@ -1,0 +1,211 @@
+/** The control plane of a cluster as one node sees it: wires Deployments, kubelets, EndpointSlices and kube-proxy together and replays a churn plan. */
+import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
+import type { ClusterState } from '../model/cluster.ts';
+import type { WorkloadPlan } from '../model/workload.ts';
+import type { Rng } from '../sim/rng.ts';
+import type { Simulation } from '../sim/simulation.ts';
+import { ApiFanout } from './api-fanout.ts';
+import type { Propagation } from './api-fanout.ts';
+import type { ControlEvent, EmitEvent } from './control-event.ts';
+import { DeploymentController } from './deployment.ts';
+import { EndpointSliceController } from './endpoint-slices.ts';
+import { Kubelet } from './kubelet.ts';
+import { PodStore } from './pod-store.ts';
+import type { PodRecord } from './pod-store.ts';
+import { PRIORITY_CHURN } from './priorities.ts';
+import { Proxier } from './proxier.ts';
+import type { ProxierTiming, SyncPort } from './proxier.ts';
+
+export interface ControlPlaneOptions {
+  /** At time 0, not running. */
+  readonly simulation: Simulation;
+  readonly rng: Rng;
+  /** The cluster at the start. Endpoints with the address of a pod of the plan follow that pod, all others stay as they are. */
+  readonly state: ClusterState;
+  readonly workload: WorkloadPlan;
+  readonly churn: ChurnPlan;
+  /** The observed node, in the words of the timeline. */
+  readonly nodeName: string;
+  readonly proxier: ProxierTiming;
+  readonly propagation: Propagation;
+  readonly sync: SyncPort;
+  readonly onEvent?: (event: ControlEvent) => void;
+}
+
+/**
+ * What a packet meets at an address. serving: a process listens; not_listening: the pod is there, its process is not
+ * (a connection is refused); gone: no such pod (no answer).
+ */
+export type PodCondition = 'serving' | 'not_listening' | 'gone';
+
+export class ControlPlane {
+  readonly #simulation: Simulation;
+  readonly #workload: WorkloadPlan;
+  readonly #churn: ChurnPlan;
+  readonly #store: PodStore;
+  readonly #fanout: ApiFanout;
+  readonly #kubelet: Kubelet;
+  readonly #deployments: DeploymentController;
+  readonly #slices: EndpointSliceController;
+  readonly #proxier: Proxier;
+  /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
+  readonly #fixedReady = new Map<number, number>();
+
+  constructor(options: ControlPlaneOptions) {
+    const { simulation, workload, state } = options;
+    const rng = options.rng.sub('control');
+    const emit: EmitEvent = (kind, text, servicePortIds) =>
+      options.onEvent?.({
+        at: simulation.now,
+        kind,
+        text,
+        ...(servicePortIds === undefined ? {} : { servicePortIds }),
+      });
+    this.#simulation = simulation;
+    this.#workload = workload;
+    this.#churn = options.churn;
+    this.#store = new PodStore(workload.deployments.length);
+    this.#fanout = new ApiFanout(simulation, rng, options.propagation);
+    this.#kubelet = new Kubelet({
+      simulation,
+      rng,
+      fanout: this.#fanout,
+      podStart: options.propagation.podStart,
+      deployments: workload.deployments,
+      emit,
+      onStatus: (pod) => this.#podChanged(pod),
+    });
+    this.#deployments = new DeploymentController({
+      simulation,
+      rng,
+      workload,
+      store: this.#store,
+      emit,
+      onCreate: (pod) => this.#kubelet.create(pod),
+      onDelete: (pod) => {
+        this.#fanout.sendDeletion(pod, () => this.#kubelet.terminate(pod));
+        this.#podChanged(pod);
+      },
+    });
+    this.#slices = new EndpointSliceController({
+      fanout: this.#fanout,
+      workload,
+      servicePorts: state.servicePorts,
+      store: this.#store,
+      emit,
+      onWrite: (write) => this.#fanout.sendToNode(() => this.#proxier.receive(write)),
+    });
+    for (const pod of this.#deployments.adoptPods()) this.#kubelet.adopt(pod);
+    for (const port of state.servicePorts) {
+      const fixed = port.endpoints.filter((endpoint) => this.#store.atAddress(endpoint.address) === undefined);
+      this.#fixedReady.set(port.id, fixed.filter((endpoint) => endpoint.ready).length);
+    }
+    this.#proxier = new Proxier({
+      simulation,
+      nodeName: options.nodeName,
+      timing: options.proxier,
+      state,
+      initialSlices: this.#slices.initialSlices(),
+      isPod: (address) => this.#store.atAddress(address) !== undefined,
+      sync: options.sync,
+      emit,
+    });
+  }
+
+  /** Plans the churn and does the first full sync, whose rules hold from time 0 on. */
+  start(): void {
+    for (const event of this.#churn.events) {
+      this.#simulation.at(event.at, PRIORITY_CHURN, () => this.#replay(event));
+    }
+    this.#proxier.start();
+  }
+
+  /** An address that never was a pod's of a Deployment serves forever. */
+  podCondition(address: number): PodCondition {
+    const pod = this.#store.atAddress(address);
+    if (pod === undefined || pod.listening) return 'serving';
+    return pod.hasSandbox && pod.container !== 'ended' ? 'not_listening' : 'gone';
+  }
+
+  /** The pod's Ready condition as its kubelet has it, before it has reached the API server. */
+  isReady(address: number): boolean {
+    const pod = this.#store.atAddress(address);
+    return pod === undefined || pod.ready;
+  }
+
+  /** Ready endpoints of a service port in the API server's EndpointSlices now. */
+  readyEndpoints(servicePortId: number): number {
+    return (this.#slices.readyEndpoints(servicePortId) ?? 0) + (this.#fixedReady.get(servicePortId) ?? 0);
+  }
+
+  /** Endpoints that the rules in the observed node's kernel lead to now. */
+  installedEndpoints(servicePortId: number): number {
+    return this.#proxier.installedEndpoints(servicePortId);
+  }
+
+  /** Pods of a Deployment that are not being deleted, and how many of them the API server counts as available. */
+  podCounts(deployment: number): { readonly available: number; readonly total: number } {
+    return this.#deployments.counts(deployment);
+  }
+
+  /**
+   * Network programming latency of each endpoint that became ready or stopped being so, ns, in order of commit: from the
+   * pod's readiness change or deletion to the end of the sync that holds it (SIG Scalability's SLI, on one node).
+   */
+  get latencies(): readonly number[] {
+    return this.#proxier.latencies;
+  }
+
+  /** Creates, updates and deletes of EndpointSlices. */
+  get endpointSliceWrites(): number {
+    return this.#slices.writes;
+  }
+
+  /** Watch events that these writes cause: each goes to the kube-proxy of every node. */
+  get endpointSliceEvents(): number {
+    return this.#slices.writes * this.#workload.nodes.length;
+  }
+
+  /** Syncs begun, the first one included. */
+  get syncs(): number {
+    return this.#proxier.syncs;
+  }
+
+  /** EndpointSlice events that went along with a sync that was asked for already. */
+  get coalescedChanges(): number {
+    return this.#proxier.coalescedChanges;
+  }
+
+  /** How long the first sync would have taken, ns; nobody waits for it. */
+  get initialSyncNs(): number {
+    return this.#proxier.initialSyncNs;
+  }
+
+  #podChanged(pod: PodRecord): void {
+    if (pod.status.finished) this.#store.remove(pod);
+    this.#deployments.podChanged(pod);
+    this.#slices.podChanged(pod);
+  }
+
+  #replay(event: ChurnEvent): void {
+    switch (event.kind) {
+      case 'rolling_update':
+        this.#deployments.rollOut(event.deployment);
+        break;
+      case 'scale':
+        this.#deployments.scale(event.deployment, event.replicas);
+        break;
+      case 'probe_failure': {
+        // A plan may name a pod that a scale-down has taken away before: then nothing fails.
+        const running = this.#store.ofDeployment(event.deployment).filter(isRunning);
+        const pod = running[event.pod];
+        if (pod !== undefined) this.#kubelet.failProbe(pod, event.probe, event.mode, event.durationNs);
+        break;
+      }
+    }
+  }
+}
+
+function isRunning(pod: PodRecord): boolean {
+  return pod.container === 'running' && pod.deletedAt === undefined;
+}

@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { NS_PER_S } from '../model/time.ts';
+import { Simulation } from '../sim/simulation.ts';
+import type { SliceWrite } from './endpoint-slices.ts';
+import { PRIORITY_WATCH } from './priorities.ts';
+import { FULL_SYNC_PERIOD_NS, Proxier } from './proxier.ts';
+import type { SyncRequest } from './proxier.ts';
+import type { SliceEndpoint } from './slice-packing.ts';
+import { deploymentOf, planOf, stateOf, WEB } from './test-world.ts';
+
+const PORTS = [{ servicePortId: WEB, targetPort: 8080 }];
+
+function endpointOf(address: number, changes: Partial<SliceEndpoint> = {}): SliceEndpoint {
+  return { address, nodeName: 'node-1', ready: true, serving: true, terminating: false, changedAt: 0, ...changes };
+}
+
+function writeOf(endpoints: SliceEndpoint[], sliceId = 1, triggers: number[] = []): SliceWrite {
+  return { sliceId, servicePortIds: [WEB], ports: endpoints.length > 0 ? PORTS : [], endpoints, triggers };
+}
+
+interface Rig {
+  readonly simulation: Simulation;
+  readonly proxier: Proxier;
+  readonly requests: SyncRequest[];
+  receive(at: number, write: SliceWrite): void;
+}
+
+/** Slice 1 holds the addresses 1 and 2; the service port `web` of the state has nothing else. */
+function rigOf(durationNs = 0): Rig {
+  const simulation = new Simulation();
+  const requests: SyncRequest[] = [];
+  const proxier = new Proxier({
+    simulation,
+    nodeName: 'node-1',
+    timing: { minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
+    state: stateOf(planOf(deploymentOf({ replicas: 0 }))),
+    initialSlices: [writeOf([endpointOf(1), endpointOf(2)])],
+    isPod: () => true,
+    sync: {
+      begin: (request) => {
+        requests.push(request);
+        return durationNs;
+      },
+      commit: () => undefined,
+    },
+    emit: () => undefined,
+  });
+  proxier.start();
+  return {
+    simulation,
+    proxier,
+    requests,
+    receive: (at, write) => {
+      simulation.at(at, PRIORITY_WATCH, () => proxier.receive(write));
+    },
+  };
+}
+
+describe('Proxier', () => {
+  it('does not sync for what leaves a slice unchanged', () => {
+    const rig = rigOf();
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(1), endpointOf(2, { changedAt: 7 })]));
+    rig.receive(2 * NS_PER_S, writeOf([], 5));
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.requests).toHaveLength(1);
+  });
+
+  it('syncs for each of the conditions, the node and a new address', () => {
+    const changes: Partial<SliceEndpoint>[] = [
+      { ready: false },
+      { serving: false },
+      { terminating: true },
+      { nodeName: 'node-2' },
+      { address: 3 },
+    ];
+    for (const change of changes) {
+      const rig = rigOf();
+      rig.receive(2 * NS_PER_S, writeOf([endpointOf(1), endpointOf(2, change)]));
+      rig.simulation.runUntil(10 * NS_PER_S);
+      expect(rig.requests).toHaveLength(2);
+      expect(rig.requests[1].delta.upserted[0].endpoints[1]).toMatchObject({ ...change, port: 8080 });
+    }
+  });
+
+  it('joins the slices of a service port, and drops a slice that was deleted', () => {
+    const rig = rigOf();
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(3)], 2));
+    rig.receive(5 * NS_PER_S, writeOf([], 1));
+    rig.simulation.runUntil(4 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(3);
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(1);
+    expect(rig.requests[2].state.servicePorts[0].endpoints.map((each) => each.address)).toEqual([3]);
+  });
+
+  it('counts one address in two slices once', () => {
+    const rig = rigOf();
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(2)], 2));
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(2);
+  });
+
+  it('leaves what arrives during a sync to the next one', () => {
+    const rig = rigOf(3 * NS_PER_S);
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(1)], 1, [1.5 * NS_PER_S]));
+    rig.receive(3 * NS_PER_S, writeOf([], 1, [2.5 * NS_PER_S]));
+    rig.simulation.runUntil(4 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(2);
+    rig.simulation.runUntil(5 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(1);
+    rig.simulation.runUntil(20 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(0);
+    // 2 s .. 5 s, a rest of 1 s, 6 s .. 9 s.
+    expect(rig.proxier.latencies.map((ns) => ns / NS_PER_S)).toEqual([3.5, 6.5]);
+    expect(rig.requests.map((request) => request.kind)).toEqual(['full', 'partial', 'partial']);
+  });
+
+  it('writes everything anew at the first sync after an hour', () => {
+    const rig = rigOf();
+    rig.receive(FULL_SYNC_PERIOD_NS - NS_PER_S, writeOf([endpointOf(1)]));
+    rig.receive(FULL_SYNC_PERIOD_NS + NS_PER_S, writeOf([endpointOf(2)]));
+    rig.receive(FULL_SYNC_PERIOD_NS + 5 * NS_PER_S, writeOf([endpointOf(1)]));
+    rig.simulation.runUntil(FULL_SYNC_PERIOD_NS + 10 * NS_PER_S);
+    expect(rig.requests.map((request) => request.kind)).toEqual(['full', 'partial', 'full', 'partial']);
+    expect(rig.requests[2].delta.upserted).toHaveLength(1);
+  });
+});

@@ -1,0 +1,257 @@
+/**
+ * kube-proxy on the observed node: takes EndpointSlice events, decides when to sync, and hands each sync to the engine's
+ * side through a port [pkg/proxy/endpointschangetracker.go, pkg/proxy/iptables/proxier.go syncProxyRules].
+ */
+import type { ClusterDelta, ClusterState, Endpoint, ServicePort } from '../model/cluster.ts';
+import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import type { SimTime } from '../model/time.ts';
+import { assert } from '../sim/assert.ts';
+import type { Simulation } from '../sim/simulation.ts';
+import type { EmitEvent } from './control-event.ts';
+import type { SlicePort, SliceWrite } from './endpoint-slices.ts';
+import { PRIORITY_PROXIER_COMMIT } from './priorities.ts';
+import { sameEndpoint } from './slice-packing.ts';
+import type { SliceEndpoint } from './slice-packing.ts';
+import { SyncRunner } from './sync-runner.ts';
+
+/** kube-proxy's iptables and nftables modes rewrite everything at least this often [pkg/proxy/util FullSyncPeriod]. */
+export const FULL_SYNC_PERIOD_NS = 3600 * NS_PER_S;
+
+export interface SyncRequest {
+  /** full: everything is written anew; partial: what the delta holds, in the way of the mode. */
+  readonly kind: 'full' | 'partial';
+  /** The cluster as kube-proxy sees it when the sync begins, the delta's service ports included. */
+  readonly state: ClusterState;
+  /** What has changed since the sync before. Empty at the first sync and at periodic ones, unless a change comes at that very instant. */
+  readonly delta: ClusterDelta;
+}
+
+/** The data path that is programmed. */
+export interface SyncPort {
+  /** kube-proxy begins a sync: how long until the rules are in the kernel, ns. */
+  begin(request: SyncRequest): number;
+  /** At now + that: the rules take effect. */
+  commit(request: SyncRequest): void;
+}
+
+/** kube-proxy's configuration in ns. */
+export interface ProxierTiming {
+  readonly minSyncPeriodNs: SimTime;
+  /** Retry after a failed sync; no sync fails yet, so nothing reads it. */
+  readonly syncPeriodNs: SimTime;
+  /** From a sync to one that nobody asked for: IPVS syncPeriod, iptables 1 hour. */
+  readonly maxIntervalNs: SimTime;
+}
+
+export interface ProxierOptions {
+  readonly simulation: Simulation;
+  readonly nodeName: string;
+  readonly timing: ProxierTiming;
+  readonly state: ClusterState;
+  readonly initialSlices: readonly SliceWrite[];
+  /** Whether an address is that of a Deployment's pod; endpoints of other addresses never change. */
+  readonly isPod: (address: number) => boolean;
+  readonly sync: SyncPort;
+  readonly emit: EmitEvent;
+}
+
+/** What kube-proxy keeps of a slice. */
+interface SliceContent {
+  readonly ports: readonly SlicePort[];
+  readonly endpoints: readonly SliceEndpoint[];
+}
+
+export class Proxier {
+  readonly #options: ProxierOptions;
+  readonly #simulation: Simulation;
+  readonly #runner: SyncRunner;
+  readonly #slices = new Map<number, SliceContent>();
+  /** Slices that feed a service port, in order of their creation. */
+  readonly #slicesOf = new Map<number, Set<number>>();
+  readonly #fixedEndpoints = new Map<number, readonly Endpoint[]>();
+  readonly #indexOf = new Map<number, number>();
+  #state: ClusterState;
+  #committed: ClusterState;
+  readonly #changedIds = new Set<number>();
+  #triggers: SimTime[] = [];
+  #lastFullSync: SimTime = 0;
+  #syncs = 0;
+  #coalescedChanges = 0;
+  #initialSyncNs: SimTime = 0;
+  readonly #latencies: number[] = [];
+
+  constructor(options: ProxierOptions) {
+    this.#options = options;
+    this.#simulation = options.simulation;
+    const { minSyncPeriodNs, maxIntervalNs } = options.timing;
+    this.#runner = new SyncRunner({
+      simulation: options.simulation,
+      minIntervalNs: minSyncPeriodNs,
+      maxIntervalNs,
+      run: (reason) => this.#begin(reason),
+    });
+    options.state.servicePorts.forEach((port, index) => this.#indexOf.set(port.id, index));
+    for (const write of options.initialSlices) this.#store(write);
+    this.#state = { servicePorts: options.state.servicePorts.map((port) => this.#joined(port)) };
+    this.#committed = { servicePorts: [] };
+  }
+
+  get syncs(): number {
+    return this.#syncs;
+  }
+
+  /** Changes that found a sync asked for already and went along with it. */
+  get coalescedChanges(): number {
+    return this.#coalescedChanges;
+  }
+
+  /** Network programming latencies so far, ns, in order of commit. */
+  get latencies(): readonly number[] {
+    return this.#latencies;
+  }
+
+  /** How long the first sync would have taken, ns. */
+  get initialSyncNs(): SimTime {
+    return this.#initialSyncNs;
+  }
+
+  /** The first sync, full, at once and without waiting for it: a trial starts on a node whose rules are in place. */
+  start(): void {
+    const request: SyncRequest = { kind: 'full', state: this.#state, delta: { upserted: [], removedIds: [] } };
+    this.#syncs++;
+    this.#options.emit('sync_started', `first full sync on ${this.#options.nodeName} started`);
+    this.#initialSyncNs = durationOf(this.#options.sync.begin(request));
+    this.#commit(request, [], this.#initialSyncNs);
+  }
+
+  /** An EndpointSlice event has come. What leaves the slice as kube-proxy knows it causes no sync [esDataChanged]. */
+  receive(write: SliceWrite): void {
+    const before = this.#slices.get(write.sliceId);
+    if (before !== undefined && isSameSlice(before, write)) return;
+    if (before === undefined && write.endpoints.length === 0) return;
+    this.#store(write);
+    for (const id of write.servicePortIds) this.#changedIds.add(id);
+    this.#triggers.push(...write.triggers);
+    if (!this.#runner.request()) this.#coalescedChanges++;
+  }
+
+  /** Endpoints that the rules in the kernel lead to. */
+  installedEndpoints(servicePortId: number): number {
+    const index = this.#indexOf.get(servicePortId);
+    const port = index === undefined ? undefined : this.#committed.servicePorts[index];
+    return port === undefined ? 0 : countUsable(port.endpoints);
+  }
+
+  #begin(reason: 'requested' | 'interval'): void {
+    const ids = [...this.#changedIds].sort((a, b) => a - b);
+    const triggers = this.#triggers;
+    this.#changedIds.clear();
+    this.#triggers = [];
+    const upserted = this.#rebuild(ids);
+    const isFull = reason === 'interval' || this.#simulation.now - this.#lastFullSync >= FULL_SYNC_PERIOD_NS;
+    const request: SyncRequest = {
+      kind: isFull ? 'full' : 'partial',
+      state: this.#state,
+      delta: { upserted, removedIds: [] },
+    };
+    if (isFull) this.#lastFullSync = this.#simulation.now;
+    this.#syncs++;
+    const what = `${request.kind} sync on ${this.#options.nodeName}`;
+    this.#options.emit('sync_started', `${what} started: ${ids.length} service ports changed`, ids);
+    const duration = durationOf(this.#options.sync.begin(request));
+    this.#simulation.at(this.#simulation.now + duration, PRIORITY_PROXIER_COMMIT, () =>
+      this.#commit(request, triggers, duration),
+    );
+  }
+
+  #commit(request: SyncRequest, triggers: readonly SimTime[], duration: SimTime): void {
+    this.#options.sync.commit(request);
+    this.#committed = request.state;
+    for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
+    const ids = request.delta.upserted.map((port) => port.id);
+    const what = `${request.kind} sync on ${this.#options.nodeName}`;
+    this.#options.emit('sync_finished', `${what} finished after ${duration / NS_PER_MS} ms`, ids);
+    this.#runner.completed();
+  }
+
+  /** Puts the changed service ports into the state. */
+  #rebuild(ids: readonly number[]): ServicePort[] {
+    if (ids.length === 0) return [];
+    const servicePorts = [...this.#state.servicePorts];
+    const upserted = ids.map((id) => {
+      const index = this.#indexOf.get(id);
+      assert(index !== undefined, `an EndpointSlice feeds service port ${id}, which does not exist`);
+      const port = { ...servicePorts[index], endpoints: this.#endpointsOf(id) };
+      servicePorts[index] = port;
+      return port;
+    });
+    this.#state = { servicePorts };
+    return upserted;
+  }
+
+  /** A service port of the given state with what the slices say; the very object when they say the same. */
+  #joined(port: ServicePort): ServicePort {
+    if (!this.#slicesOf.has(port.id)) return port;
+    this.#fixedEndpoints.set(
+      port.id,
+      port.endpoints.filter((endpoint) => !this.#options.isPod(endpoint.address)),
+    );
+    const endpoints = this.#endpointsOf(port.id);
+    return isSameSet(endpoints, port.endpoints) ? port : { ...port, endpoints };
+  }
+
+  #endpointsOf(servicePortId: number): Endpoint[] {
+    const endpoints = [...(this.#fixedEndpoints.get(servicePortId) ?? [])];
+    for (const sliceId of this.#slicesOf.get(servicePortId) ?? []) {
+      const slice = this.#slices.get(sliceId);
+      const port = slice?.ports.find((each) => each.servicePortId === servicePortId);
+      if (slice === undefined || port === undefined) continue;
+      for (const { address, nodeName, ready, serving, terminating } of slice.endpoints) {
+        endpoints.push({ address, port: port.targetPort, nodeName, ready, serving, terminating });
+      }
+    }
+    return endpoints;
+  }
+
+  #store(write: SliceWrite): void {
+    this.#slices.set(write.sliceId, { ports: write.ports, endpoints: write.endpoints });
+    for (const id of write.servicePortIds) {
+      const slices = this.#slicesOf.get(id) ?? new Set<number>();
+      slices.add(write.sliceId);
+      this.#slicesOf.set(id, slices);
+    }
+  }
+}
+
+/** Usable endpoints [pkg/proxy/topology.go CategorizeEndpoints]: the ready ones, or if there is none those that serve while they terminate. One address and port counts once. */
+function countUsable(endpoints: readonly Endpoint[]): number {
+  const ready = new Set<number>();
+  const terminating = new Set<number>();
+  for (const endpoint of endpoints) {
+    const key = endpoint.address * 65536 + endpoint.port;
+    if (endpoint.ready) ready.add(key);
+    else if (endpoint.serving && endpoint.terminating) terminating.add(key);
+  }
+  return ready.size > 0 ? ready.size : terminating.size;
+}
+
+function isSameSlice(before: SliceContent, after: SliceContent): boolean {
+  return (
+    before.ports === after.ports &&
+    before.endpoints.length === after.endpoints.length &&
+    before.endpoints.every((endpoint, i) => sameEndpoint(endpoint, after.endpoints[i]))
+  );
+}
+
+/** Whether two lists hold the same endpoints, in whatever order. */
+function isSameSet(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  const keysOf = (endpoints: readonly Endpoint[]): Set<string> =>
+    new Set(endpoints.map((e) => `${e.address}:${e.port} ${e.nodeName} ${e.ready} ${e.serving} ${e.terminating}`));
+  const [left, right] = [keysOf(a), keysOf(b)];
+  return a.length === b.length && left.size === right.size && [...left].every((key) => right.has(key));
+}
+
+function durationOf(ns: number): SimTime {
+  assert(ns >= 0, `a sync takes ${ns} ns`);
+  return Math.round(ns);
+}

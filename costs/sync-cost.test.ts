@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import type { SyncReport } from '../model/sync-report.ts';
+import {
+  addressInstructions,
+  predictSyncDurationNs,
+  predictSyncReport,
+  syncDurationNs,
+  syncParts,
+} from './sync-cost.ts';
+import { committedProfile } from './test-data.ts';
+
+const profile = committedProfile();
+const nothing: SyncReport = {
+  kind: 'full',
+  servicePorts: 0,
+  changedServicePorts: 0,
+  rules: 0,
+  tableRules: 0,
+  restoreLines: 0,
+  savedLines: 0,
+  netlinkRequests: 0,
+  netlinkReads: 0,
+  ipsetChanges: 0,
+  addressChanges: 0,
+  addressesBound: 0,
+  conntrackDeletes: 0,
+};
+/** 1,000 services of 10 endpoints in iptables mode: 2 + 3E rules and 3 + 4E lines a service. */
+const full: SyncReport = {
+  ...nothing,
+  servicePorts: 1000,
+  changedServicePorts: 1000,
+  rules: 32_023,
+  tableRules: 32_023,
+  restoreLines: 43_050,
+};
+
+describe('syncDurationNs', () => {
+  it('is nothing for nothing and grows with each count', () => {
+    expect(syncDurationNs(profile, nothing, 'iptables')).toBe(0);
+    expect(syncDurationNs(profile, nothing, 'ipvs')).toBe(0);
+    const base = { ...full, savedLines: 10, addressesBound: 1000 };
+    for (const key of [
+      'servicePorts',
+      'tableRules',
+      'restoreLines',
+      'savedLines',
+      'netlinkRequests',
+      'netlinkReads',
+      'ipsetChanges',
+      'addressChanges',
+      'conntrackDeletes',
+    ] as const) {
+      const more = { ...base, [key]: base[key] + 10 };
+      expect(syncDurationNs(profile, more, 'iptables'), key).toBeGreaterThan(syncDurationNs(profile, base, 'iptables'));
+    }
+  });
+
+  it('is a whole number of nanoseconds: the sum of its parts', () => {
+    const report = { ...full, netlinkRequests: 7, conntrackDeletes: 3 };
+    const parts = Object.values(syncParts(profile, report, 'ipvs')) as number[];
+    const duration = syncDurationNs(profile, report, 'ipvs');
+    expect(Number.isInteger(duration)).toBe(true);
+    expect(Math.abs(duration - parts.reduce((a, b) => a + b, 0))).toBeLessThanOrEqual(0.5);
+  });
+
+  it('makes a partial sync of a legacy table pay for the whole table', () => {
+    const partial = { ...full, kind: 'partial' as const, changedServicePorts: 1, restoreLines: 1100 };
+    const one = syncDurationNs(profile, partial, 'iptables');
+    expect(one).toBeLessThan(syncDurationNs(profile, full, 'iptables') / 2);
+    const large = { ...partial, tableRules: 10 * full.tableRules };
+    expect(syncDurationNs(profile, large, 'iptables')).toBeGreaterThan(5 * one);
+  });
+
+  it('takes quadratic time for addresses, however they are split into syncs', () => {
+    const once = addressInstructions(profile, 10_000, 10_000);
+    let split = 0;
+    for (let bound = 100; bound <= 10_000; bound += 100) split += addressInstructions(profile, 100, bound);
+    expect(split / once).toBeCloseTo(1, 9);
+    expect(once).toBeGreaterThan(3 * addressInstructions(profile, 5000, 5000));
+  });
+});
+
+describe('predictSyncReport', () => {
+  const change = { kind: 'partial' as const, changedServicePorts: 1, changedEndpoints: 2 };
+
+  it('expects KUBE-SERVICES whole and the changed chains in a partial sync', () => {
+    const report = predictSyncReport('iptables', full, change);
+    expect(report.kind).toBe('partial');
+    expect(report.restoreLines).toBeGreaterThan(1000);
+    expect(report.restoreLines).toBeLessThan(1200);
+    expect(report.tableRules).toBe(full.tableRules);
+  });
+
+  it('comes close to a full sync for a full one', () => {
+    const report = predictSyncReport('iptables', full, { ...change, kind: 'full' });
+    expect(report.restoreLines / full.restoreLines).toBeGreaterThan(0.98);
+    expect(report.restoreLines / full.restoreLines).toBeLessThan(1.02);
+  });
+
+  it('expects only the changed real servers of IPVS, and survives an empty cluster', () => {
+    const last = { ...nothing, servicePorts: 500, netlinkRequests: 1000, netlinkReads: 1000, addressChanges: 500 };
+    const report = predictSyncReport('ipvs', last, change);
+    expect(report.netlinkRequests).toBe(2);
+    expect(report.addressChanges).toBe(0);
+    expect(predictSyncDurationNs(profile, 'ipvs', last, change)).toBeLessThan(syncDurationNs(profile, last, 'ipvs'));
+    expect(predictSyncDurationNs(profile, 'iptables', nothing, change)).toBeGreaterThanOrEqual(0);
+  });
+});
