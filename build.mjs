@@ -25,7 +25,7 @@ if (!existsSync(stamp) || statSync(stamp).mtimeMs < latest) {
       stdio: 'inherit',
     });
     const { buildSite } = await import(join(root, 'dist/reports/site/build.js'));
-    await buildSite(join(root, 'dist/reports/site'));
+    await buildSite(join(root, 'dist/reports/site'), join(root, 'reports/site'));
   } catch (error) {
     if (error.status === undefined) console.error(error);
     console.error('The build failed: see the messages above.');

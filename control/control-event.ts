@@ -19,9 +19,12 @@ export interface ControlEvent {
   readonly kind: ControlEventKind;
   /** A clause for people, e.g. `pod web-5d8f-x2k not ready`. */
   readonly text: string;
-  /** The service ports that the event concerns, ascending; absent for events of pods. */
+  /** The service ports that the event concerns, ascending; absent when it concerns the node as a whole. */
   readonly servicePortIds?: readonly number[];
 }
 
 /** Takes an event of the present instant. */
 export type EmitEvent = (kind: ControlEventKind, text: string, servicePortIds?: readonly number[]) => void;
+
+/** The same for an event of a workload: `deployment` is an index into WorkloadPlan.deployments. */
+export type EmitWorkloadEvent = (kind: ControlEventKind, text: string, deployment: number) => void;

@@ -6,7 +6,7 @@ import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { ApiFanout } from './api-fanout.ts';
 import type { Propagation } from './api-fanout.ts';
-import type { ControlEvent, EmitEvent } from './control-event.ts';
+import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event.ts';
 import { DeploymentController } from './deployment.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
@@ -61,6 +61,13 @@ export class ControlPlane {
         text,
         ...(servicePortIds === undefined ? {} : { servicePortIds }),
       });
+    const portsOf = workload.deployments.map((_, deployment) =>
+      workload.bindings
+        .filter((binding) => binding.deployment === deployment)
+        .map((binding) => binding.servicePortId)
+        .sort((a, b) => a - b),
+    );
+    const emitOfWorkload: EmitWorkloadEvent = (kind, text, deployment) => emit(kind, text, portsOf[deployment]);
     this.#simulation = simulation;
     this.#workload = workload;
     this.#churn = options.churn;
@@ -72,7 +79,7 @@ export class ControlPlane {
       fanout: this.#fanout,
       podStart: options.propagation.podStart,
       deployments: workload.deployments,
-      emit,
+      emit: emitOfWorkload,
       onStatus: (pod) => this.#podChanged(pod),
     });
     this.#deployments = new DeploymentController({
@@ -80,7 +87,7 @@ export class ControlPlane {
       rng,
       workload,
       store: this.#store,
-      emit,
+      emit: emitOfWorkload,
       onCreate: (pod) => this.#kubelet.create(pod),
       onDelete: (pod) => {
         this.#fanout.sendDeletion(pod, () => this.#kubelet.terminate(pod));

@@ -9,7 +9,7 @@ import type { Deployment, WorkloadPlan } from '../model/workload.ts';
 import { assert } from '../sim/assert.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
-import type { EmitEvent } from './control-event.ts';
+import type { EmitWorkloadEvent } from './control-event.ts';
 import { LONG_AGO, PodRecord } from './pod-store.ts';
 import type { PodStore } from './pod-store.ts';
 import { PRIORITY_CONTROLLER } from './priorities.ts';
@@ -21,7 +21,7 @@ export interface DeploymentControllerOptions {
   readonly rng: Rng;
   readonly workload: WorkloadPlan;
   readonly store: PodStore;
-  readonly emit: EmitEvent;
+  readonly emit: EmitWorkloadEvent;
   /** The pod object has been created. */
   readonly onCreate: (pod: PodRecord) => void;
   /** The pod object has got its deletionTimestamp. */
@@ -159,7 +159,7 @@ export class DeploymentController {
     }
     if (state.isRollingOut && this.#isComplete(state)) {
       state.isRollingOut = false;
-      this.#options.emit('rollout_finished', `rollout of deployment ${state.spec.name} finished`);
+      this.#options.emit('rollout_finished', `rollout of deployment ${state.spec.name} finished`, state.index);
     }
   }
 
@@ -195,7 +195,7 @@ export class DeploymentController {
     const related = this.#options.store.ofDeployment(state.index).filter((pod) => pod.deletedAt === undefined);
     for (const pod of podsToDelete(pods, related, pods.length - replicas, this.#simulation.now)) {
       pod.deletedAt = this.#simulation.now;
-      this.#options.emit('pod_terminating', `pod ${pod.name} terminating`);
+      this.#options.emit('pod_terminating', `pod ${pod.name} terminating`, state.index);
       this.#options.onDelete(pod);
     }
   }
@@ -216,7 +216,7 @@ export class DeploymentController {
       createdAt: this.#simulation.now,
     });
     this.#options.store.add(pod);
-    this.#options.emit('pod_created', `pod ${pod.name} created on ${pod.nodeName}`);
+    this.#options.emit('pod_created', `pod ${pod.name} created on ${pod.nodeName}`, state.index);
     this.#options.onCreate(pod);
   }
 

@@ -13,7 +13,7 @@ import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { drawDelayNs } from './api-fanout.ts';
 import type { ApiFanout } from './api-fanout.ts';
-import type { EmitEvent } from './control-event.ts';
+import type { EmitWorkloadEvent } from './control-event.ts';
 import { LONG_AGO } from './pod-store.ts';
 import type { PodRecord, ProbeKind } from './pod-store.ts';
 import { PRIORITY_KUBELET, PRIORITY_STATUS_UPDATE } from './priorities.ts';
@@ -38,7 +38,7 @@ export interface KubeletOptions {
   readonly fanout: ApiFanout;
   readonly podStart: Distribution;
   readonly deployments: readonly Deployment[];
-  readonly emit: EmitEvent;
+  readonly emit: EmitWorkloadEvent;
   /** The API server has a new status of the pod. */
   readonly onStatus: (pod: PodRecord) => void;
 }
@@ -188,7 +188,7 @@ export class Kubelet {
     const sigtermAt = this.#simulation.now + Math.round(hookSeconds * NS_PER_S);
     this.#simulation.at(sigtermAt, PRIORITY_KUBELET, () => {
       pod.listening = false;
-      this.#options.emit('process_stopped', `process of pod ${pod.name} stopped listening`);
+      this.#options.emit('process_stopped', `process of pod ${pod.name} stopped listening`, pod.deployment);
       this.#simulation.at(sigtermAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod));
     });
   }
@@ -210,7 +210,11 @@ export class Kubelet {
       worker.backOffNs = worker.backOffNs === 0 ? BACK_OFF_FIRST_NS : Math.min(2 * worker.backOffNs, BACK_OFF_MAX_NS);
       worker.backOffSetAt = this.#simulation.now;
       pod.restarts++;
-      this.#options.emit('container_restarted', `container of pod ${pod.name} restarted (${pod.restarts})`);
+      this.#options.emit(
+        'container_restarted',
+        `container of pod ${pod.name} restarted (${pod.restarts})`,
+        pod.deployment,
+      );
       this.#startContainer(pod);
     });
   }
@@ -223,7 +227,7 @@ export class Kubelet {
     pod.container = 'ended';
     pod.listening = false;
     pod.ready = false;
-    this.#options.emit('pod_gone', `pod ${pod.name} gone`);
+    this.#options.emit('pod_gone', `pod ${pod.name} gone`, pod.deployment);
     this.#planStatus(pod);
   }
 
@@ -235,7 +239,11 @@ export class Kubelet {
     if (ready === pod.ready) return;
     pod.ready = ready;
     pod.readyChangedAt = this.#simulation.now;
-    this.#options.emit(ready ? 'pod_ready' : 'pod_not_ready', `pod ${pod.name} ${ready ? 'ready' : 'not ready'}`);
+    this.#options.emit(
+      ready ? 'pod_ready' : 'pod_not_ready',
+      `pod ${pod.name} ${ready ? 'ready' : 'not ready'}`,
+      pod.deployment,
+    );
     this.#planStatus(pod);
   }
 

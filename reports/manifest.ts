@@ -34,7 +34,13 @@ const manifestSchema = z.object({
   }),
   trials: z.object({ total: z.number(), ok: z.number(), failed: z.number() }),
   failures: z.array(
-    z.object({ trial: z.number(), services: cell.optional(), engine: z.string(), replication: z.number(), reason: z.string() }),
+    z.object({
+      trial: z.number(),
+      services: cell.optional(),
+      engine: z.string(),
+      replication: z.number(),
+      reason: z.string(),
+    }),
   ),
   /** The verdict in words, the most important first. */
   findings: z.array(z.object({ id: z.string(), text: z.string() })),

@@ -4,7 +4,7 @@ import { compile } from 'vega-lite';
 import type { TopLevelSpec } from 'vega-lite';
 import type { JsonObject } from './charts/chart.ts';
 import { AXIS_ROOM, DESIGN_WIDTH, withWidth } from './charts/layout.ts';
-import { CHART_CONFIG, withoutVariables } from './charts/theme.ts';
+import { chartConfig, withoutVariables } from './charts/theme.ts';
 
 export interface SvgOptions {
   /** Width of the picture, in pixels, axis included; each panel gets what is left. */
@@ -13,15 +13,30 @@ export interface SvgOptions {
   readonly inPage?: boolean;
   /** Put before every id in the picture, so that several pictures may share a page. */
   readonly idPrefix?: string;
+  /** Text alternative of a picture that stands alone; in a page the element around it has one. */
+  readonly label?: string;
+}
+
+/**
+ * Mean width of a character in ems, for text of which only the length is known: a wide sans-serif face has about this.
+ * Vega's own estimate without a canvas is 0.8, which leaves a third of a narrow picture empty.
+ */
+const CHARACTER_EMS = 0.58;
+
+interface TextMetrics {
+  width(item: { readonly fontSize?: number }, text: string | number | null | undefined): number;
 }
 
 /** Throws when Vega-Lite or Vega warns: a warning means that the picture is not the one that the spec describes. */
 export async function renderSvg(spec: JsonObject, options: SvgOptions = {}): Promise<string> {
-  const { width = DESIGN_WIDTH + AXIS_ROOM, inPage = false, idPrefix = '' } = options;
+  const { width = DESIGN_WIDTH + AXIS_ROOM } = options;
   const warnings: string[] = [];
   const logger = collectingLogger(warnings);
   const sized = withWidth(spec, width - AXIS_ROOM);
-  const compiled = compile(sized as unknown as TopLevelSpec, { config: CHART_CONFIG, logger });
+  const compiled = compile(sized as unknown as TopLevelSpec, { config: chartConfig(width - AXIS_ROOM), logger });
+  // Also where a canvas package happens to be installed: the picture must not depend on it. Vega lets its user replace this function.
+  (vega as unknown as { readonly textMetrics: TextMetrics }).textMetrics.width = (item, text) =>
+    Math.floor(CHARACTER_EMS * String(text ?? '').length * (item.fontSize ?? 11));
   vega.resetSVGDefIds();
   const view = new vega.View(vega.parse(compiled.spec), { renderer: 'none', logger });
   let svg: string;
@@ -31,23 +46,27 @@ export async function renderSvg(spec: JsonObject, options: SvgOptions = {}): Pro
     view.finalize();
   }
   if (warnings.length > 0) throw new Error(`the chart was drawn with warnings: ${warnings.join('; ')}`);
-  return tidy(svg, inPage, idPrefix);
+  return tidy(svg, options);
 }
 
-function tidy(svg: string, inPage: boolean, idPrefix: string): string {
-  let text = svg
-    .replace(
-      / (d|transform|x|y|x1|x2|y1|y2|cx|cy|r|width|height|viewBox|stroke-dashoffset)="([^"]*)"/g,
-      (_, name: string, value: string) => ` ${name}="${roundNumbers(value)}"`,
-    )
-    .replace(
-      / (id|clip-path|href|xlink:href)="(url\()?(#?)([^")]+)(\)?)"/g,
-      (all, name: string, url: string | undefined, hash: string, id: string, close: string) =>
-        name === 'id' || hash === '#' ? ` ${name}="${url ?? ''}${hash}${idPrefix}${id}${close}"` : (all as string),
-    );
+function tidy(svg: string, { inPage = false, idPrefix = '', label }: SvgOptions): string {
+  const text = svg
+    .replace(ROUNDED_ATTRIBUTES, (_, name: string, value: string) => ` ${name}="${roundNumbers(value)}"`)
+    // The picture as a whole has one text alternative; roles inside it would only be read one by one.
+    .replace(/ (role="graphics-[a-z]+"|aria-roledescription="[^"]*"|aria-hidden="true")/g, '')
+    .replace(/ id="([^"]+)"/g, ` id="${idPrefix}$1"`)
+    .replace(/url\(#/g, `url(#${idPrefix}`);
   if (inPage) return text.replace(/^<svg([^>]*?) width="[^"]*" height="[^"]*"/, '<svg$1');
-  text = withoutVariables(text).replace(/(<svg[^>]*>)/, '$1<rect width="100%" height="100%" fill="#ffffff"/>');
-  return `${text}\n`;
+  const named =
+    label === undefined ? text : text.replace(/^<svg/, `<svg role="img" aria-label="${escapeAttribute(label)}"`);
+  const ground = '<rect width="100%" height="100%" fill="#ffffff"/>';
+  return `${withoutVariables(named).replace(/^(<svg[^>]*>)/, `$1${ground}`)}\n`;
+}
+
+const ROUNDED_ATTRIBUTES = / (d|transform|x|y|x1|x2|y1|y2|cx|cy|r|width|height|viewBox|stroke-dashoffset)="([^"]*)"/g;
+
+function escapeAttribute(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }
 
 /** Two decimals are a hundredth of a pixel: more would only show the last bit of a machine's arithmetic. */
@@ -62,7 +81,7 @@ function roundNumbers(value: string): string {
 
 function collectingLogger(warnings: string[]): vega.LoggerInterface {
   const logger: vega.LoggerInterface = {
-    level: ((level?: number) => (level === undefined ? 1 : logger)) as vega.LoggerInterface['level'],
+    level: (level?: number) => (level === undefined ? 1 : logger),
     error: (...words: readonly unknown[]) => (warnings.push(words.map(String).join(' ')), logger),
     warn: (...words: readonly unknown[]) => (warnings.push(words.map(String).join(' ')), logger),
     info: () => logger,

@@ -31,9 +31,10 @@ function sources(folder: string): string[] {
 
 function imports(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/^\s*(?:import|export)\b[^;]*?from\s+'([^']+)'/gm), ...text.matchAll(/\bimport\('([^']+)'\)/g)].map(
-    (match) => match[1] as string,
-  );
+  return [
+    ...text.matchAll(/^\s*(?:import|export)\b[^;]*?from\s+'([^']+)'/gm),
+    ...text.matchAll(/\bimport\('([^']+)'\)/g),
+  ].map((match) => match[1]);
 }
 
 const files = Object.keys(ALLOWED).flatMap((room) => sources(join(root, room)));
@@ -48,11 +49,11 @@ describe('boundaries', () => {
     const broken: string[] = [];
     for (const file of production) {
       const here = relative(root, file);
-      const room = here.split('/')[0] as string;
+      const room = here.split('/')[0];
       for (const target of imports(file).filter((t) => t.startsWith('.'))) {
         const there = relative(root, normalize(join(dirname(file), target)));
-        const otherRoom = there.split('/')[0] as string;
-        if (otherRoom !== room && !(ALLOWED[room] as readonly string[]).includes(otherRoom)) broken.push(`${here} -> ${there}`);
+        const otherRoom = there.split('/')[0];
+        if (otherRoom !== room && !ALLOWED[room].includes(otherRoom)) broken.push(`${here} -> ${there}`);
       }
     }
     expect(broken).toEqual([]);
@@ -62,12 +63,12 @@ describe('boundaries', () => {
     const broken: string[] = [];
     for (const file of production.filter((f) => relative(root, f).startsWith('engines/'))) {
       const here = relative(join(root, 'engines'), file);
-      const engine = here.split('/')[0] as string;
+      const engine = here.split('/')[0];
       if (!here.includes('/') || engine === 'conformance') continue;
       for (const target of imports(file).filter((t) => t.startsWith('.'))) {
         const there = relative(join(root, 'engines'), normalize(join(dirname(file), target)));
         if (there.startsWith('..')) continue;
-        const other = there.split('/')[0] as string;
+        const other = there.split('/')[0];
         const shared = engine === 'reference' ? ['engine.ts'] : SHARED_BY_ENGINES;
         if (other !== engine && !shared.includes(other)) broken.push(`${here} -> ${there}`);
       }

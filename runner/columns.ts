@@ -8,6 +8,8 @@ import { FAILURE_KINDS } from './trial-meter.ts';
 const OWN_METRICS = [
   'first_packets',
   'rules_scanned_max',
+  'rules_evaluated_per_established_packet_mean',
+  'service_chain_entries_per_established_packet_mean',
   'cost_over_bare_first_packet_mean_ns',
   'cost_over_bare_per_packet_mean_ns',
   ...FAILURE_KINDS.map((kind) => `failed_connections_${kind}`),

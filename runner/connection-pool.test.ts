@@ -11,7 +11,7 @@ it('reuses slots, grows, and keeps the values of open connections', () => {
   expect(new Set(slots).size).toBe(5);
   expect(pool.size).toBe(5);
   expect(slots.map((slot) => pool.clientPort[slot])).toEqual([1000, 1001, 1002, 1003, 1004]);
-  pool.close(slots[1] as number);
+  pool.close(slots[1]);
   expect(pool.size).toBe(4);
   expect(pool.open()).toBe(slots[1]);
 });

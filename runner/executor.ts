@@ -9,8 +9,7 @@ export type TrialOutcome =
   | { readonly status: 'failed'; readonly trial: Trial; readonly reason: string };
 
 export type WorkerReply =
-  | { readonly status: 'ok'; readonly result: TrialResult }
-  | { readonly status: 'failed'; readonly reason: string };
+  { readonly status: 'ok'; readonly result: TrialResult } | { readonly status: 'failed'; readonly reason: string };
 
 export interface Executor {
   /** Runs every trial; `onOutcome` is called as each one ends, in any order. Stops handing out trials when `signal` aborts. */
@@ -57,7 +56,7 @@ export function poolExecutor(workerFile: string, workers: number): Executor {
       let next = 0;
       const lane = async (): Promise<void> => {
         while (next < trials.length && !signal.aborted) {
-          const trial = trials[next++] as Trial;
+          const trial = trials[next++];
           try {
             onOutcome({ trial, ...(await pool.run(trial, { signal })) });
           } catch (error) {

@@ -60,33 +60,46 @@ function scaling(summary: readonly SummaryRow[], engine: string): Finding[] {
       text:
         `${engine}: rules evaluated per first packet ${shape}: exponent ${fixed(slope.exponent, 3)} ` +
         `(95 % interval ${fixed(slope.low, 3)} to ${fixed(slope.high, 3)}) from ${FIT_FROM_SERVICES.toString()} services up; ` +
-        `${short(rules.means[last] as number)} rules at ${count(rules.services[last] as number)} services.`,
+        `${short(rules.means[last])} rules at ${count(rules.services[last])} services.`,
     });
   }
   const chain = seriesOf(summary, engine, 'service_chain_entries_per_first_packet_mean');
   const chainLast = chain.means.length - 1;
-  if (chainLast >= 0 && (chain.means[chainLast] as number) > 0) {
-    const expected = ((chain.services[chainLast] as number) / 256 + 1) / 2;
+  if (chainLast >= 0 && chain.means[chainLast] > 0) {
+    const expected = (chain.services[chainLast] / 256 + 1) / 2;
     findings.push({
       id: `service-chain-${engine}`,
       text:
-        `${engine}: a first packet passes ${fixed(chain.means[chainLast] as number, 1)} entries of its service-table chain at ` +
-        `${count(chain.services[chainLast] as number)} services; half of a chain of services / 256 is ${fixed(expected, 1)}.`,
+        `${engine}: a first packet passes ${fixed(chain.means[chainLast], 1)} entries of its service-table chain at ` +
+        `${count(chain.services[chainLast])} services; half of a chain of services / 256 is ${fixed(expected, 1)}.`,
     });
   }
-  const established = seriesOf(summary, engine, 'cost_established_packet_mean_ns');
-  if (established.means.length >= 3) {
-    const low = Math.min(...established.means);
-    const high = Math.max(...established.means);
-    const change = (high / low - 1) * 100;
-    findings.push({
+  findings.push(...establishedPackets(summary, engine));
+  return findings;
+}
+
+/** Established packets: do their rules, their table look-ups and their cost change with services? */
+function establishedPackets(summary: readonly SummaryRow[], engine: string): Finding[] {
+  const cost = seriesOf(summary, engine, 'cost_established_packet_mean_ns').means;
+  const rules = seriesOf(summary, engine, 'rules_evaluated_per_established_packet_mean').means;
+  const entries = seriesOf(summary, engine, 'service_chain_entries_per_established_packet_mean').means;
+  if (cost.length < 3 || rules.length < 3) return [];
+  const low = Math.min(...cost);
+  const high = Math.max(...cost);
+  const sameWork = Math.max(...rules) - Math.min(...rules) < 0.01 && Math.max(...entries) < 0.01;
+  const work = sameWork
+    ? `evaluates ${short(rules[0])} rules and passes no service-table entry at every size: its work does not depend on services`
+    : `evaluates ${short(Math.min(...rules))} to ${short(Math.max(...rules))} rules`;
+  const change = fixed((high / low - 1) * 100, 1);
+  return [
+    {
       id: `established-${engine}`,
       text:
-        `${engine}: an established packet costs ${short(low)} to ${short(high)} ns over the whole sweep ` +
-        `(${fixed(change, 1)} % apart)${change < 2 ? ': it does not depend on services' : ''}.`,
-    });
-  }
-  return findings;
+        `${engine}: an established packet ${work}. It costs ${short(low)}` +
+        `${change === '0.0' ? '' : ` to ${short(high)}`} ns over the whole sweep (${change} % apart` +
+        `${engine === 'ipvs' && change !== '0.0' ? ', from the addresses bound to kube-ipvs0 and the longer connection chains' : ''}).`,
+    },
+  ];
 }
 
 function comparison(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
@@ -95,21 +108,21 @@ function comparison(summary: readonly SummaryRow[], engines: readonly string[]):
   const ipvs = seriesOf(summary, 'ipvs', 'cost_first_packet_mean_ns');
   const last = iptables.means.length - 1;
   if (last < 0 || ipvs.means.length !== iptables.means.length) return [];
-  const crossing = iptables.means.findIndex((cost, i) => cost > (ipvs.means[i] as number));
+  const crossing = iptables.means.findIndex((cost, i) => cost > ipvs.means[i]);
   const where =
     crossing < 0
       ? 'IPVS is never cheaper here'
       : crossing === 0
         ? 'IPVS is cheaper at every size'
-        : `IPVS is the cheaper one between ${count(iptables.services[crossing - 1] as number)} and ` +
-          `${count(iptables.services[crossing] as number)} services and beyond`;
-  const a = iptables.means[last] as number;
-  const b = ipvs.means[last] as number;
+        : `IPVS is the cheaper one between ${count(iptables.services[crossing - 1])} and ` +
+          `${count(iptables.services[crossing])} services and beyond`;
+  const a = iptables.means[last];
+  const b = ipvs.means[last];
   return [
     {
       id: 'first-packet-comparison',
       text:
-        `First packet at ${count(iptables.services[last] as number)} services: iptables ${micro(a)}, IPVS ${micro(b)} ` +
+        `First packet at ${count(iptables.services[last])} services: iptables ${micro(a)}, IPVS ${micro(b)} ` +
         `(${fixed(a / b, 1)} times). On the mean first packet ${where}.`,
     },
   ];
@@ -124,31 +137,51 @@ function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): 
   const work = seriesOf(summary, 'iptables', 'rules_evaluated_per_first_packet_mean');
   const established = seriesOf(summary, 'iptables', 'cost_established_packet_mean_ns');
   const at = cost.rules.findIndex((rules) => rules >= CLAIMED_RULES);
-  if (at < 1 || at >= cost.rules.length) return [];
-  const perRule = cost.means.map((ns, i) =>
-    i === 0 ? 0 : (ns - (cost.means[i - 1] as number)) / ((work.means[i] as number) - (work.means[i - 1] as number)),
-  );
-  const around = perRule[at] as number;
-  const knee = perRule.findIndex((ns, i) => i > at && ns > 2 * around);
-  const change = (established.means[at] as number) - (established.means[0] as number);
-  const bend =
-    knee < 0
-      ? 'No step is seen anywhere in this sweep.'
-      : `The step is later: between ${count(cost.rules[knee - 1] as number)} and ${count(cost.rules[knee] as number)} rules ` +
-        `(${count(cost.services[knee - 1] as number)} to ${count(cost.services[knee] as number)} services) ` +
-        `a rule scanned comes to ${fixed(perRule[knee] as number, 1)} ns, since the walk outgrows the L2 cache.`;
+  if (at < 1) return [];
+  const growth = (values: readonly number[]): string => fixed((values[at] / values[at - 1] - 1) * 100, 0);
+  const change = established.means[at] - established.means[0];
   return [
     {
       id: 'rule-claim',
       text:
-        `"5,000 or more rules": at ${count(cost.rules[at] as number)} installed rules (${count(cost.services[at] as number)} services) ` +
-        `a first packet evaluates ${short(work.means[at] as number)} of them and costs ${micro(cost.means[at] as number)}; ` +
-        `each further rule scanned adds ${fixed(around, 1)} ns, as before it; an established packet changes by ${fixed(change, 0)} ns. ${bend}`,
+        `"5,000 or more rules": from ${count(cost.rules[at - 1])} to ${count(cost.rules[at])} installed rules ` +
+        `(${growth(cost.rules)} % more) a first packet evaluates ${short(work.means[at])} rules and its cost rises by ${growth(cost.means)} %, ` +
+        `to ${micro(cost.means[at])}; an established packet changes by ${fixed(change, 0)} ns. ${bend(cost, work, at)}`,
     },
   ];
 }
 
-function churn(summary: readonly SummaryRow[], observations: readonly Observation[], engines: readonly string[]): Finding[] {
+/** Walks must differ by this many rules before the cost of one rule can be read off their difference. */
+const WALK_DIFFERENCE = 200;
+
+/** Where the cost of one more rule scanned at least doubles, after the claimed number of rules. */
+function bend(cost: Series, work: Series, after: number): string {
+  const steps: { from: number; to: number; nsPerRule: number }[] = [];
+  let from = 0;
+  for (let to = 1; to < cost.means.length; to++) {
+    const rules = work.means[to] - work.means[from];
+    if (rules < WALK_DIFFERENCE) continue;
+    steps.push({ from, to, nsPerRule: (cost.means[to] - cost.means[from]) / rules });
+    from = to;
+  }
+  const cheapest = Math.min(...steps.map((step) => step.nsPerRule));
+  const knee = steps.find((step) => step.to > after && step.nsPerRule > 2 * cheapest && step.from > 0);
+  if (steps.length < 2) return 'The walks of this sweep are too short to show where the cost of a rule changes.';
+  if (knee === undefined) {
+    return `A rule scanned costs ${fixed(cheapest, 1)} to ${fixed(Math.max(...steps.map((s) => s.nsPerRule)), 1)} ns throughout: this sweep shows no step.`;
+  }
+  return (
+    `The bend is elsewhere: between ${count(cost.services[knee.from])} and ${count(cost.services[knee.to])} services ` +
+    `(${count(cost.rules[knee.from])} to ${count(cost.rules[knee.to])} rules) one more rule scanned comes to ${fixed(knee.nsPerRule, 1)} ns ` +
+    `(before: from ${fixed(cheapest, 1)} ns), as what the walks touch outgrows the L2 cache.`
+  );
+}
+
+function churn(
+  summary: readonly SummaryRow[],
+  observations: readonly Observation[],
+  engines: readonly string[],
+): Finding[] {
   const findings: Finding[] = [];
   for (const engine of engines) {
     const value = (metric: string): number | undefined => {

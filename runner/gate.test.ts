@@ -28,13 +28,17 @@ describe('gate', () => {
     writeBaseline(folder, 'x', 'first numbers', [row(1), row(10)]);
     const [baseline] = readBaselines(folder);
     expect(baseline?.reason).toBe('first numbers');
-    expect(readFileSync(join(folder, 'x.json'), 'utf8').split('\n').filter((line) => line.startsWith('    {'))).toHaveLength(2);
-    expect(compareWithBaseline(baseline as NonNullable<typeof baseline>, [row(10), row(1)])).toEqual([]);
+    expect(
+      readFileSync(join(folder, 'x.json'), 'utf8')
+        .split('\n')
+        .filter((line) => line.startsWith('    {')),
+    ).toHaveLength(2);
+    expect(compareWithBaseline(baseline, [row(10), row(1)])).toEqual([]);
   });
 
   it('shows each difference with both values, the ratio and the counter that moved', () => {
     const [baseline] = readBaselines(folder);
-    const differences = compareWithBaseline(baseline as NonNullable<typeof baseline>, [
+    const differences = compareWithBaseline(baseline, [
       row(1, { rules_evaluated_total: 150, cost_first_packet_mean_ns: 2469 }),
       row(10),
     ]);
@@ -46,7 +50,7 @@ describe('gate', () => {
 
   it('fails on missing and extra trials, and on a column that came or went', () => {
     const [baseline] = readBaselines(folder);
-    const differences = compareWithBaseline(baseline as NonNullable<typeof baseline>, [row(1, { extra: 1 }), row(100)]);
+    const differences = compareWithBaseline(baseline, [row(1, { extra: 1 }), row(100)]);
     expect(differences.map((d) => `${d.metric} ${d.current}`)).toEqual(['extra 1', 'trial missing', 'trial present']);
   });
 

@@ -35,7 +35,9 @@ export function readBaselines(folder: string): Baseline[] {
   try {
     names = readdirSync(folder).filter((name) => name.endsWith('.json'));
   } catch {
-    throw new InputError(`There is no baselines folder "${folder}". Make one with: npm run gate -- --update --reason TEXT`);
+    throw new InputError(
+      `There is no baselines folder "${folder}". Make one with: npm run gate -- --update --reason TEXT`,
+    );
   }
   return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => readBaseline(join(folder, name)));
 }
@@ -54,7 +56,9 @@ export function readObservations(folder: string): Observation[] {
     return parseObservations(readFileSync(path, 'utf8'), path);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      throw new InputError(`There are no results in "${folder}". Expected a file observations.csv, as \`sweep\` leaves it`);
+      throw new InputError(
+        `There are no results in "${folder}". Expected a file observations.csv, as \`sweep\` leaves it`,
+      );
     }
     throw error;
   }
@@ -69,7 +73,13 @@ export function compareWithBaseline(baseline: Baseline, observations: readonly O
     const actual = current.get(key);
     current.delete(key);
     if (actual === undefined) {
-      differences.push({ experiment: baseline.experiment, trial: key, metric: 'trial', baseline: 'present', current: 'missing' });
+      differences.push({
+        experiment: baseline.experiment,
+        trial: key,
+        metric: 'trial',
+        baseline: 'present',
+        current: 'missing',
+      });
       continue;
     }
     const found = compact(actual);
@@ -86,12 +96,23 @@ export function compareWithBaseline(baseline: Baseline, observations: readonly O
     }
   }
   for (const key of current.keys()) {
-    differences.push({ experiment: baseline.experiment, trial: key, metric: 'trial', baseline: 'missing', current: 'present' });
+    differences.push({
+      experiment: baseline.experiment,
+      trial: key,
+      metric: 'trial',
+      baseline: 'missing',
+      current: 'present',
+    });
   }
   return differences;
 }
 
-export function writeBaseline(folder: string, experiment: string, reason: string, observations: readonly Observation[]): void {
+export function writeBaseline(
+  folder: string,
+  experiment: string,
+  reason: string,
+  observations: readonly Observation[],
+): void {
   const head = { experiment, reason, chainwalk: versions().chainwalk };
   const lines = observations.map((row) => `    ${JSON.stringify(compact(row))}`);
   // One trial a line: a change of one number shows as one line in a review.
@@ -103,7 +124,9 @@ export function writeBaseline(folder: string, experiment: string, reason: string
 export function explain(difference: Difference, all: readonly Difference[]): string {
   if (!difference.metric.endsWith('_ns') && !difference.metric.endsWith('_ms')) return '';
   const cause = all.find((d) => d.trial === difference.trial && d.metric.endsWith('_total'));
-  return cause === undefined ? 'no work counter moved: the profile or the cost model changed' : `${cause.metric} moved, too`;
+  return cause === undefined
+    ? 'no work counter moved: the profile or the cost model changed'
+    : `${cause.metric} moved, too`;
 }
 
 export function formatDifference(difference: Difference, all: readonly Difference[]): string {

@@ -56,3 +56,8 @@ export function versions(): { chainwalk: string; node: string } {
   const manifest = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as { version: string };
   return { chainwalk: manifest.version, node: process.version };
 }
+
+/** The largest resident set of this process so far, in bytes. */
+export function peakMemoryBytes(): number {
+  return process.resourceUsage().maxRSS * 1024;
+}

@@ -20,21 +20,40 @@ function program(): Command {
     .version(versions().chainwalk)
     .showHelpAfterError('(add --help for the options)');
 
-  scenarioOptions(cli.command('sweep').description('run experiments and write CSV, charts and a report').argument('[files...]', 'experiment files; none: the experiments marked `default: true`'))
+  scenarioOptions(
+    cli
+      .command('sweep')
+      .description('run experiments and write CSV, charts and a report')
+      .argument('[files...]', 'experiment files; none: the experiments marked `default: true`'),
+  )
     .option('--all', 'every experiment in scenarios/experiments')
     .option('--out <dir>', 'results folder', 'out')
     .option('--workers <n>', 'worker threads', positiveInteger('--workers', 256), defaultWorkers())
     .option('--no-report', 'write CSV only')
     .action(sweepCommand);
-  scenarioOptions(cli.command('plan').description('list the trials of experiments, run nothing').argument('[files...]', 'experiment files; none: the default experiments'))
+  scenarioOptions(
+    cli
+      .command('plan')
+      .description('list the trials of experiments, run nothing')
+      .argument('[files...]', 'experiment files; none: the default experiments'),
+  )
     .option('--all', 'every experiment in scenarios/experiments')
     .action(planCommand);
-  scenarioOptions(cli.command('run').description('run one trial and print its observation and timeline').argument('<file>', 'experiment file'))
+  scenarioOptions(
+    cli
+      .command('run')
+      .description('run one trial and print its observation and timeline')
+      .argument('<file>', 'experiment file'),
+  )
     .option('--engine <name>', 'engine of the trial (default: the first of the experiment)')
     .option('--replication <n>', 'replication of the trial', positiveInteger('--replication', 1_000_000), 1)
     .option('--point <name=value...>', 'axis values of the trial (default: the first of each axis)')
     .action(runCommand);
-  cli.command('report').description('rebuild charts and HTML from a results folder').argument('[dir]', 'results folder', 'out').action(reportCommand);
+  cli
+    .command('report')
+    .description('rebuild charts and HTML from a results folder')
+    .argument('[dir]', 'results folder', 'out')
+    .action(reportCommand);
   cli
     .command('gate')
     .description('compare a quick run of the experiments with baselines/, exactly')
@@ -47,10 +66,15 @@ function program(): Command {
   cli
     .command('bench')
     .description('measure how fast the engines and the event queue run on this machine')
-    .option('--suite <name>', 'events, iptables, ipvs or all', 'all')
+    .option('--suite <name>', 'events, iptables, ipvs, trial or all', 'all')
     .option('--size <size>', 'smoke or full', 'smoke')
     .action(benchCommand);
-  scenarioOptions(cli.command('dump').description("print the rules of an experiment's cluster in native form").argument('<file>', 'experiment file'))
+  scenarioOptions(
+    cli
+      .command('dump')
+      .description("print the rules of an experiment's cluster in native form")
+      .argument('<file>', 'experiment file'),
+  )
     .option('--engine <name>', 'iptables or ipvs', 'iptables')
     .option('--form <form>', 'restore (what kube-proxy feeds to the tools) or kernel (loadable state)', 'restore')
     .action(dumpCommand);

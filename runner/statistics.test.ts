@@ -56,7 +56,7 @@ describe('logLogSlope', () => {
     const noise = [1.1, 0.9, 1.05, 0.95, 1.02, 0.98];
     const fit = logLogSlope(
       xs,
-      xs.map((x, i) => x * (noise[i] as number)),
+      xs.map((x, i) => x * noise[i]),
     );
     expect(fit?.low).toBeLessThan(1);
     expect(fit?.high).toBeGreaterThan(1);

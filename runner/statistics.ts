@@ -30,7 +30,7 @@ const T_975 = [
 /** Two-sided 95 % point of Student's t; above 30 degrees of freedom by the Cornish-Fisher expansion (error < 1e-4). */
 export function studentT975(degreesOfFreedom: number): number {
   if (degreesOfFreedom < 1) throw new Error(`Degrees of freedom must be at least 1, got ${degreesOfFreedom}`);
-  if (degreesOfFreedom <= 30) return T_975[degreesOfFreedom - 1] as number;
+  if (degreesOfFreedom <= 30) return T_975[degreesOfFreedom - 1];
   const z = 1.959964;
   const v = degreesOfFreedom;
   const z3 = z * z * z;
@@ -44,8 +44,8 @@ export function quantileSorted(values: ArrayLike<number>, n: number, q: number):
   const position = (n - 1) * q;
   const below = Math.floor(position);
   const above = Math.min(below + 1, n - 1);
-  const low = values[below] as number;
-  return low + ((values[above] as number) - low) * (position - below);
+  const low = values[below];
+  return low + (values[above] - low) * (position - below);
 }
 
 export interface Slope {
@@ -57,7 +57,7 @@ export interface Slope {
 
 /** Exponent b of y = a x^b by least squares on the logarithms, with its 95 % interval. Needs 3 points with x, y > 0. */
 export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope | undefined {
-  const points = xs.map((x, i) => [x, ys[i] as number] as const).filter(([x, y]) => x > 0 && y > 0);
+  const points = xs.map((x, i) => [x, ys[i]] as const).filter(([x, y]) => x > 0 && y > 0);
   const n = points.length;
   if (n < 3) return undefined;
   const lx = points.map(([x]) => log(x));
@@ -67,15 +67,15 @@ export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope
   let sxx = 0;
   let sxy = 0;
   for (let i = 0; i < n; i++) {
-    const dx = (lx[i] as number) - meanX;
+    const dx = lx[i] - meanX;
     sxx += dx * dx;
-    sxy += dx * ((ly[i] as number) - meanY);
+    sxy += dx * (ly[i] - meanY);
   }
   if (sxx === 0) return undefined;
   const exponent = sxy / sxx;
   let residual = 0;
   for (let i = 0; i < n; i++) {
-    const error = (ly[i] as number) - meanY - exponent * ((lx[i] as number) - meanX);
+    const error = ly[i] - meanY - exponent * (lx[i] - meanX);
     residual += error * error;
   }
   const half = studentT975(n - 2) * Math.sqrt(residual / (n - 2) / sxx);

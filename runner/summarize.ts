@@ -9,7 +9,12 @@ export function summarize(observations: readonly Observation[], axisNames: reado
   const groups = new Map<string, Observation[]>();
   for (const row of observations) {
     if (row['status'] !== 'ok') continue;
-    const key = JSON.stringify([row['services'], row['endpoints_per_service'], ...axisNames.map((n) => row[n]), row['engine']]);
+    const key = JSON.stringify([
+      row['services'],
+      row['endpoints_per_service'],
+      ...axisNames.map((n) => row[n]),
+      row['engine'],
+    ]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [row]);
     else group.push(row);
@@ -17,7 +22,7 @@ export function summarize(observations: readonly Observation[], axisNames: reado
   const metrics = metricColumns(axisNames);
   const summary: SummaryRow[] = [];
   for (const rows of groups.values()) {
-    const first = rows[0] as Observation;
+    const first = rows[0];
     for (const metric of metrics) {
       const values = rows.map((row) => row[metric]).filter((value) => typeof value === 'number');
       if (values.length === 0) continue;

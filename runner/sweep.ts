@@ -1,8 +1,8 @@
 /** `sweep`: runs experiments one after another and leaves a results folder for each, then the report over all. */
 import { createHash } from 'node:crypto';
-import { accessSync, constants, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { formatSummary } from '../reports/csv.ts';
+import { formatSummary, type SummaryRow } from '../reports/csv.ts';
 import { renderExperiment, renderIndex } from '../reports/html/report.ts';
 import { InputError } from '../scenarios/errors.ts';
 import { axisColumns } from './trial.ts';
@@ -32,6 +32,7 @@ export interface ExperimentResult {
   readonly experiment: string;
   readonly folder: string;
   readonly findings: readonly Finding[];
+  readonly summary: readonly SummaryRow[];
   readonly failed: number;
 }
 
@@ -54,7 +55,7 @@ export async function runSweep(plans: readonly SweepPlan[], options: SweepOption
     progress.stop();
   }
   if (options.report && results.length > 0) {
-    renderIndex(
+    await renderIndex(
       options.out,
       results.map((result) => result.folder),
       readSite(),
@@ -101,8 +102,8 @@ async function runExperiment(
     failures,
   };
   writeAtomically(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  if (options.report && summary.length > 0) renderExperiment(folder, readSite());
-  return { experiment: experiment.name, folder, findings, failed: failures.length };
+  if (options.report && summary.length > 0) await renderExperiment(folder, readSite());
+  return { experiment: experiment.name, folder, findings, summary, failed: failures.length };
 }
 
 interface FailureNote {
@@ -189,7 +190,7 @@ function chooseExecutor(workers: number): Executor {
 function assertWritable(out: string): void {
   const path = resolve(out);
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolders(path);
     if (!statSync(path).isDirectory()) throw new Error('it is a file');
     accessSync(path, constants.W_OK);
     // Root passes every access check, also on a read-only file system: only a write tells.
@@ -202,4 +203,12 @@ function assertWritable(out: string): void {
       `The output folder "${out}" cannot be written: ${reason}. Expected a folder that exists or can be made; choose another with --out (its parent is ${dirname(path)})`,
     );
   }
+}
+
+/** One level at a time: Node's recursive mkdir never returns below /proc (it takes ENOENT for a missing parent). */
+function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolders(parent);
+  mkdirSync(path);
 }

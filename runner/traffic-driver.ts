@@ -3,6 +3,7 @@
  * the engine when it is full, when a packet depends on a verdict that is still open, and before anything changes the
  * rules or the pods, so that batching never shows in a result.
  */
+import { PRIORITY_TRAFFIC } from '../control/priorities.ts';
 import type { CostModel } from '../costs/cost-model.ts';
 import type { Engine } from '../engines/engine.ts';
 import { Counters } from '../model/counters.ts';
@@ -24,8 +25,6 @@ import { ConnectionPool } from './connection-pool.ts';
 import type { FailureKind, TrialMeter } from './trial-meter.ts';
 
 const BATCH_CAPACITY = 256;
-/** Packets come after every change of the same instant: see control/priorities.ts. */
-const PRIORITY_PACKET = 100;
 
 /** What the traffic needs to know of the pods behind the endpoints. */
 export interface PodView {
@@ -38,7 +37,8 @@ export type ConnectionOutcome = 'ok' | 'stale' | 'broken' | FailureKind;
 export interface TrafficDriverOptions {
   readonly simulation: Simulation;
   readonly engine: Engine;
-  readonly costs: CostModel;
+  /** The cost model; it exists once the first sync has installed rules, which is before any packet. */
+  readonly costs: () => CostModel;
   readonly source: ConnectionSource;
   readonly pods: PodView;
   readonly meter: TrialMeter;
@@ -56,8 +56,6 @@ export class TrafficDriver {
   readonly #slots = new Int32Array(BATCH_CAPACITY);
   readonly #arrival: EventKind;
   readonly #packet: EventKind;
-  readonly #bareFirstNs: number;
-  readonly #bareEstablishedNs: number;
   /** Arrivals and packets that are scheduled and have not come yet. */
   #scheduled = 0;
 
@@ -68,9 +66,6 @@ export class TrafficDriver {
       this.#scheduled--;
       this.#onPacket(slot);
     });
-    const bare = options.costs.barePacketNs;
-    this.#bareFirstNs = bare.first;
-    this.#bareEstablishedNs = bare.established;
   }
 
   /** Schedules the first arrival; each arrival schedules the next. */
@@ -87,11 +82,12 @@ export class TrafficDriver {
   flush(): void {
     const packets = this.#packets;
     if (packets.length === 0) return;
-    const { engine, costs, meter } = this.#options;
+    const { engine, meter } = this.#options;
+    const costs = this.#options.costs();
     const verdicts = this.#verdicts;
     engine.process(packets, verdicts, this.#work);
     costs.costs(packets, verdicts, this.#work, this.#costsNs);
-    meter.add(packets.length, verdicts, this.#work, this.#costsNs, this.#bareFirstNs, this.#bareEstablishedNs);
+    meter.add(packets.length, verdicts, this.#work, this.#costsNs, costs.barePacketNs(true), costs.barePacketNs(false));
     const length = packets.length;
     packets.length = 0;
     for (let i = 0; i < length; i++) this.#settle(i);
@@ -100,7 +96,7 @@ export class TrafficDriver {
   #scheduleArrival(): void {
     const { source, simulation } = this.#options;
     if (!source.next()) return;
-    simulation.schedule(source.startNs, PRIORITY_PACKET, this.#arrival);
+    simulation.schedule(source.startNs, PRIORITY_TRAFFIC, this.#arrival);
     this.#scheduled++;
   }
 
@@ -138,7 +134,7 @@ export class TrafficDriver {
     pool.next[slot] = number + 1;
     if (number + 1 < pool.packets[slot]) {
       const { simulation } = this.#options;
-      simulation.schedule(simulation.now + pool.gapNs[slot], PRIORITY_PACKET, this.#packet, slot);
+      simulation.schedule(simulation.now + pool.gapNs[slot], PRIORITY_TRAFFIC, this.#packet, slot);
       this.#scheduled++;
     }
     if (this.#packets.length === BATCH_CAPACITY) this.flush();
@@ -197,7 +193,8 @@ export class TrafficDriver {
       else if (fate !== 'ok' && fate !== 'broken') meter.failures[fate]++;
       this.#options.onOutcome?.(this.#packets.time[i], pool.servicePortId[slot], fate);
       // A refused TCP connection has one more packet, the reset; the other failures have none.
-      if (fate === 'refused' && pool.protocol[slot] === PROTOCOL_TCP) pool.packets[slot] = Math.min(pool.packets[slot], 2);
+      if (fate === 'refused' && pool.protocol[slot] === PROTOCOL_TCP)
+        pool.packets[slot] = Math.min(pool.packets[slot], 2);
       else if (fate !== 'ok' && fate !== 'stale') return this.#end(slot);
     } else {
       const cut =

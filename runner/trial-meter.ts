@@ -87,7 +87,10 @@ export class TrialMeter {
   metrics(): Record<string, Cell> {
     const first = this.#firstPackets;
     const perFirst = (counter: number): Cell => (first === 0 ? null : this.#firstSums[counter] / first);
-    const sorted = this.#firstCosts.subarray(0, first).sort();
+    const established = this.#establishedPackets;
+    const perEstablished = (counter: number): Cell =>
+      established === 0 ? null : (this.#sums[counter] - this.#firstSums[counter]) / established;
+    const sorted = this.#firstCosts.subarray(0, first).sort((a, b) => a - b);
     const metrics: Record<string, Cell> = {
       packets: this.packets,
       connections: this.connections,
@@ -98,8 +101,9 @@ export class TrialMeter {
       cost_first_packet_mean_ns: first === 0 ? null : sum(sorted) / first,
       cost_first_packet_p50_ns: first === 0 ? null : quantileSorted(sorted, first, 0.5),
       cost_first_packet_p99_ns: first === 0 ? null : quantileSorted(sorted, first, 0.99),
-      cost_established_packet_mean_ns:
-        this.#establishedPackets === 0 ? null : this.#establishedCostSum / this.#establishedPackets,
+      rules_evaluated_per_established_packet_mean: perEstablished(RULES_EVALUATED),
+      service_chain_entries_per_established_packet_mean: perEstablished(SERVICE_CHAIN_ENTRIES),
+      cost_established_packet_mean_ns: established === 0 ? null : this.#establishedCostSum / established,
       cost_over_bare_first_packet_mean_ns: first === 0 ? null : (sum(sorted) - this.#bareFirstSum) / first,
       cost_over_bare_per_packet_mean_ns: this.packets === 0 ? null : (this.#costSum - this.#bareSum) / this.packets,
       first_packets: first,
@@ -108,7 +112,7 @@ export class TrialMeter {
       broken_connections: this.brokenConnections,
     };
     for (const kind of FAILURE_KINDS) metrics[`failed_connections_${kind}`] = this.failures[kind];
-    COUNTER_NAMES.forEach((name, counter) => (metrics[`${name}_total`] = this.#sums[counter] as number));
+    COUNTER_NAMES.forEach((name, counter) => (metrics[`${name}_total`] = this.#sums[counter]));
     return metrics;
   }
 

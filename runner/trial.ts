@@ -1,7 +1,8 @@
 /** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
-import { CostModel } from '../costs/cost-model.ts';
+import { CostModel, costContext } from '../costs/cost-model.ts';
 import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
-import { ControlPlane, type SyncRequest } from '../control/control-plane.ts';
+import { ControlPlane } from '../control/control-plane.ts';
+import type { SyncRequest } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS, type EngineOptions, type IpvsScheduler } from '../engines/engine.ts';
 import { ENGINES } from '../engines/registry.ts';
 import { servicePortName } from '../model/cluster.ts';
@@ -11,10 +12,10 @@ import type { SyncReport } from '../model/sync-report.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import { planChurn } from '../scenarios/churn.ts';
 import { buildCluster, type BuiltCluster } from '../scenarios/cluster-builder.ts';
-import type { DistributionSpec, PointSpec } from '../scenarios/spec.ts';
-import { planTraffic } from '../scenarios/traffic.ts';
+import type { PointSpec, TrafficSpec } from '../scenarios/spec.ts';
+import { planTraffic, toDistribution } from '../scenarios/traffic.ts';
 import { assert } from '../sim/assert.ts';
-import { constant, empirical, exponential, lognormal, pareto, type Distribution } from '../sim/distributions.ts';
+import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { quantileSorted } from './statistics.ts';
@@ -42,10 +43,14 @@ export function runTrial(trial: Trial): TrialResult {
     options: engineOptions(point),
     rng: rng.sub(`engine-${trial.engine}`),
   });
-  const costs = new CostModel(point.profile, { engine: trial.engine });
   const simulation = new Simulation();
   const meter = new TrialMeter();
   const syncs = new SyncLog(point, trial.engine);
+  let costs: CostModel | undefined;
+  const requireCosts = (): CostModel => {
+    assert(costs !== undefined, 'Packets come after the first sync');
+    return costs;
+  };
 
   const control = new ControlPlane({
     simulation,
@@ -56,17 +61,19 @@ export function runTrial(trial: Trial): TrialResult {
     nodeName: cluster.node.name,
     proxier: proxierTiming(point, trial.engine),
     propagation: {
-      statusUpdate: distribution(point.propagation.statusUpdateSeconds),
-      endpointSlice: distribution(point.propagation.endpointSliceSeconds),
-      watch: distribution(point.propagation.watchSeconds),
-      podStart: distribution(point.propagation.podStartSeconds),
+      statusUpdate: toDistribution(point.propagation.statusUpdateSeconds),
+      endpointSlice: toDistribution(point.propagation.endpointSliceSeconds),
+      watch: toDistribution(point.propagation.watchSeconds),
+      podStart: toDistribution(point.propagation.podStartSeconds),
     },
     sync: {
       begin: (request) => syncs.begin(request),
       commit: (request) => {
         driver.flush();
         const full = request.kind === 'full';
-        syncs.record(full ? engine.sync(request.state, simulation.now) : engine.apply(request.delta, simulation.now), full);
+        const report = full ? engine.sync(request.state, simulation.now) : engine.apply(request.delta, simulation.now);
+        syncs.record(report, full);
+        costs ??= costModel(trial, cluster, report);
       },
     },
     onEvent: (event) => {
@@ -80,13 +87,16 @@ export function runTrial(trial: Trial): TrialResult {
   const driver: TrafficDriver = new TrafficDriver({
     simulation,
     engine,
-    costs,
+    costs: requireCosts,
     source: planTraffic(point.traffic, cluster, rng),
     pods: control,
     meter,
     ...(timeline === undefined
       ? {}
-      : { onOutcome: (_at: number, id: number, outcome: Parameters<Timeline['count']>[1]) => timeline.count(id, outcome) }),
+      : {
+          onOutcome: (_at: number, id: number, outcome: Parameters<Timeline['count']>[1]) =>
+            timeline.count(id, outcome),
+        }),
   });
   // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
   simulation.beforeCallback = () => driver.flush();
@@ -101,9 +111,40 @@ export function runTrial(trial: Trial): TrialResult {
 
   return {
     index: trial.index,
-    observation: observe(trial, cluster, meter, syncs, control, costs),
+    observation: observe(trial, cluster, meter, syncs, control, requireCosts()),
     timeline: timeline?.rows ?? [],
   };
+}
+
+/** The cost model for the rules of the first sync and the traffic of this point. */
+function costModel(trial: Trial, cluster: BuiltCluster, report: SyncReport): CostModel {
+  const { traffic, profile, proxy } = trial.point;
+  const lifetimeSeconds =
+    toDistribution(traffic.packetsPerConnection).mean * toDistribution(traffic.packetGapSeconds).mean;
+  const concurrent = Math.ceil(traffic.connectionsPerSecond * lifetimeSeconds);
+  const context = costContext(trial.engine, report, {
+    sameServiceProbability: sameServiceProbability(traffic, cluster),
+    concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
+    ipvsScheduler: proxy.ipvsScheduler,
+  });
+  return new CostModel(profile, context);
+}
+
+/** Chance that two connections go to the same service: the sum of the squared shares of traffic. */
+export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltCluster): number {
+  const n = traffic.onlyManifestServices
+    ? new Set(cluster.workload.bindings.map((binding) => binding.servicePortId)).size
+    : cluster.state.servicePorts.length;
+  if (traffic.popularity.kind === 'one' || n <= 1) return 1;
+  if (traffic.popularity.kind === 'uniform') return 1 / n;
+  let sum = 0;
+  let squares = 0;
+  for (let rank = 1; rank <= n; rank++) {
+    const share = pow(rank, -traffic.popularity.exponent);
+    sum += share;
+    squares += share * share;
+  }
+  return squares / (sum * sum);
 }
 
 /** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
@@ -123,9 +164,13 @@ class SyncLog {
 
   begin(request: SyncRequest): number {
     if (this.#last === undefined) return 0;
-    if (request.kind === 'full') return Math.round(syncDurationNs(this.#profile, this.#last, this.#engine));
     const changed = request.delta.upserted.length + request.delta.removedIds.length;
-    return Math.round(predictSyncDurationNs(this.#profile, this.#engine, this.#last, changed));
+    return predictSyncDurationNs(this.#profile, this.#engine, this.#last, {
+      kind: request.kind,
+      changedServicePorts: changed,
+      // Most changes that cause a sync are one pod's.
+      changedEndpoints: changed,
+    });
   }
 
   record(report: SyncReport, full: boolean): void {
@@ -150,7 +195,7 @@ function observe(
   const { point } = trial;
   const { traffic } = point;
   assert(syncs.firstReport !== undefined && syncs.fullMs !== undefined, 'A trial begins with a full sync');
-  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort();
+  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
   const latency = (q: number): Cell =>
     latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
   const incremental = syncs.incrementalMs;
@@ -252,19 +297,4 @@ function proxierTiming(point: PointSpec, engine: Trial['engine']) {
     syncPeriodNs,
     maxIntervalNs: engine === 'ipvs' ? syncPeriodNs : 3600 * NS_PER_S,
   };
-}
-
-function distribution(spec: DistributionSpec): Distribution {
-  switch (spec.kind) {
-    case 'constant':
-      return constant(spec.value);
-    case 'exponential':
-      return exponential(spec.mean);
-    case 'lognormal':
-      return lognormal(spec.median, spec.sigma);
-    case 'pareto':
-      return pareto(spec.scale, spec.shape);
-    case 'empirical':
-      return empirical(spec.values, spec.weights);
-  }
 }

@@ -20,7 +20,7 @@ export interface BuiltCluster {
 }
 
 /** 10.96.0.0: the first service address of kubeadm's default service range, 10.96.0.0/12. */
-export const SERVICE_RANGE = cidr('10.96.0.0/12');
+const SERVICE_RANGE = cidr('10.96.0.0/12');
 /** Pods of synthetic services: consecutive addresses, 2^23 of them. The 10.244 and 10.255 parts are kept for others. */
 const SYNTHETIC_PODS = cidr('10.128.0.0/9');
 const SYNTHETIC_CLIENTS = cidr('10.255.0.0/16');
@@ -47,7 +47,7 @@ function buildSynthetic(spec: SyntheticCluster): BuiltCluster {
     nodeNames: nodes.map((node) => node.name),
     used: new Set(),
   });
-  const first = nodes[0] as Node;
+  const first = nodes[0];
   return {
     node: { name: first.name, addresses: [first.address], clusterCidr: SYNTHETIC_PODS },
     state: { servicePorts: crowd.servicePorts },
@@ -64,7 +64,7 @@ export function syntheticNodes(count: number): Node[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `node-${i + 1}`,
     address: FIRST_NODE + i,
-    zone: zones[i % 3] as string,
+    zone: zones[i % 3],
   }));
 }
 
@@ -140,7 +140,7 @@ function buildCrowd(crowd: Crowd): { servicePorts: ServicePort[]; nextPodAddress
     for (let e = empty ? spec.endpointsPerService : 0; e < spec.endpointsPerService; e++) {
       do podAddress++;
       while (used.has(podAddress));
-      pods.push({ address: podAddress, nodeName: nodeNames[podNumber % nodeNames.length] as string });
+      pods.push({ address: podAddress, nodeName: nodeNames[podNumber % nodeNames.length] });
       podNumber++;
     }
     for (let port = 0; port < spec.ports; port++) {
@@ -160,7 +160,7 @@ function buildCrowd(crowd: Crowd): { servicePorts: ServicePort[]; nextPodAddress
   return { servicePorts, nextPodAddress: podAddress + 1 };
 }
 
-export function readyEndpoint(address: number, port: number, nodeName: string): Endpoint {
+function readyEndpoint(address: number, port: number, nodeName: string): Endpoint {
   return { address, port, nodeName, ready: true, serving: true, terminating: false };
 }
 

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from './errors.ts';
 import { experimentSchema } from './schema.ts';
-import { findMistake } from './schema-issues.ts';
+import { check } from './schema-issues.ts';
 import { parseSingleSource, readText } from './source.ts';
 
 export interface ExperimentSummary {
@@ -20,14 +20,15 @@ export function listExperiments(folder: string): ExperimentSummary[] {
   const seen = new Map<string, string>();
   return experimentFiles(folder).map((file) => {
     const source = parseSingleSource(readText(file), file);
-    const mistake = findMistake(head, source.data, 'the experiment');
-    if (mistake !== undefined) {
-      throw new InputError(mistake.message, mistake.atKey ? source.keyPosition(mistake.path) : source.position(mistake.path));
-    }
-    const { experiment, question, default: isDefault } = head.parse(source.data);
+    const { mistake, value } = { value: undefined, ...check(head, source.data, 'the experiment') };
+    if (value === undefined) throw new InputError(mistake.message, source.position(mistake.path));
+    const { experiment, question, default: isDefault } = value;
     const other = seen.get(experiment);
     if (other !== undefined) {
-      throw new InputError(`The experiment "${experiment}" is also in ${other}; names must differ.`, source.position(['experiment']));
+      throw new InputError(
+        `The experiment "${experiment}" is also in ${other}; names must differ.`,
+        source.position(['experiment']),
+      );
     }
     seen.set(experiment, file);
     return { file, name: experiment, question: question.trim(), isDefault };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { CostProfile } from '../model/profile.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
 import { profileSchema, toProfile } from './profile-schema.ts';
-import { findMistake } from './schema-issues.ts';
+import { check } from './schema-issues.ts';
 import { parseSingleSource, readText } from './source.ts';
 import type { ReadFile } from './source.ts';
 
@@ -35,7 +35,11 @@ export function loadProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
 }
 
 /** The same with the file's text, which belongs to what a result depends on. */
-export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.'): { profile: CostProfile; text: string } {
+export function readProfile(
+  nameOrPath: string,
+  readFile?: ReadFile,
+  folder = '.',
+): { profile: CostProfile; text: string } {
   const isFile = /[/\\]|\.ya?ml$/.test(nameOrPath);
   const path = isFile ? resolve(folder, nameOrPath) : join(scenariosFolder(), 'profiles', `${nameOrPath}.yaml`);
   if (!isFile && !existsSync(path)) {
@@ -47,10 +51,10 @@ export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
   const shown = isFile ? nameOrPath : path;
   const text = isFile ? readText(path, readFile) : readText(path);
   const source = parseSingleSource(text, shown);
-  const mistake = findMistake(profileSchema, source.data, 'the profile');
-  if (mistake !== undefined) {
-    const place = mistake.atKey ? source.keyPosition(mistake.path) : source.position(mistake.path);
-    throw new InputError(mistake.message, place);
+  const checked = check(profileSchema, source.data, 'the profile');
+  if (checked.mistake !== undefined) {
+    const { message, path: at, atKey } = checked.mistake;
+    throw new InputError(message, atKey ? source.keyPosition(at) : source.position(at));
   }
-  return { profile: toProfile(profileSchema.parse(source.data)), text };
+  return { profile: toProfile(checked.value), text };
 }

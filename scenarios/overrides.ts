@@ -37,13 +37,19 @@ export class Draft {
     const name = dotted(path);
     let parent: unknown = this.data;
     for (let i = 0; i < path.length; i++) {
-      const part = path[i] as string | number;
+      const part = path[i];
       if (typeof parent !== 'object' || parent === null) {
-        throw new InputError(`"${name}" leads nowhere: "${dotted(path.slice(0, i))}" is ${quote(parent)}, not a mapping.`, position);
+        throw new InputError(
+          `"${name}" leads nowhere: "${dotted(path.slice(0, i))}" is ${quote(parent)}, not a mapping.`,
+          position,
+        );
       }
       if (Array.isArray(parent) && !(Number.isInteger(part) && Number(part) < parent.length)) {
         const length = parent.length;
-        throw new InputError(`"${name}" leads nowhere: the list has ${length} entries, counted from 0, got ${quote(part)}.`, position);
+        throw new InputError(
+          `"${name}" leads nowhere: the list has ${length} entries, counted from 0, got ${quote(part)}.`,
+          position,
+        );
       }
       const holder = parent as Mapping;
       if (i === path.length - 1) {
@@ -59,7 +65,7 @@ export class Draft {
   /** Where the value at `path` was written. */
   position(path: Path, atKey = false): Position {
     for (let i = this.#overrides.length - 1; i >= 0; i--) {
-      const override = this.#overrides[i] as Override;
+      const override = this.#overrides[i];
       const covers = startsWith(path, override.path);
       if (covers || (startsWith(override.path, path) && !exists(this.#source.data, path))) return override.position;
     }
@@ -84,6 +90,9 @@ function exists(data: unknown, path: Path): boolean {
   }
   return true;
 }
+
+/** Names that stand for a field of the cluster. */
+export const SHORT_NAMES = ['services', 'endpoints_per_service'] as const;
 
 /** `services` and `endpoints_per_service` are short for the cluster's fields; list places become numbers. */
 export function resolvePath(name: string, data: unknown): Path {
@@ -121,7 +130,10 @@ export interface Assignment {
 export function parseAssignment(text: string): Assignment {
   const file = `--set ${text}`;
   const equals = text.indexOf('=');
-  if (equals <= 0) throw new InputError(`${quote(text)} is not an assignment; expected path=value, such as services=500.`, { file: '--set' });
+  if (equals <= 0)
+    throw new InputError(`${quote(text)} is not an assignment; expected path=value, such as services=500.`, {
+      file: '--set',
+    });
   const name = text.slice(0, equals).trim();
   const written = text.slice(equals + 1).trim();
   if (written === '') throw new InputError(`"${name}" is given no value; expected path=value.`, { file });

@@ -100,7 +100,9 @@ export const profileSchema = z.strictObject({
 
 /** From a document that `profileSchema` accepts. */
 export function toProfile(input: z.output<typeof profileSchema>): CostProfile {
-  const { schedulers, ...ipvs } = input.ipvs as Record<string, Quantity> & { schedulers: Record<string, Record<string, Quantity>> };
+  const { schedulers, ...ipvs } = input.ipvs as Record<string, Quantity> & {
+    schedulers: Record<string, Record<string, Quantity>>;
+  };
   const costs = Object.entries(schedulers).map(([name, each]) => [name, camelKeys(each, SCHEDULER)] as const);
   return {
     name: input.name,
@@ -115,7 +117,10 @@ export function toProfile(input: z.output<typeof profileSchema>): CostProfile {
   };
 }
 
-function camelKeys<K extends string>(input: Readonly<Record<string, Quantity>>, keys: Readonly<Record<K, true>>): Record<K, Quantity> {
+function camelKeys<K extends string>(
+  input: Readonly<Record<string, Quantity>>,
+  keys: Readonly<Record<K, true>>,
+): Record<K, Quantity> {
   const names = Object.keys(keys) as K[];
   return Object.fromEntries(names.map((name) => [name, input[snakeCase(name)]])) as Record<K, Quantity>;
 }

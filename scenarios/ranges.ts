@@ -5,11 +5,12 @@ import { pow } from '../sim/math.ts';
 
 export type AxisValue = number | string | boolean;
 
-const RANGE = /^(-?[\d.]+(?:e\d+)?)\.\.(-?[\d.]+(?:e\d+)?)(?::(log10x|lin)(\d+))?$/;
-const FORMS = 'expected a..b, a..b:log10xN (N points a decade) or a..b:linN (N points in all), such as "1..50000:log10x3"';
+const RANGE = /^(-?\d+(?:\.\d+)?(?:e\d+)?)\.\.(-?\d+(?:\.\d+)?(?:e\d+)?)(?::(log10x|lin)(\d+))?$/;
+const FORMS =
+  'expected a..b, a..b:log10xN (N points a decade) or a..b:linN (N points in all), such as "1..50000:log10x3"';
 
 /** True for text that is meant as a range. */
-export function looksLikeRange(text: string): boolean {
+function looksLikeRange(text: string): boolean {
   return text.includes('..');
 }
 
@@ -41,18 +42,23 @@ function rangeValues(text: string, name: string): number[] {
   if (match === null || !Number.isFinite(from) || !Number.isFinite(to)) {
     throw new InputError(`The range ${quote(text)} of "${name}" is not understood; ${FORMS}.`);
   }
-  if (from > to) throw new InputError(`The range ${quote(text)} of "${name}" runs backwards; write the smaller end first.`);
+  if (from > to)
+    throw new InputError(`The range ${quote(text)} of "${name}" runs backwards; write the smaller end first.`);
   const points = match[4] === undefined ? undefined : Number(match[4]);
   if (match[3] === undefined) return everyInteger(from, to, text, name);
   if (points === undefined || points < 1 || points > AXIS_LIMIT) {
-    throw new InputError(`The range ${quote(text)} of "${name}" must have 1 to ${AXIS_LIMIT} points, got ${points ?? 0}.`);
+    throw new InputError(
+      `The range ${quote(text)} of "${name}" must have 1 to ${AXIS_LIMIT} points, got ${points ?? 0}.`,
+    );
   }
   return match[3] === 'lin' ? linear(from, to, points, text, name) : logarithmic(from, to, points, text, name);
 }
 
 function everyInteger(from: number, to: number, text: string, name: string): number[] {
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to)) {
-    throw new InputError(`The range ${quote(text)} of "${name}" counts integers; its ends must be integers. For others use a..b:linN.`);
+    throw new InputError(
+      `The range ${quote(text)} of "${name}" counts integers; its ends must be integers. For others use a..b:linN.`,
+    );
   }
   checkCount(to - from + 1, name, quote(text));
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -91,6 +97,8 @@ function tidy(values: readonly number[], from: number, to: number): number[] {
 
 function checkCount(length: number, name: string, written: string): void {
   if (length > AXIS_LIMIT) {
-    throw new InputError(`The sweep of "${name}" (${written}) makes more than ${AXIS_LIMIT} values; use a logarithmic range such as "1..50000:log10x3".`);
+    throw new InputError(
+      `The sweep of "${name}" (${written}) makes more than ${AXIS_LIMIT} values; use a logarithmic range such as "1..50000:log10x3".`,
+    );
   }
 }

@@ -12,25 +12,43 @@ export interface Mistake {
 
 type Issue = z.core.$ZodIssue;
 
-/** The first mistake of `data` against `schema`, or `undefined`. A misspelt key comes before what its absence causes. */
-export function findMistake(schema: z.ZodType, data: unknown, what: string): Mistake | undefined {
+export type Checked<T> = { readonly value: T; readonly mistake?: undefined } | { readonly mistake: Mistake };
+
+/**
+ * `data` as `schema` gives it, or the first mistake. A misspelt key comes before what its absence causes. `what` names
+ * the whole document; `aliases` are words that a key at its top may be meant for.
+ */
+export function check<T>(
+  schema: z.ZodType<T>,
+  data: unknown,
+  what: string,
+  aliases: readonly string[] = [],
+): Checked<T> {
   const result = schema.safeParse(data);
-  return result.success ? undefined : explain(schema, result.error.issues, data, what);
+  if (result.success) return { value: result.data };
+  return { mistake: explain(schema, result.error.issues, data, what, aliases) };
 }
 
-export function explain(schema: z.ZodType, issues: readonly Issue[], data: unknown, what: string): Mistake {
+function explain(
+  schema: z.ZodType,
+  issues: readonly Issue[],
+  data: unknown,
+  what: string,
+  aliases: readonly string[],
+): Mistake {
   const flat = issues.map(unfold);
-  const issue = flat.find((each) => each.code === 'unrecognized_keys') ?? (flat[0] as Issue);
+  const issue = flat.find((each) => each.code === 'unrecognized_keys') ?? flat[0];
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
   const value = valueAt(data, path);
   const name = path.length === 0 ? what : `"${dotted(path)}"`;
   switch (issue.code) {
     case 'unrecognized_keys': {
-      const key = issue.keys[0] as string;
+      const key = issue.keys[0];
       const known = keysOf(schemaAt(schema, path));
       const where = path.length === 0 ? what : dotted(path);
       const expected = known.length === 0 ? '' : ` Expected one of ${known.join(', ')}.`;
-      return { path: [...path, key], atKey: true, message: `Unknown key "${key}" in ${where}.${expected}${didYouMean(key, known)}` };
+      const hint = didYouMean(key, path.length === 0 ? [...known, ...aliases] : known);
+      return { path: [...path, key], atKey: true, message: `Unknown key "${key}" in ${where}.${expected}${hint}` };
     }
     case 'invalid_type':
       if (value === undefined && path.length > 0) {
@@ -49,17 +67,25 @@ export function explain(schema: z.ZodType, issues: readonly Issue[], data: unkno
     case 'invalid_key':
       return { path, atKey: true, message: `${name} is not a valid key.` };
     default:
-      return { path, atKey: false, message: finished(issue.message.startsWith('"') ? issue.message : `${name} ${issue.message}`) };
+      return { path, atKey: false, message: `${name} ${issue.message}, got ${describe(value)}.` };
   }
 }
 
-/** Inside a union, the issue of the branch that fits best: the one that fails deepest, or not at its root type. */
+/** Inside a union, the issue of the form that fits best: not one of another type altogether, and with the fewest issues. */
 function unfold(issue: Issue): Issue {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
-  const branches = issue.errors.map((branch) => branch[0]).filter((each) => each !== undefined);
-  const inner = branches.find((each) => each.path.length > 0 || each.code !== 'invalid_type');
-  if (inner === undefined) return issue;
-  return unfold({ ...inner, path: [...issue.path, ...inner.path] });
+  let best: readonly Issue[] | undefined;
+  for (const branch of issue.errors) {
+    const first = branch[0];
+    if (
+      first === undefined ||
+      (first.path.length === 0 && (first.code === 'invalid_type' || first.code === 'invalid_value'))
+    )
+      continue;
+    if (best === undefined || branch.length < best.length) best = branch;
+  }
+  const inner = best?.find((each) => each.code === 'unrecognized_keys') ?? best?.[0];
+  return inner === undefined ? issue : unfold({ ...inner, path: [...issue.path, ...inner.path] });
 }
 
 function missingOrWrong(name: string, value: unknown, known: readonly string[], path: Mistake['path']): string {
@@ -69,19 +95,26 @@ function missingOrWrong(name: string, value: unknown, known: readonly string[], 
   return `${name} must be ${expected}, got ${describe(value)}.${hint}`;
 }
 
-function unionMessage(name: string, issue: Extract<Issue, { code: 'invalid_union' }>, value: unknown, path: Mistake['path']): string {
+function unionMessage(
+  name: string,
+  issue: Extract<Issue, { code: 'invalid_union' }>,
+  value: unknown,
+  path: Mistake['path'],
+): string {
   const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : undefined;
   if (options !== undefined) return missingOrWrong(name, value, options, path);
   const types = new Set<string>();
+  const known: string[] = [];
   for (const branch of issue.errors) {
     for (const each of branch) {
       if (each.code === 'invalid_type') types.add(article(each.expected));
-      if (each.code === 'invalid_value') for (const word of each.values) types.add(quote(word));
+      if (each.code === 'invalid_value') known.push(...each.values.map(String));
     }
   }
-  const expected = types.size === 0 ? 'something else' : [...types].join(' or ');
+  const expected = [...known.map(quote), ...types].join(' or ');
   if (value === undefined && path.length > 0) return `${name} is missing; expected ${expected}.`;
-  return `${name} must be ${expected}, got ${describe(value)}.`;
+  const hint = typeof value === 'string' ? didYouMean(value, known) : '';
+  return `${name} must be ${expected}, got ${describe(value)}.${hint}`;
 }
 
 function limitMessage(name: string, issue: Extract<Issue, { code: 'too_small' | 'too_big' }>, value: unknown): string {
@@ -93,7 +126,8 @@ function limitMessage(name: string, issue: Extract<Issue, { code: 'too_small' | 
     const length = Array.isArray(value) || typeof value === 'string' ? value.length : 0;
     return `${name} must have ${small ? 'at least' : 'at most'} ${limit} ${units}, got ${length}.`;
   }
-  if ('note' in issue && issue.origin === 'int') return `${name} must be an integer below 2^53, got ${describe(value)}.`;
+  if ('note' in issue && issue.origin === 'int')
+    return `${name} must be an integer below 2^53, got ${describe(value)}.`;
   const relation = issue.inclusive === true ? (small ? 'at least' : 'at most') : small ? 'above' : 'below';
   return `${name} must be ${relation} ${limit}, got ${describe(value)}.`;
 }
@@ -130,10 +164,6 @@ function article(expected: string): string {
   }
 }
 
-function finished(text: string): string {
-  return /[.?!]$/.test(text) ? text : `${text}.`;
-}
-
 function valueAt(data: unknown, path: readonly (string | number)[]): unknown {
   let value = data;
   for (const part of path) {
@@ -162,7 +192,8 @@ function schemaAt(schema: z.ZodType, path: readonly (string | number)[]): Defini
   for (const part of path) {
     const next: Definition[] = [];
     for (const each of current) {
-      const child = typeof part === 'number' ? each.element : each.type === 'record' ? each.valueType : each.shape?.[part];
+      const child =
+        typeof part === 'number' ? each.element : each.type === 'record' ? each.valueType : each.shape?.[part];
       if (child !== undefined) next.push(...unwrap(child.def));
     }
     current = next;

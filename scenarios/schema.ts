@@ -125,6 +125,7 @@ const experiment = z.strictObject({
   engines: z
     .array(z.enum(['iptables', 'ipvs']))
     .min(1)
+    .refine((names) => new Set(names).size === names.length, 'must name each engine once')
     .default(['iptables', 'ipvs']),
   replications: z.int().min(1).max(1000).default(1),
   seed: z.int().min(0).default(1),
@@ -133,7 +134,9 @@ const experiment = z.strictObject({
   sweep: z
     .record(z.string(), z.union([z.array(scalar).min(1).max(AXIS_LIMIT), scalar]))
     .default({})
-    .describe('Dotted path of a key -> its values: a list, or a range such as "1..50000:log10x3", "1..10", "1..100:lin5"'),
+    .describe(
+      'Dotted path of a key -> its values: a list, or a range such as "1..50000:log10x3", "1..10", "1..100:lin5"',
+    ),
   traffic: traffic.default(() => traffic.parse({})),
   churn: z.array(churn).max(1000).default([]),
   proxy: proxy.default(() => proxy.parse({})),
@@ -142,7 +145,9 @@ const experiment = z.strictObject({
   timeline_s: seconds.default(0).describe('Bucket of timeline.csv; 0 = no timeline'),
   quick: z
     .strictObject({
-      overrides: z.record(z.string(), z.json()).describe('Dotted path -> value that --quick sets; on a swept path, its values'),
+      overrides: z
+        .record(z.string(), z.json())
+        .describe('Dotted path -> value that --quick sets; on a swept path, its values'),
     })
     .optional(),
 });

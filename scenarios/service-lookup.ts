@@ -12,7 +12,7 @@ export function findServicePorts(name: string, servicePorts: readonly ServicePor
   const found: number[] = [];
   const namespaces = new Set<string>();
   for (let i = 0; i < servicePorts.length; i++) {
-    const svc = servicePorts[i] as ServicePort;
+    const svc = servicePorts[i];
     const service = `${svc.namespace}/${svc.name}`;
     const bare = svc.name === wanted || `${svc.name}:${svc.portName}` === wanted;
     if (!bare && service !== wanted && servicePortName(svc) !== wanted) continue;
@@ -20,7 +20,9 @@ export function findServicePorts(name: string, servicePorts: readonly ServicePor
     namespaces.add(svc.namespace);
   }
   if (namespaces.size > 1) {
-    throw new InputError(`There is a Service ${quote(name)} in the namespaces ${[...namespaces].join(' and ')}; write namespace/name.`);
+    throw new InputError(
+      `There is a Service ${quote(name)} in the namespaces ${[...namespaces].join(' and ')}; write namespace/name.`,
+    );
   }
   if (found.length === 0) {
     const known = new Set<string>();

@@ -1,8 +1,9 @@
 /** Files as text, and YAML or JSON text as plain data that still knows the line and column of everything in it. */
-import { readFileSync } from 'node:fs';
-import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
 import type { Document, Node, Pair, YAMLError } from 'yaml';
-import { InputError } from './errors.ts';
+import { didYouMean, InputError } from './errors.ts';
 
 export type ReadFile = (path: string) => string | Uint8Array;
 export type Path = readonly (string | number)[];
@@ -34,7 +35,7 @@ export function readText(path: string, readFile: ReadFile = readFileSync): strin
   try {
     content = readFile(path);
   } catch (error) {
-    throw new InputError(unreadable(error), { file: path });
+    throw new InputError(unreadable(error, path), { file: path });
   }
   if (content.length > FILE_LIMIT_BYTES) {
     throw new InputError(`The file has ${content.length} bytes; at most ${FILE_LIMIT_BYTES} are read.`, { file: path });
@@ -43,18 +44,29 @@ export function readText(path: string, readFile: ReadFile = readFileSync): strin
   const nul = text.indexOf('\0');
   if (nul >= 0) {
     const place = placeOfOffset(text, nul);
-    throw new InputError('The file is binary (it holds a NUL byte); expected YAML or JSON text.', { file: path, ...place });
+    throw new InputError('The file is binary (it holds a NUL byte); expected YAML or JSON text.', {
+      file: path,
+      ...place,
+    });
   }
   if (text.trim() === '') throw new InputError('The file is empty.', { file: path });
   return text;
 }
 
-function unreadable(error: unknown): string {
+function unreadable(error: unknown, path: string): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'No such file.';
+  if (code === 'ENOENT' || code === 'ENOTDIR') return `No such file.${neighbour(path)}`;
   if (code === 'EISDIR') return 'This is a directory; expected a file.';
   if (code === 'EACCES' || code === 'EPERM') return 'The file cannot be read: permission denied.';
   return `The file cannot be read: ${error instanceof Error ? error.message : String(error)}.`;
+}
+
+function neighbour(path: string): string {
+  try {
+    return didYouMean(basename(path), readdirSync(dirname(path)));
+  } catch {
+    return '';
+  }
 }
 
 function decode(bytes: Uint8Array, path: string): string {
@@ -62,7 +74,10 @@ function decode(bytes: Uint8Array, path: string): string {
   if (nul >= 0) {
     const before = new TextDecoder().decode(bytes.subarray(0, nul));
     const place = placeOfOffset(before, before.length);
-    throw new InputError('The file is binary (it holds a NUL byte); expected YAML or JSON text.', { file: path, ...place });
+    throw new InputError('The file is binary (it holds a NUL byte); expected YAML or JSON text.', {
+      file: path,
+      ...place,
+    });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -77,16 +92,22 @@ function placeOfOffset(text: string, offset: number): { line: number; column: nu
   return { line: before.split('\n').length, column: offset - lastBreak };
 }
 
+/** From this length on a JSON text is taken for a cluster's dump; shorter ones get the YAML parser's check of duplicate keys. */
+const DUMP_LENGTH = 200_000;
+
 /** All documents of a file; empty ones (between two `---`) are left out. */
 export function parseSource(text: string, file: string): SourceDocument[] {
-  return looksLikeJson(text) ? (parseJson(text, file) ?? parseYaml(text, file)) : parseYaml(text, file);
+  return text.length > DUMP_LENGTH && looksLikeJson(text)
+    ? (parseJson(text, file) ?? parseYaml(text, file))
+    : parseYaml(text, file);
 }
 
 /** The one document of a file. */
 export function parseSingleSource(text: string, file: string): SourceDocument {
   const documents = parseSource(text, file);
   const first = documents[0];
-  if (first === undefined) throw new InputError('The file holds comments only; expected a mapping.', { file, line: 1, column: 1 });
+  if (first === undefined)
+    throw new InputError('The file holds comments only; expected a mapping.', { file, line: 1, column: 1 });
   const second = documents[1];
   if (second !== undefined) {
     throw new InputError('The file holds more than one YAML document; expected one.', second.position([]));
@@ -120,9 +141,20 @@ function parseJson(text: string, file: string): SourceDocument[] | undefined {
 
 function parseYaml(text: string, file: string, uniqueKeys = true): SourceDocument[] {
   const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, uniqueKeys, prettyErrors: false, logLevel: 'silent' });
+  let parsed: Document.Parsed[];
+  try {
+    parsed = parseAllDocuments(text, {
+      lineCounter: lines,
+      uniqueKeys,
+      prettyErrors: false,
+      logLevel: 'silent',
+    }) as Document.Parsed[];
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError('Malformed YAML: the document is nested too deeply.', { file });
+  }
   const documents: SourceDocument[] = [];
-  for (const document of parsed as Document.Parsed[]) {
+  for (const document of parsed) {
     const error = document.errors[0];
     if (error !== undefined) throw yamlError(error, file, lines);
     const warning = document.warnings[0];
@@ -143,7 +175,7 @@ function yamlError(error: YAMLError, file: string, lines: LineCounter): InputErr
 }
 
 function sentence(text: string): string {
-  const line = (text.split('\n')[0] as string).trim();
+  const line = text.split('\n')[0].trim();
   return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 
@@ -163,7 +195,9 @@ class YamlSource implements SourceDocument {
       const message = error instanceof Error ? error.message : String(error);
       const reason = /alias count/i.test(message)
         ? `The aliases of this document expand to too many nodes (limit ${ALIAS_LIMIT}).`
-        : `Malformed YAML: ${sentence(message)}`;
+        : error instanceof RangeError
+          ? 'Malformed YAML: the document is nested too deeply.'
+          : `Malformed YAML: ${sentence(message)}`;
       throw new InputError(reason, this.position([]));
     }
   }
@@ -191,7 +225,7 @@ class YamlSource implements SourceDocument {
     for (const part of path) {
       pair = undefined;
       if (isAlias(node)) node = node.resolve(this.#document) ?? node;
-      if (isMap(node)) pair = node.items.find((item) => isPair(item) && keyText(item.key) === String(part)) as Pair | undefined;
+      if (isMap(node)) pair = node.items.find((item: Pair) => keyText(item.key) === String(part));
       const next: unknown = isSeq(node) ? node.items[Number(part)] : pair?.value;
       if (!isNode(next)) {
         if (pair !== undefined && isNode(pair.key)) return { node: pair.key, pair };

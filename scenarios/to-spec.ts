@@ -8,7 +8,7 @@ import type { Path } from './source.ts';
 export type Fail = (message: string, path: Path) => never;
 
 /** The API server's default range 30000-32767 has this many node ports, for each protocol. */
-export const NODE_PORT_COUNT = 2768;
+const NODE_PORT_COUNT = 2768;
 
 export function toDistribution(input: DistributionInput, path: Path, fail: Fail): DistributionSpec {
   if (typeof input === 'number') return { kind: 'constant', value: input };
@@ -24,7 +24,10 @@ export function toDistribution(input: DistributionInput, path: Path, fail: Fail)
     case 'empirical': {
       const weights = input.weights ?? input.values.map(() => 1);
       if (weights.length !== input.values.length) {
-        fail(`"weights" must have one entry a value (${input.values.length}), got ${weights.length}.`, [...path, 'weights']);
+        fail(`"weights" must have one entry a value (${input.values.length}), got ${weights.length}.`, [
+          ...path,
+          'weights',
+        ]);
       }
       if (!weights.some((weight) => weight > 0)) fail('"weights" must hold a weight above 0.', [...path, 'weights']);
       return { kind: 'empirical', values: input.values, weights };
@@ -36,14 +39,23 @@ export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synth
   const path = ['cluster', 'synthetic'];
   const endpoints = input.services * input.endpoints_per_service;
   if (endpoints > ENDPOINT_LIMIT) {
-    fail(`${input.services} services with ${input.endpoints_per_service} endpoints each make ${endpoints} endpoints; at most ${ENDPOINT_LIMIT} are modelled.`, [...path, 'services']);
+    fail(
+      `${input.services} services with ${input.endpoints_per_service} endpoints each make ${endpoints} endpoints; at most ${ENDPOINT_LIMIT} are modelled.`,
+      [...path, 'services'],
+    );
   }
   if (input.services * input.ports > ENDPOINT_LIMIT) {
-    fail(`${input.services} services with ${input.ports} ports each make ${input.services * input.ports} service ports; at most ${ENDPOINT_LIMIT} are modelled.`, [...path, 'ports']);
+    fail(
+      `${input.services} services with ${input.ports} ports each make ${input.services * input.ports} service ports; at most ${ENDPOINT_LIMIT} are modelled.`,
+      [...path, 'ports'],
+    );
   }
   const nodePorts = Math.ceil(input.services * input.node_port_ratio) * input.ports;
   if (nodePorts > NODE_PORT_COUNT) {
-    fail(`${nodePorts} node ports are asked for; the API server's range 30000-32767 has ${NODE_PORT_COUNT}.`, [...path, 'node_port_ratio']);
+    fail(`${nodePorts} node ports are asked for; the API server's range 30000-32767 has ${NODE_PORT_COUNT}.`, [
+      ...path,
+      'node_port_ratio',
+    ]);
   }
   return {
     kind: 'synthetic',
@@ -61,10 +73,16 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
   const path = ['traffic'];
   const packets = toDistribution(input.packets_per_connection, [...path, 'packets_per_connection'], fail);
   if (packets.kind === 'constant' && packets.value < 1) {
-    fail(`"traffic.packets_per_connection" must be at least 1, got ${packets.value}.`, [...path, 'packets_per_connection']);
+    fail(`"traffic.packets_per_connection" must be at least 1, got ${packets.value}.`, [
+      ...path,
+      'packets_per_connection',
+    ]);
   }
   if (input.node_port_ratio + input.host_client_ratio > 1) {
-    fail(`"node_port_ratio" and "host_client_ratio" together must be at most 1, got ${input.node_port_ratio + input.host_client_ratio}.`, [...path, 'node_port_ratio']);
+    fail(
+      `"node_port_ratio" and "host_client_ratio" together must be at most 1, got ${input.node_port_ratio + input.host_client_ratio}.`,
+      [...path, 'node_port_ratio'],
+    );
   }
   return {
     connections: input.connections,
@@ -89,10 +107,17 @@ export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[
   return input.map((entry, i) => {
     const kinds = [entry.rolling_update, entry.probe_failure, entry.scale].filter((each) => each !== undefined);
     if (kinds.length !== 1) {
-      fail(`An entry of "churn" must have exactly one of rolling_update, probe_failure, scale, got ${kinds.length}.`, ['churn', i]);
+      fail(`An entry of "churn" must have exactly one of rolling_update, probe_failure, scale, got ${kinds.length}.`, [
+        'churn',
+        i,
+      ]);
     }
     if (entry.rolling_update !== undefined) {
-      return { kind: 'rolling_update', deployment: entry.rolling_update.deployment, atSeconds: entry.rolling_update.at_s };
+      return {
+        kind: 'rolling_update',
+        deployment: entry.rolling_update.deployment,
+        atSeconds: entry.rolling_update.at_s,
+      };
     }
     if (entry.scale !== undefined) {
       const { deployment, replicas, at_s } = entry.scale;

@@ -54,7 +54,7 @@ class Popularity {
   next(): ServicePort {
     const targets = this.#targets;
     const index = this.#ranks === undefined ? this.#stream.below(targets.length) : this.#ranks.next(this.#stream);
-    return targets[index] as ServicePort;
+    return targets[index];
   }
 }
 
@@ -91,13 +91,15 @@ export class ConnectionSource {
 
   constructor(spec: TrafficSpec, cluster: BuiltCluster, rng: Rng) {
     this.#spec = spec;
-    this.#nodeAddress = cluster.node.addresses[0] as number;
+    this.#nodeAddress = cluster.node.addresses[0];
     this.#pods = clientPods(spec.clientPods, cluster);
     const targets = trafficTargets(spec, cluster);
     const nodePorts = targets.filter((svc) => svc.nodePort > 0);
     this.#clusterTargets = new Popularity(targets, spec.popularity, rng.stream('traffic/popularity'));
     this.#nodePortTargets =
-      nodePorts.length === 0 ? undefined : new Popularity(nodePorts, spec.popularity, rng.stream('traffic/node-port-popularity'));
+      nodePorts.length === 0
+        ? undefined
+        : new Popularity(nodePorts, spec.popularity, rng.stream('traffic/node-port-popularity'));
     this.#arrivals = rng.stream('traffic/arrivals');
     this.#origins = rng.stream('traffic/origins');
     this.#clients = rng.stream('traffic/clients');
@@ -135,7 +137,7 @@ export class ConnectionSource {
 
   #fromPod(client: number, target: ServicePort): void {
     const pod = Math.floor(client * this.#pods.length);
-    this.#fill(ORIGIN_POD, this.#pods[pod] as number, pod, target, target.clusterIp, target.port);
+    this.#fill(ORIGIN_POD, this.#pods[pod], pod, target, target.clusterIp, target.port);
   }
 
   #fromHost(target: ServicePort): void {
@@ -151,7 +153,7 @@ export class ConnectionSource {
   }
 
   #fill(origin: number, address: number, walker: number, target: ServicePort, dst: number, dstPort: number): void {
-    const port = this.#ports[walker] as number;
+    const port = this.#ports[walker];
     this.#ports[walker] = (port + 1) % CLIENT_PORTS;
     this.origin = origin;
     this.clientAddress = address;
@@ -173,11 +175,13 @@ export function trafficTargets(spec: TrafficSpec, cluster: BuiltCluster): readon
   const all = cluster.state.servicePorts;
   const some = spec.onlyManifestServices ? all.slice(0, cluster.manifestServicePorts) : all;
   if (some.length === 0 && spec.connections > 0) {
-    throw new InputError('The cluster has no Service with a ClusterIP that traffic could go to.', { path: ['traffic'] });
+    throw new InputError('The cluster has no Service with a ClusterIP that traffic could go to.', {
+      path: ['traffic'],
+    });
   }
   if (spec.popularity.kind !== 'one') return some;
   try {
-    return findServicePorts(spec.popularity.service, some).map((i) => some[i] as ServicePort);
+    return findServicePorts(spec.popularity.service, some).map((i) => some[i]);
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, { path: ['traffic', 'popularity', 'one'] });
     throw error;
@@ -189,7 +193,8 @@ function clientPods(count: number, cluster: BuiltCluster): Uint32Array {
   const block: Cidr = cluster.podBlock;
   const used = new Set<number>();
   for (const svc of cluster.state.servicePorts) {
-    for (const endpoint of svc.endpoints) if ((endpoint.address & block.mask) >>> 0 === block.address) used.add(endpoint.address);
+    for (const endpoint of svc.endpoints)
+      if ((endpoint.address & block.mask) >>> 0 === block.address) used.add(endpoint.address);
   }
   for (const pod of cluster.workload.pods) used.add(pod.address);
   const pods = new Uint32Array(count);

@@ -19,6 +19,22 @@ import {
   TCP_TIMEOUT_NS,
   TCP_TIME_WAIT,
 } from './tcp-states.ts';
+import {
+  AUX,
+  DST,
+  EXPIRY,
+  FLAGS,
+  NEXT,
+  NODE,
+  PORTS,
+  PROTOCOL,
+  SERVICE,
+  SRC,
+  STATE,
+  STRIDE,
+  hashTuple,
+  nodeBase,
+} from './layout.ts';
 
 /** The packet belongs to no entry; one is pending until `confirm`, or is forgotten at the next `track`. */
 export const CT_NEW = 0;
@@ -34,39 +50,8 @@ export const FLOW_MASQUERADED = 2;
 export const FLOW_IPVS = 4;
 const SEEN_REPLY = 128;
 
-const UDP_TIMEOUT_NS = 30 * NS_PER_S;
-const UDP_STREAM_TIMEOUT_NS = 120 * NS_PER_S;
-
-/**
- * An entry is 16 words of 32 bits, one cache line: two nodes of (src, dst, ports, protocol, next node), the original
- * tuple's first, then state and flags, service port id, a word for the engine, a spare, and the expiry as a float64.
- * Ports are packed as src << 16 | dst. Node 2 * entry is the original tuple, 2 * entry + 1 the reply tuple.
- */
-const STRIDE = 16;
-const NODE = 5;
-const SRC = 0;
-const DST = 1;
-const PORTS = 2;
-const PROTOCOL = 3;
-const NEXT = 4;
-const STATE = 10;
-const SERVICE = 11;
-const AUX = 12;
-const FLAGS = 13;
-/** Index of the expiry in the float64 view of the same memory: entry * 8 + 7. An unused slot has expiry 0. */
-const EXPIRY = 7;
-
-function nodeBase(node: number): number {
-  return (node >> 1) * STRIDE + (node & 1) * NODE;
-}
-
-/** Any good mixing does: chains are not an observable of the model. */
-function hashTuple(src: number, dst: number, ports: number, protocol: number): number {
-  let h = Math.imul(src, 0x9e3779b1) ^ Math.imul(dst, 0x85ebca77);
-  h = Math.imul(h ^ (h >>> 15) ^ ports, 0x2c1b3c6d);
-  h = Math.imul(h ^ (h >>> 13) ^ protocol, 0x297a2d39);
-  return h ^ (h >>> 16);
-}
+/** Until a reply has been seen, and from then on (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream). */
+const UDP_TIMEOUT_NS = Float64Array.of(30 * NS_PER_S, 120 * NS_PER_S);
 
 /**
  * Usage for each packet: `track`, and when that returns CT_NEW and the packet is let through: `chooseSource` if it
@@ -87,8 +72,9 @@ export class ConntrackTable {
   /** Stack of unused slots. */
   #free: Int32Array;
   #freeCount: number;
-  // The packet of the last `track` that returned CT_NEW.
-  #now = 0;
+  // The packet of the last `track`.
+  /** Its time. In an array: a number too large for a small integer is boxed anew when a call passes it on. */
+  readonly #clock = new Float64Array(1);
   #src = 0;
   #dst = 0;
   #ports = 0;
@@ -121,7 +107,7 @@ export class ConntrackTable {
 
   /** Looks packet `i` up, moves its flow's state and expiry, and adds to the counters that start at rows[row]. */
   track(packets: PacketBatch, i: number, rows: Uint32Array, row: number): TrackStatus {
-    const now = packets.time[i];
+    this.#clock[0] = packets.time[i];
     const src = packets.srcAddress[i] | 0;
     const dst = packets.dstAddress[i] | 0;
     const ports = (packets.srcPort[i] << 16) | packets.dstPort[i];
@@ -131,14 +117,14 @@ export class ConntrackTable {
     this.isReply = false;
     const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
     if (flagsRow === ROW_NONE) return CT_INVALID;
-    const node = this.#find(src, dst, ports, protocol, now);
+    const node = this.#find(src, dst, ports, protocol);
     if (node >= 0) {
       const words = this.#words;
       const base = (node >> 1) * STRIDE;
       const state = words[base + STATE];
       const reopens =
         protocol === PROTOCOL_TCP && flagsRow === ROW_SYN && (state === TCP_TIME_WAIT || state === TCP_CLOSE);
-      if (!reopens) return this.#advance(node, flagsRow, protocol, now);
+      if (!reopens) return this.#advance(node, flagsRow, protocol);
       // tcp_packet deletes a closed connection that is opened again, and nf_conntrack_in starts over.
       this.deleteEntry(node >> 1);
     }
@@ -147,7 +133,6 @@ export class ConntrackTable {
       state = TCP_NEXT[flagsRow * TCP_COLUMNS + TCP_NONE];
       if (state === TCP_INVALID) return CT_INVALID;
     }
-    this.#now = now;
     this.#src = src;
     this.#dst = dst;
     this.#ports = ports;
@@ -169,7 +154,6 @@ export class ConntrackTable {
     rows: Uint32Array,
     row: number,
   ): boolean {
-    const now = this.#now;
     const protocol = this.#protocol;
     const src = sourceAddress | 0;
     const dst = dstAddress | 0;
@@ -177,17 +161,17 @@ export class ConntrackTable {
     const own = this.#ports >>> 16;
     this.chosenPort = own;
     rows[row + CONNTRACK_LOOKUPS]++;
-    if (this.#find(dst, src, high | own, protocol, now) < 0) return true;
+    if (this.#find(dst, src, high | own, protocol) < 0) return true;
     const min = own < 512 ? 1 : own < 1024 ? 600 : 1024;
     const size = own < 512 ? 511 : own < 1024 ? 424 : 64512;
     let attempts = size < 128 ? size : 128;
     for (;;) {
       let offset = stream.nextUint32() & 0xffff;
-      for (let k = 0; k < attempts; k++, offset++) {
+      for (let k = 0; k < attempts; k++, offset = (offset + 1) & 0xffff) {
         const port = min + (offset % size);
         rows[row + PORT_TRIES]++;
         rows[row + CONNTRACK_LOOKUPS]++;
-        if (this.#find(dst, src, high | port, protocol, now) < 0) {
+        if (this.#find(dst, src, high | port, protocol) < 0) {
           this.chosenPort = port;
           return true;
         }
@@ -195,6 +179,16 @@ export class ConntrackTable {
       if (attempts >= size || attempts < 16) return false;
       attempts >>= 1;
     }
+  }
+
+  /**
+   * For the packet that `track` found CT_NEW and that a local process takes (INPUT): is the reply tuple, the plain
+   * inverse with the destination after DNAT, free? Counts nothing: the clash shows only at confirm
+   * [__nf_conntrack_confirm].
+   */
+  isInverseFree(dstAddress: number, dstPort: number): boolean {
+    const ports = (dstPort << 16) | (this.#ports >>> 16);
+    return this.#find(dstAddress | 0, this.#src, ports, this.#protocol) < 0;
   }
 
   /**
@@ -212,7 +206,7 @@ export class ConntrackTable {
     row: number,
   ): number {
     rows[row + CONNTRACK_INSERTS]++;
-    if (this.#freeCount === 0) this.#makeRoom(this.#now);
+    if (this.#freeCount === 0) this.#makeRoom();
     const entry = this.#free[--this.#freeCount];
     const words = this.#words;
     const base = entry * STRIDE;
@@ -228,10 +222,10 @@ export class ConntrackTable {
     words[base + SERVICE] = servicePortId;
     words[base + AUX] = -1;
     words[base + FLAGS] = flags;
-    this.#floats[entry * 8 + EXPIRY] =
-      this.#now + (this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : UDP_TIMEOUT_NS);
-    this.#link(entry * 2);
-    this.#link(entry * 2 + 1);
+    // Both timeouts come from an array: V8 boxes the choice between an array's element and a large constant.
+    const timeout = this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : UDP_TIMEOUT_NS[0];
+    this.#floats[entry * 8 + EXPIRY] = this.#clock[0] + timeout;
+    this.#linkBoth(entry);
     this.entry = entry;
     return entry;
   }
@@ -317,7 +311,8 @@ export class ConntrackTable {
   }
 
   /** A packet of a known flow: nf_conntrack_tcp_packet or nf_conntrack_udp_packet. */
-  #advance(node: number, flagsRow: number, protocol: number, now: SimTime): TrackStatus {
+  #advance(node: number, flagsRow: number, protocol: number): TrackStatus {
+    const now = this.#clock[0];
     const words = this.#words;
     const entry = node >> 1;
     const base = entry * STRIDE;
@@ -337,7 +332,7 @@ export class ConntrackTable {
     }
     const seen = (flags & SEEN_REPLY) !== 0;
     if (protocol !== PROTOCOL_TCP) {
-      this.#floats[entry * 8 + EXPIRY] = now + (seen ? UDP_STREAM_TIMEOUT_NS : UDP_TIMEOUT_NS);
+      this.#floats[entry * 8 + EXPIRY] = now + UDP_TIMEOUT_NS[seen ? 1 : 0];
     }
     this.entry = entry;
     this.isReply = reply;
@@ -345,7 +340,8 @@ export class ConntrackTable {
   }
 
   /** Node of a live entry with this tuple, or -1. */
-  #find(src: number, dst: number, ports: number, protocol: number, now: SimTime): number {
+  #find(src: number, dst: number, ports: number, protocol: number): number {
+    const now = this.#clock[0];
     const words = this.#words;
     const heads = this.#heads;
     let node = heads[hashTuple(src, dst, ports, protocol) & (heads.length - 1)];
@@ -373,6 +369,12 @@ export class ConntrackTable {
     );
   }
 
+  /** The original tuple ends up in front: a flow whose two tuples are the same is met in its original direction. */
+  #linkBoth(entry: number): void {
+    this.#link(entry * 2 + 1);
+    this.#link(entry * 2);
+  }
+
   #link(node: number): void {
     const base = nodeBase(node);
     const bucket = this.#bucket(base);
@@ -393,13 +395,25 @@ export class ConntrackTable {
     words[nodeBase(at) + NEXT] = words[base + NEXT];
   }
 
-  /** Sweeps what has expired; doubles when that frees less than half, so the cost of a sweep is shared by many inserts. */
-  #makeRoom(now: SimTime): void {
+  /**
+   * Sweeps what has expired; doubles when that frees less than half, so that many inserts share the cost of a sweep. The
+   * hash chains are built anew, which is cheaper than taking each dead node out of its chain.
+   */
+  #makeRoom(): void {
+    const now = this.#clock[0];
     for (let e = 0; e < this.#capacity; e++) {
-      const expiry = this.#floats[e * 8 + EXPIRY];
-      if (expiry !== 0 && expiry <= now) this.deleteEntry(e);
+      const base = e * 8 + EXPIRY;
+      if (this.#floats[base] === 0 || this.#floats[base] > now) continue;
+      this.#floats[base] = 0;
+      this.#free[this.#freeCount++] = e;
     }
-    if (this.#freeCount * 2 >= this.#capacity) return;
+    const before = this.#capacity;
+    if (this.#freeCount * 2 < before) this.#double();
+    this.#heads.fill(-1);
+    for (let e = 0; e < before; e++) if (this.#floats[e * 8 + EXPIRY] !== 0) this.#linkBoth(e);
+  }
+
+  #double(): void {
     const before = this.#capacity;
     this.#capacity = before * 2;
     const buffer = new ArrayBuffer(this.#capacity * STRIDE * 4);
@@ -410,12 +424,7 @@ export class ConntrackTable {
     const free = new Int32Array(this.#capacity);
     free.set(this.#free.subarray(0, this.#freeCount));
     this.#free = free;
-    this.#heads = new Int32Array(this.#capacity * 2).fill(-1);
-    for (let e = 0; e < before; e++) {
-      if (this.#floats[e * 8 + EXPIRY] === 0) continue;
-      this.#link(e * 2);
-      this.#link(e * 2 + 1);
-    }
+    this.#heads = new Int32Array(this.#capacity * 2);
     this.#freeFrom(before);
   }
 

@@ -1,68 +1,12 @@
 /** Compiles service ports to flat typed arrays: what both evaluators and the dump read (kube-proxy pkg/proxy/iptables/proxier.go syncProxyRules). */
+import { formatIpv4 } from '../../model/address.ts';
 import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
 import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { shuffle } from '../../sim/rng.ts';
-import { chooseEndpoints, keyAddress, keyPort } from './endpoints.ts';
-
-/** One hash of (protocol, address, port) to a slot and its place (1 = first) in a chain of the service rules. */
-export class ChainIndex {
-  /** Stride 4: address, protocol << 16 | port, slot, place. An unused cell has place 0. */
-  #cells = new Int32Array(64);
-  #mask = 15;
-  /** Rules in the chain. */
-  length = 0;
-
-  /** Empties the index for up to `count` rules. */
-  reset(count: number): void {
-    let size = 16;
-    while (size < count * 2) size *= 2;
-    if (size * 4 > this.#cells.length) this.#cells = new Int32Array(size * 4);
-    else this.#cells.fill(0);
-    this.#mask = this.#cells.length / 4 - 1;
-    this.length = 0;
-  }
-
-  /** Appends a rule to the chain. A second rule for one destination is behind the first and never reached. */
-  append(protocol: number, address: number, port: number, slot: number): void {
-    this.length++;
-    const cell = this.#cell(protocol, address, port);
-    const cells = this.#cells;
-    if (cells[cell + 3] !== 0) return;
-    cells[cell] = address | 0;
-    cells[cell + 1] = (protocol << 16) | port;
-    cells[cell + 2] = slot;
-    cells[cell + 3] = this.length;
-  }
-
-  /** Handle of the first rule for this destination, or -1. */
-  find(protocol: number, address: number, port: number): number {
-    const cell = this.#cell(protocol, address, port);
-    return this.#cells[cell + 3] === 0 ? -1 : cell;
-  }
-
-  slot(handle: number): number {
-    return this.#cells[handle + 2];
-  }
-  /** Rules visited up to and including this one. */
-  place(handle: number): number {
-    return this.#cells[handle + 3];
-  }
-
-  #cell(protocol: number, address: number, port: number): number {
-    const cells = this.#cells;
-    const second = (protocol << 16) | port;
-    const first = address | 0;
-    let h = Math.imul(first, 0x9e3779b1) ^ Math.imul(second, 0x85ebca77);
-    h ^= h >>> 15;
-    h = Math.imul(h, 0x2c1b3c6d);
-    let cell = ((h ^ (h >>> 13)) & this.#mask) * 4;
-    while (cells[cell + 3] !== 0 && (cells[cell] !== first || cells[cell + 1] !== second)) {
-      cell = (cell + 4) & (cells.length - 1);
-    }
-    return cell;
-  }
-}
+import { ChainIndex } from './chain-index.ts';
+import { EndpointChooser, endpointKey, keyAddress, keyPort } from './endpoints.ts';
+import { StaleChains, chainIdentity } from './stale-chains.ts';
 
 /**
  * Service ports in slots, their endpoints in one arena, and the four chains that grow with services in the order of the
@@ -77,9 +21,11 @@ export class ServiceTable {
   clusterIp = new Int32Array(16);
   port = new Uint16Array(16);
   nodePort = new Uint16Array(16);
-  /** Endpoints of the slot are arena elements endpointStart .. endpointStart + endpointCount - 1. */
+  /** Usable endpoints of the slot are arena elements endpointStart .. endpointStart + endpointCount - 1. */
   endpointStart = new Uint32Array(16);
   endpointCount = new Uint32Array(16);
+  /** Endpoints of any condition. */
+  knownCount = new Uint32Array(16);
   /** 1 when the KUBE-SVC and KUBE-SEP rules carry comments: those of the sync that wrote them. */
   commented = new Uint8Array(16);
   /** Arena. Addresses as signed 32-bit integers. */
@@ -92,17 +38,26 @@ export class ServiceTable {
   readonly nodePorts = new ChainIndex();
   readonly rejects = new ChainIndex();
   readonly externalRejects = new ChainIndex();
-  /** Usable endpoints summed over service ports. */
+  readonly staleChains = new StaleChains();
+  /** Endpoints summed over service ports: usable ones, and those of any condition. */
   usableEndpoints = 0;
-  /** Most endpoints that a service port has had. */
+  knownEndpoints = 0;
+  /** Most usable endpoints that a service port has had. */
   maxEndpoints = 0;
+  /** Rules at the head of a KUBE-SVC chain: 1 or 0. */
+  readonly masqueradeRules: number;
 
   readonly #slotOf = new Map<number, number>();
   /** Ids in ascending order. */
-  #ids: number[] = [];
+  readonly #ids: number[] = [];
   readonly #freeSlots: number[] = [];
+  readonly #chooser = new EndpointChooser();
   #arenaEnd = 0;
   #arenaGarbage = 0;
+
+  constructor(masqueradeRules: number) {
+    this.masqueradeRules = masqueradeRules;
+  }
 
   /** Service ports known. */
   get count(): number {
@@ -113,90 +68,149 @@ export class ServiceTable {
     return this.#slotOf.get(id);
   }
 
-  /** Full sync. Slots that are written are 0 .. servicePorts.length - 1. */
-  replaceAll(state: ClusterState, largeClusterEndpoints: number, stream: RandomStream): void {
-    this.servicePorts.length = 0;
-    this.#slotOf.clear();
-    this.#freeSlots.length = 0;
-    this.#arenaEnd = 0;
-    this.#arenaGarbage = 0;
-    this.usableEndpoints = 0;
-    this.#ids = [];
-    this.#reserveSlots(state.servicePorts.length);
-    for (const svc of state.servicePorts) {
-      if (this.#slotOf.has(svc.id)) throw new Error(`Two service ports have the id ${svc.id}`);
-      this.#write(svc);
-      this.#ids.push(svc.id);
-    }
-    this.#ids.sort((a, b) => a - b);
-    this.commented.fill(this.usableEndpoints > largeClusterEndpoints ? 0 : 1);
-    this.#order(stream);
+  /** `ip:port` of an arena element. */
+  endpointText(at: number): string {
+    return `${formatIpv4(this.endpointAddress[at])}:${this.endpointPort[at]}`;
   }
 
-  /** Partial sync. Returns the slots written, in ascending order of id. */
-  change(delta: ClusterDelta, largeClusterEndpoints: number, stream: RandomStream): number[] {
-    for (const id of delta.removedIds) this.#remove(id);
-    for (const svc of delta.upserted) {
-      if (this.#slotOf.has(svc.id)) this.#forget(this.#slotOf.get(svc.id) as number);
-      else this.#ids.push(svc.id);
-      this.#write(svc);
+  /** Full sync. `largeClusterEndpoints` is the number above which kube-proxy leaves comments out. */
+  replaceAll(state: ClusterState, largeClusterEndpoints: number, stream: RandomStream): void {
+    const wanted = new Set<number>();
+    for (const svc of state.servicePorts) {
+      if (wanted.has(svc.id)) throw new Error(`Two service ports have the id ${svc.id}`);
+      wanted.add(svc.id);
     }
-    this.#ids.sort((a, b) => a - b);
-    const commented = this.usableEndpoints > largeClusterEndpoints ? 0 : 1;
-    const changed = delta.upserted.map((svc) => this.#slotOf.get(svc.id) as number);
+    this.#removeIf((id) => !wanted.has(id));
+    this.#reserveSlots(state.servicePorts.length);
+    for (const svc of state.servicePorts) this.#upsert(svc);
+    this.commented.fill(this.knownEndpoints > largeClusterEndpoints ? 0 : 1);
+    this.#finish(stream);
+  }
+
+  /** Partial sync. Returns the slots written, each once. */
+  change(delta: ClusterDelta, largeClusterEndpoints: number, stream: RandomStream): number[] {
+    if (delta.removedIds.length > 0) {
+      const removed = new Set(delta.removedIds);
+      this.#removeIf((id) => removed.has(id));
+    }
+    for (const svc of delta.upserted) this.#upsert(svc);
+    const commented = this.knownEndpoints > largeClusterEndpoints ? 0 : 1;
+    const changed = [...new Set(delta.upserted.map((svc) => this.#slotOf.get(svc.id) as number))];
     for (const slot of changed) this.commented[slot] = commented;
-    if (this.#arenaGarbage > 1024 && this.#arenaGarbage * 2 > this.#arenaEnd) this.#compact();
-    this.#order(stream);
+    this.#finish(stream);
     return changed;
   }
 
-  #write(svc: ServicePort): void {
-    const slot = this.#freeSlots.pop() ?? this.servicePorts.length;
-    if (slot >= this.id.length) this.#reserveSlots(slot + 1);
+  #finish(stream: RandomStream): void {
+    // Sorting what is nearly sorted costs one pass.
+    this.#ids.sort((a, b) => a - b);
+    if (this.#arenaGarbage > 1024 && this.#arenaGarbage * 2 > this.#arenaEnd) this.#compact();
+    this.#order(stream);
+  }
+
+  #upsert(svc: ServicePort): void {
+    let slot = this.#slotOf.get(svc.id);
+    this.#chooser.choose(svc.endpoints);
+    if (slot === undefined) {
+      slot = this.#freeSlots.pop() ?? this.servicePorts.length;
+      if (slot >= this.id.length) this.#reserveSlots(slot + 1);
+      this.#slotOf.set(svc.id, slot);
+      this.#ids.push(svc.id);
+      this.id[slot] = svc.id;
+      this.endpointCount[slot] = 0;
+      this.knownCount[slot] = 0;
+    } else {
+      const before = this.servicePorts[slot] as ServicePort;
+      const renamed = chainIdentity('SVC', before) !== chainIdentity('SVC', svc);
+      this.#retire(slot, before, renamed ? 0 : this.#chooser.count, renamed ? 0 : svc.nodePort);
+    }
+    if (this.staleChains.count > 0) this.#revive(svc);
     this.servicePorts[slot] = svc;
-    this.#slotOf.set(svc.id, slot);
-    this.id[slot] = svc.id;
     this.protocol[slot] = svc.protocol;
     this.clusterIp[slot] = svc.clusterIp | 0;
     this.port[slot] = svc.port;
     this.nodePort[slot] = svc.nodePort;
-    const keys = chooseEndpoints(svc.endpoints);
-    const count = keys.length;
-    const start = this.#arenaEnd;
-    if (start + count > this.endpointPort.length) this.#growArena(start + count);
+    this.#writeEndpoints(slot);
+  }
+
+  #writeEndpoints(slot: number): void {
+    const { keys, count, known } = this.#chooser;
+    const before = this.endpointCount[slot];
+    let start = this.endpointStart[slot];
+    if (count > before) {
+      this.#arenaGarbage += before;
+      start = this.#arenaEnd;
+      this.#arenaEnd += count;
+      if (this.#arenaEnd > this.endpointPort.length) this.#growArena(this.#arenaEnd);
+    } else {
+      this.#arenaGarbage += before - count;
+    }
     for (let i = 0; i < count; i++) {
       this.endpointAddress[start + i] = keyAddress(keys[i]) | 0;
       this.endpointPort[start + i] = keyPort(keys[i]);
     }
-    this.#arenaEnd += count;
     this.endpointStart[slot] = start;
     this.endpointCount[slot] = count;
-    this.usableEndpoints += count;
+    this.usableEndpoints += count - before;
+    this.knownEndpoints += known - this.knownCount[slot];
+    this.knownCount[slot] = known;
     if (count > this.maxEndpoints) this.maxEndpoints = count;
   }
 
-  #remove(id: number): void {
-    const slot = this.#slotOf.get(id);
-    // Added and removed between two syncs: kube-proxy never sees it.
-    if (slot === undefined) return;
-    this.#forget(slot);
-    let low = 0;
-    let high = this.#ids.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#ids[middle] < id) low = middle + 1;
-      else high = middle;
+  #removeIf(gone: (id: number) => boolean): void {
+    const ids = this.#ids;
+    let kept = 0;
+    for (const id of ids) {
+      if (!gone(id)) {
+        ids[kept++] = id;
+        continue;
+      }
+      const slot = this.#slotOf.get(id) as number;
+      this.#retire(slot, this.servicePorts[slot] as ServicePort, 0, 0);
+      this.#slotOf.delete(id);
+      this.servicePorts[slot] = undefined;
+      this.#freeSlots.push(slot);
+      this.usableEndpoints -= this.endpointCount[slot];
+      this.knownEndpoints -= this.knownCount[slot];
+      this.#arenaGarbage += this.endpointCount[slot];
+      this.endpointCount[slot] = 0;
     }
-    this.#ids.splice(low, 1);
+    ids.length = kept;
   }
 
-  #forget(slot: number): void {
-    this.#slotOf.delete(this.id[slot]);
-    this.servicePorts[slot] = undefined;
-    this.#freeSlots.push(slot);
-    this.usableEndpoints -= this.endpointCount[slot];
-    this.#arenaGarbage += this.endpointCount[slot];
-    this.endpointCount[slot] = 0;
+  /** Notes the chains that the slot's service port used and that are not used with the first `count` keys chosen. */
+  #retire(slot: number, before: ServicePort, count: number, nodePort: number): void {
+    const keys = this.#chooser.keys;
+    const start = this.endpointStart[slot];
+    const countBefore = this.endpointCount[slot];
+    if (countBefore === 0) return;
+    const commented = this.commented[slot] === 1;
+    const written = { svc: before, commented, rules: 2 };
+    if (count === 0) {
+      const endpoints = Array.from({ length: countBefore }, (_, i) => this.endpointText(start + i));
+      this.staleChains.add({ ...written, kind: 'SVC', endpoints, rules: this.masqueradeRules + countBefore });
+    }
+    if (before.nodePort !== 0 && (count === 0 || nodePort === 0)) {
+      this.staleChains.add({ ...written, kind: 'EXT', endpoints: [] });
+    }
+    for (let i = start, k = 0; i < start + countBefore; i++) {
+      const key = endpointKey(this.endpointAddress[i], this.endpointPort[i]);
+      while (k < count && keys[k] < key) k++;
+      if (k < count && keys[k] === key) continue;
+      this.staleChains.add({ ...written, kind: 'SEP', endpoints: [this.endpointText(i)] });
+    }
+  }
+
+  /** The chains of the endpoints just chosen are used, whatever they were. */
+  #revive(svc: ServicePort): void {
+    const { keys, count } = this.#chooser;
+    if (count === 0) return;
+    this.staleChains.revive(chainIdentity('SVC', svc));
+    if (svc.nodePort !== 0) this.staleChains.revive(chainIdentity('EXT', svc));
+    for (let i = 0; i < count; i++) {
+      const endpoint = `${formatIpv4(keyAddress(keys[i]))}:${keyPort(keys[i])}`;
+      this.staleChains.revive(chainIdentity('SEP', svc, endpoint));
+    }
   }
 
   /** Draws the service order and builds the four chains from it. */
@@ -260,6 +274,7 @@ export class ServiceTable {
     this.nodePort = copyOf(this.nodePort, new Uint16Array(size));
     this.endpointStart = copyOf(this.endpointStart, new Uint32Array(size));
     this.endpointCount = copyOf(this.endpointCount, new Uint32Array(size));
+    this.knownCount = copyOf(this.knownCount, new Uint32Array(size));
     this.commented = copyOf(this.commented, new Uint8Array(size));
   }
 }

@@ -16,7 +16,7 @@ import {
   REASON_NO_ENDPOINTS,
 } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { ServiceTable } from './compile.ts';
+import type { ServiceTable } from './compile.ts';
 import type { Evaluator, NodeFacts, PacketWalk } from './packet-walk.ts';
 import {
   HOOK_FORWARD,
@@ -45,42 +45,40 @@ import {
   hairpinBytes,
 } from './sizes.ts';
 
-const NO_ROW = new Uint32Array(0);
-
 export class IndexedEvaluator implements Evaluator {
   readonly #facts: NodeFacts;
   readonly #stream: RandomStream;
   readonly #masqueradeRule: boolean;
-  #table = new ServiceTable();
-  #thresholds = NO_ROW;
+  #table: ServiceTable;
+  #thresholds = statisticThresholds(1);
 
-  constructor(facts: NodeFacts, stream: RandomStream) {
+  constructor(facts: NodeFacts, stream: RandomStream, table: ServiceTable) {
+    this.#table = table;
     this.#facts = facts;
     this.#stream = stream;
     this.#masqueradeRule = hasMasqueradeRule(facts);
   }
 
-  update(table: ServiceTable): void {
-    this.#table = table;
-    this.#thresholds = statisticThresholds(table.maxEndpoints);
+  update(): void {
+    this.#thresholds = statisticThresholds(this.#table.maxEndpoints);
   }
 
   natDestination(_hook: number, walk: PacketWalk, rows: Uint32Array, row: number): void {
     const services = this.#table.services;
-    // The built-in chain's one rule, which jumps to KUBE-SERVICES.
-    count(rows, row, 1, 1, 1, COMMENTED_BYTES);
+    // Every sum begins with the built-in chain's one rule, which jumps to KUBE-SERVICES.
     const rule = services.find(walk.protocol, walk.dst, walk.dstPort);
     if (rule >= 0) {
       const place = services.place(rule);
-      count(rows, row, place, 1, 1, place * SERVICE_BYTES);
       rows[row + SERVICE_RULES_SCANNED] += place;
-      this.#serviceChain(services.slot(rule), walk, rows, row);
+      const bytes = COMMENTED_BYTES + place * SERVICE_BYTES;
+      this.#serviceChain(services.slot(rule), walk, rows, row, 1 + place, 2, 2, bytes);
       return;
     }
     const length = services.length;
-    count(rows, row, length + 1, 0, 0, length * SERVICE_BYTES + LAST_BYTES);
     rows[row + SERVICE_RULES_SCANNED] += length + 1;
-    if (isLocal(this.#facts.addresses, walk.dst)) this.#nodePorts(walk, rows, row);
+    const bytes = COMMENTED_BYTES + length * SERVICE_BYTES + LAST_BYTES;
+    if (isLocal(this.#facts.addresses, walk.dst)) this.#nodePorts(walk, rows, row, length + 2, bytes);
+    else count(rows, row, length + 2, 1, 1, bytes);
   }
 
   filter(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): number {
@@ -102,61 +100,77 @@ export class IndexedEvaluator implements Evaluator {
   }
 
   natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean {
-    count(rows, row, 2, 1, 1, COMMENTED_BYTES + MARK_RETURN_BYTES);
     if (!walk.marked) {
-      rows[row + RULES_MATCHED]++;
+      count(rows, row, 2, 2, 1, COMMENTED_BYTES + MARK_RETURN_BYTES);
       return false;
     }
-    count(rows, row, 2, 2, 0, PLAIN_BYTES + MASQUERADE_BYTES);
+    count(rows, row, 4, 3, 1, COMMENTED_BYTES + MARK_RETURN_BYTES + PLAIN_BYTES + MASQUERADE_BYTES);
     return true;
   }
 
-  #nodePorts(walk: PacketWalk, rows: Uint32Array, row: number): void {
+  /** KUBE-NODEPORTS, after `before` rules of `bytesBefore` bytes of which two, both jumps, matched. */
+  #nodePorts(walk: PacketWalk, rows: Uint32Array, row: number, before: number, bytesBefore: number): void {
     const nodePorts = this.#table.nodePorts;
     const rule = nodePorts.find(walk.protocol, 0, walk.dstPort);
     const place = rule >= 0 ? nodePorts.place(rule) : nodePorts.length;
-    count(rows, row, place, 1, 1, place * SERVICE_BYTES);
     rows[row + SERVICE_RULES_SCANNED] += place;
-    if (rule < 0) return;
-    // KUBE-EXT: the jump to KUBE-MARK-MASQ with its one rule, then the jump to KUBE-SVC.
-    count(rows, row, 3, 4, 3, COMMENTED_BYTES + 2 * PLAIN_BYTES);
+    const bytes = bytesBefore + place * SERVICE_BYTES;
+    if (rule < 0) {
+      count(rows, row, before + place, 2, 2, bytes);
+      return;
+    }
+    // The rule found jumps to KUBE-EXT: the jump to KUBE-MARK-MASQ with its one rule, then the jump to KUBE-SVC.
     walk.marked = true;
-    this.#serviceChain(nodePorts.slot(rule), walk, rows, row);
+    const extBytes = COMMENTED_BYTES + 2 * PLAIN_BYTES;
+    this.#serviceChain(nodePorts.slot(rule), walk, rows, row, before + place + 3, 6, 5, bytes + extBytes);
   }
 
-  /** KUBE-SVC and KUBE-SEP. The jump that leads here is counted by the caller. */
-  #serviceChain(slot: number, walk: PacketWalk, rows: Uint32Array, row: number): void {
+  /** KUBE-SVC and KUBE-SEP. The last four arguments are what the walk has met so far, the jump that leads here included. */
+  #serviceChain(
+    slot: number,
+    walk: PacketWalk,
+    rows: Uint32Array,
+    row: number,
+    visitedBefore: number,
+    matchedBefore: number,
+    jumpsBefore: number,
+    bytesBefore: number,
+  ): void {
     const table = this.#table;
     const facts = this.#facts;
     const commented = table.commented[slot] === 1;
+    // KUBE-MARK-MASQ: a match, a jump, and the one rule there.
+    let marks = 0;
+    let visited = visitedBefore;
+    let bytes = bytesBefore;
     if (this.#masqueradeRule) {
-      count(rows, row, 1, 0, 0, SERVICE_BYTES);
+      visited++;
+      bytes += SERVICE_BYTES;
       if (
         walk.dst === table.clusterIp[slot] &&
         walk.dstPort === table.port[slot] &&
         (facts.masqueradeAll || (walk.src & facts.detectorMask) !== facts.detectorAddress)
       ) {
-        count(rows, row, 1, 2, 1, PLAIN_BYTES);
-        walk.marked = true;
+        marks++;
       }
     }
-    const endpoints = table.endpointCount[slot];
+    const last = table.endpointCount[slot] - 1;
     const thresholds = this.#thresholds;
     const stream = this.#stream;
     let chosen = 0;
-    while (chosen < endpoints - 1 && (stream.nextUint32() & 0x7fffffff) >= thresholds[endpoints - chosen]) chosen++;
-    const statistic = chosen < endpoints - 1 ? chosen + 1 : chosen;
-    let bytes = statistic * endpointJumpBytes(true, commented);
+    while (chosen < last && (stream.nextUint32() & 0x7fffffff) >= thresholds[last + 1 - chosen]) chosen++;
+    const statistic = chosen < last ? chosen + 1 : chosen;
+    bytes += statistic * endpointJumpBytes(true, commented);
     if (statistic === chosen) bytes += endpointJumpBytes(false, commented);
-    count(rows, row, chosen + 1, 1, 1, bytes);
     rows[row + STATISTIC_RULES] += statistic;
     const endpoint = table.endpointStart[slot] + chosen;
     const address = table.endpointAddress[endpoint];
-    if (walk.src === address) {
-      count(rows, row, 1, 2, 1, PLAIN_BYTES);
-      walk.marked = true;
-    }
-    count(rows, row, 2, 1, 0, hairpinBytes(commented) + dnatBytes(commented));
+    if (walk.src === address) marks++;
+    if (marks > 0) walk.marked = true;
+    bytes += hairpinBytes(commented) + dnatBytes(commented) + marks * PLAIN_BYTES;
+    // The jump to KUBE-SEP and DNAT match, too.
+    visited += chosen + 3 + marks;
+    count(rows, row, visited, matchedBefore + 2 + 2 * marks, jumpsBefore + 1 + marks, bytes);
     walk.dst = address;
     walk.dstPort = table.endpointPort[endpoint];
     walk.translated = true;
@@ -165,22 +179,23 @@ export class IndexedEvaluator implements Evaluator {
 
   #forward(walk: PacketWalk, rows: Uint32Array, row: number): number {
     const isNew = (walk.state & STATE_NEW) !== 0 ? 1 : 0;
-    count(rows, row, 3, 1 + isNew, 1 + isNew, STATE_BYTES + COMMENTED_BYTES + INVALID_BYTES);
+    // The jump to KUBE-PROXY-FIREWALL (only NEW), the jump to KUBE-FORWARD, and there INVALID.
+    const bytes = STATE_BYTES + COMMENTED_BYTES + INVALID_BYTES;
     if ((walk.state & STATE_INVALID) !== 0) {
-      rows[row + RULES_MATCHED]++;
+      count(rows, row, 3, 2, 1, bytes);
       walk.reason = REASON_INVALID;
       return OUTCOME_DROP;
     }
     if (walk.marked) {
-      count(rows, row, 1, 1, 0, MARK_ACCEPT_BYTES);
+      count(rows, row, 4, 2 + isNew, 1 + isNew, bytes + MARK_ACCEPT_BYTES);
       return OUTCOME_ACCEPT;
     }
-    count(rows, row, 2, 0, 0, MARK_ACCEPT_BYTES + STATE_BYTES);
-    if ((walk.state & STATE_ESTABLISHED) !== 0) {
-      rows[row + RULES_MATCHED]++;
+    if (isNew === 0) {
+      count(rows, row, 5, 2, 1, bytes + MARK_ACCEPT_BYTES + STATE_BYTES);
       return OUTCOME_ACCEPT;
     }
-    count(rows, row, 1, 1, 1, STATE_BYTES);
+    // Back in FORWARD: the jump to KUBE-SERVICES.
+    count(rows, row, 6, 3, 3, bytes + MARK_ACCEPT_BYTES + 2 * STATE_BYTES);
     if (this.#rejects(walk, rows, row) === OUTCOME_REJECT) return OUTCOME_REJECT;
     count(rows, row, 1, 1, 1, STATE_BYTES);
     return this.#externalRejects(walk, rows, row);

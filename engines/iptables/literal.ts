@@ -29,14 +29,14 @@ export class LiteralEvaluator implements Evaluator {
   /** Where to go on after a jump: the next rule and the end of its chain. Chains nest four deep at most. */
   readonly #stack = new Int32Array(16);
 
-  constructor(facts: NodeFacts, stream: RandomStream) {
+  constructor(facts: NodeFacts, stream: RandomStream, table: ServiceTable) {
     this.#facts = facts;
     this.#stream = stream;
-    this.rules = new RuleSet(facts);
+    this.rules = new RuleSet(facts, table);
   }
 
-  update(table: ServiceTable, changed?: readonly number[]): void {
-    this.rules.update(table, changed);
+  update(changed?: readonly number[]): void {
+    this.rules.update(changed);
   }
 
   natDestination(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): void {

@@ -1,7 +1,6 @@
 /** What the engine hands to an evaluator: one packet on its way through the hooks, and the contract of the two evaluators. */
 import type { NodeSpec } from '../../model/cluster.ts';
 import type { EngineOptions } from '../engine.ts';
-import type { ServiceTable } from './compile.ts';
 
 export const HOOK_INPUT = 0;
 export const HOOK_FORWARD = 1;
@@ -69,7 +68,7 @@ export function isLocal(addresses: Int32Array, address: number): boolean {
 /** One way to carry out the rules. All three walks add to the counters that start at rows[row]. */
 export interface Evaluator {
   /** After every sync. `changed` holds the slots that a partial sync wrote; absent after a full sync. */
-  update(table: ServiceTable, changed?: readonly number[]): void;
+  update(changed?: readonly number[]): void;
   /** nat PREROUTING or OUTPUT: may set the walk's destination, mark, `translated` and `servicePortId`. */
   natDestination(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): void;
   /** filter INPUT, FORWARD or OUTPUT: OUTCOME_ACCEPT, OUTCOME_DROP or OUTCOME_REJECT, the last two with `reason`. */

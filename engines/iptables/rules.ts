@@ -1,8 +1,8 @@
 /** Every rule of the nat and filter tables in one flat array, as the kernel holds them in one blob (ip_tables.c). */
 import { REASON_INVALID, REASON_NONE } from '../../model/verdict.ts';
-import { ServiceTable } from './compile.ts';
+import type { ServiceTable } from './compile.ts';
 import type { NodeFacts } from './packet-walk.ts';
-import { STATE_DNAT, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, hasMasqueradeRule } from './packet-walk.ts';
+import { STATE_DNAT, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW } from './packet-walk.ts';
 import { statisticThresholds } from './probability.ts';
 import * as size from './sizes.ts';
 
@@ -67,6 +67,7 @@ const LOOPBACK_MASK = 255 << 24;
 export class RuleSet {
   words = new Int32Array(1024 * RULE_STRIDE);
   readonly #facts: NodeFacts;
+  readonly #table: ServiceTable;
   #end = 0;
   #segmentsEnd = 0;
   #garbage = 0;
@@ -79,8 +80,9 @@ export class RuleSet {
   readonly natHooks: Chain[] = [];
   readonly filterHooks: Chain[] = [];
 
-  constructor(facts: NodeFacts) {
+  constructor(facts: NodeFacts, table: ServiceTable) {
     this.#facts = facts;
+    this.#table = table;
   }
 
   /** Rules in the chains of the last update. */
@@ -88,7 +90,8 @@ export class RuleSet {
     return this.#end - this.#garbage;
   }
 
-  update(table: ServiceTable, changed?: readonly number[]): void {
+  update(changed?: readonly number[]): void {
+    const table = this.#table;
     const slots = table.servicePorts.length;
     const full = changed === undefined || this.#garbage * 2 > this.#segmentsEnd;
     if (this.#svcFirst.length < slots) {
@@ -102,19 +105,19 @@ export class RuleSet {
       this.#masquerade = this.#chain(() => this.#rule(size.PLAIN_BYTES, TARGET_MARK));
       this.#garbage = 0;
       this.#segmentRules.fill(0);
-      for (let slot = 0; slot < slots; slot++) this.#segment(table, slot);
+      for (let slot = 0; slot < slots; slot++) this.#segment(slot);
     } else {
       for (let slot = 0; slot < slots; slot++) {
         if (table.servicePorts[slot] === undefined) this.#drop(slot);
       }
       for (const slot of changed) {
         this.#drop(slot);
-        this.#segment(table, slot);
+        this.#segment(slot);
       }
     }
     this.#segmentsEnd = this.#end;
-    this.#nat(table);
-    this.#filter(table);
+    this.#nat();
+    this.#filter();
   }
 
   #drop(slot: number): void {
@@ -123,21 +126,22 @@ export class RuleSet {
   }
 
   /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of one service port. */
-  #segment(table: ServiceTable, slot: number): void {
+  #segment(slot: number): void {
+    const table = this.#table;
     const n = table.endpointCount[slot];
     if (n === 0 || table.servicePorts[slot] === undefined) return;
     const begin = this.#end;
     const commented = table.commented[slot] === 1;
     const protocol = table.protocol[slot];
     const external = table.nodePort[slot] !== 0;
-    const masqueradeRules = hasMasqueradeRule(this.#facts) ? 1 : 0;
+    const { masqueradeRules } = table;
     const svc = { first: begin + (external ? 2 : 0), end: 0 };
     svc.end = svc.first + masqueradeRules + n;
     if (external) {
       this.#jump(size.COMMENTED_BYTES, this.#masquerade);
       this.#jump(size.PLAIN_BYTES, svc);
     }
-    if (masqueradeRules === 1) this.#masqueradeRule(table, slot);
+    if (masqueradeRules === 1) this.#masqueradeRule(slot);
     const thresholds = statisticThresholds(n);
     for (let i = 0; i < n; i++) {
       const first = svc.end + 2 * i;
@@ -162,32 +166,33 @@ export class RuleSet {
     this.#segmentRules[slot] = this.#end - begin;
   }
 
-  #masqueradeRule(table: ServiceTable, slot: number): void {
+  #masqueradeRule(slot: number): void {
     const base = this.#jump(size.SERVICE_BYTES, this.#masquerade);
-    this.#destination(base, table, slot);
+    this.#destination(base, slot);
     if (this.#facts.masqueradeAll) return;
     this.words[base + W_SRC] = this.#facts.detectorAddress;
     this.words[base + W_SRC_MASK] = this.#facts.detectorMask;
     this.words[base + W_MATCHES] |= MATCH_SRC_INVERTED;
   }
 
-  #nat(table: ServiceTable): void {
+  #nat(): void {
+    const table = this.#table;
     const nodePorts = this.#chain(() => {
-      this.#eachInOrder(table, (slot) => {
+      this.#eachInOrder((slot) => {
         if (table.nodePort[slot] === 0 || table.endpointCount[slot] === 0) return;
         const first = this.#svcFirst[slot] - 2;
         const base = this.#jump(size.SERVICE_BYTES, { first, end: first + 2 });
-        this.#nodePort(base, table, slot);
+        this.#nodePort(base, slot);
       });
     });
     const services = this.#chain(() => {
-      const masqueradeRules = hasMasqueradeRule(this.#facts) ? 1 : 0;
-      this.#eachInOrder(table, (slot) => {
+      const { masqueradeRules } = table;
+      this.#eachInOrder((slot) => {
         const n = table.endpointCount[slot];
         if (n === 0) return;
         const first = this.#svcFirst[slot];
         const base = this.#jump(size.SERVICE_BYTES, { first, end: first + masqueradeRules + n });
-        this.#destination(base, table, slot);
+        this.#destination(base, slot);
         this.words[base + W_SERVICE_CHAIN] = 1;
       });
       const last = this.#jump(size.LAST_BYTES, nodePorts);
@@ -207,7 +212,8 @@ export class RuleSet {
     this.natHooks.splice(0, 5, ...hooks);
   }
 
-  #filter(table: ServiceTable): void {
+  #filter(): void {
+    const table = this.#table;
     const empty = this.#chain(() => undefined);
     const firewall = this.#chain(() => {
       const base = this.#state(size.STATE_BYTES, STATE_ESTABLISHED | STATE_DNAT, TARGET_DROP);
@@ -226,17 +232,17 @@ export class RuleSet {
       this.#state(size.STATE_BYTES, STATE_ESTABLISHED, TARGET_ACCEPT);
     });
     const rejects = this.#chain(() => {
-      this.#eachInOrder(table, (slot) => {
+      this.#eachInOrder((slot) => {
         if (table.endpointCount[slot] > 0) return;
-        const base = this.#reject(size.SERVICE_BYTES, table, slot);
-        this.#destination(base, table, slot);
+        const base = this.#reject(size.SERVICE_BYTES, slot);
+        this.#destination(base, slot);
       });
     });
     const externalRejects = this.#chain(() => {
-      this.#eachInOrder(table, (slot) => {
+      this.#eachInOrder((slot) => {
         if (table.endpointCount[slot] > 0 || table.nodePort[slot] === 0) return;
-        const base = this.#reject(size.EXTERNAL_BYTES, table, slot);
-        this.#nodePort(base, table, slot);
+        const base = this.#reject(size.EXTERNAL_BYTES, slot);
+        this.#nodePort(base, slot);
         this.words[base + W_MATCHES] |= MATCH_DST_LOCAL;
       });
     });
@@ -267,7 +273,8 @@ export class RuleSet {
     this.filterHooks.splice(0, 3, ...hooks);
   }
 
-  #eachInOrder(table: ServiceTable, write: (slot: number) => void): void {
+  #eachInOrder(write: (slot: number) => void): void {
+    const table = this.#table;
     for (let i = 0; i < table.count; i++) write(table.order[i]);
   }
 
@@ -277,7 +284,8 @@ export class RuleSet {
     return { first, end: this.#end };
   }
 
-  #destination(base: number, table: ServiceTable, slot: number): void {
+  #destination(base: number, slot: number): void {
+    const table = this.#table;
     this.words[base + W_DST] = table.clusterIp[slot];
     this.words[base + W_DST_MASK] = -1;
     this.words[base + W_PROTOCOL] = table.protocol[slot];
@@ -285,16 +293,17 @@ export class RuleSet {
     this.words[base + W_MATCHES] |= MATCH_DPORT;
   }
 
-  #nodePort(base: number, table: ServiceTable, slot: number): void {
+  #nodePort(base: number, slot: number): void {
+    const table = this.#table;
     this.words[base + W_PROTOCOL] = table.protocol[slot];
     this.words[base + W_DPORT] = table.nodePort[slot];
     this.words[base + W_MATCHES] |= MATCH_DPORT;
     this.words[base + W_SERVICE_CHAIN] = 1;
   }
 
-  #reject(bytes: number, table: ServiceTable, slot: number): number {
+  #reject(bytes: number, slot: number): number {
     const base = this.#rule(bytes, TARGET_REJECT);
-    this.words[base + W_SERVICE] = table.id[slot];
+    this.words[base + W_SERVICE] = this.#table.id[slot];
     this.words[base + W_SERVICE_CHAIN] = 1;
     return base;
   }

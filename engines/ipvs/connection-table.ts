@@ -73,7 +73,7 @@ export class ConnectionTable {
   findReply(protocol: number, srcAddress: number, srcPort: number, dstAddress: number, dstPort: number): number {
     const next = this.#next;
     let passed = 0;
-    let slot = this.#heads[this.bucket(dstAddress, dstPort, protocol)] as number;
+    let slot = this.#heads[this.bucket(dstAddress, dstPort, protocol)];
     while (slot !== NONE) {
       passed++;
       if (
@@ -85,7 +85,7 @@ export class ConnectionTable {
       ) {
         break;
       }
-      slot = next[slot] as number;
+      slot = next[slot];
     }
     this.entriesPassed = passed;
     return slot;
@@ -95,7 +95,7 @@ export class ConnectionTable {
   findRequest(protocol: number, srcAddress: number, srcPort: number, dstAddress: number, dstPort: number): number {
     const next = this.#next;
     let passed = 0;
-    let slot = this.#heads[this.bucket(srcAddress, srcPort, protocol)] as number;
+    let slot = this.#heads[this.bucket(srcAddress, srcPort, protocol)];
     while (slot !== NONE) {
       passed++;
       if (
@@ -107,7 +107,7 @@ export class ConnectionTable {
       ) {
         break;
       }
-      slot = next[slot] as number;
+      slot = next[slot];
     }
     this.entriesPassed = passed;
     return slot;
@@ -125,7 +125,7 @@ export class ConnectionTable {
     now: SimTime,
   ): number {
     let slot = this.#free;
-    if (slot !== NONE) this.#free = this.#next[slot] as number;
+    if (slot !== NONE) this.#free = this.#next[slot];
     else {
       if (this.#used === this.#capacity) this.#grow();
       slot = this.#used++;
@@ -136,16 +136,16 @@ export class ConnectionTable {
     this.clientPort[slot] = clientPort;
     this.virtualAddress[slot] = virtualAddress;
     this.virtualPort[slot] = virtualPort;
-    this.serverAddress[slot] = servers.address[server] as number;
-    this.serverPort[slot] = servers.port[server] as number;
+    this.serverAddress[slot] = servers.address[server];
+    this.serverPort[slot] = servers.port[server];
     this.server[slot] = server;
     this.servicePortId[slot] = servicePortId;
     const state = protocol === PROTOCOL_TCP ? STATE_NONE : STATE_UDP;
     this.state[slot] = state;
     servers.hold(server);
-    servers.inactive[server] = (servers.inactive[server] as number) + 1;
+    servers.inactive[server]++;
     const bucket = this.bucket(clientAddress, clientPort, protocol);
-    const head = this.#heads[bucket] as number;
+    const head = this.#heads[bucket];
     this.#next[slot] = head;
     this.#previous[slot] = NONE;
     if (head !== NONE) this.#previous[head] = slot;
@@ -157,19 +157,19 @@ export class ConnectionTable {
 
   /** A packet of the connection: moves the TCP state and sets the timeout anew (ip_vs_set_state, ip_vs_conn_put). */
   packet(slot: number, direction: number, tcpFlags: number, now: SimTime): void {
-    const old = this.state[slot] as number;
+    const old = this.state[slot];
     this.#dequeue(slot, old);
     let state = old;
     if (old !== STATE_UDP) {
       state = nextTcpState(old, direction, tcpFlags);
       if (state !== old) {
         this.state[slot] = state;
-        const change = (STATE_IS_ACTIVE[state] as number) - (STATE_IS_ACTIVE[old] as number);
+        const change = STATE_IS_ACTIVE[state] - STATE_IS_ACTIVE[old];
         if (change !== 0) {
           const { active, inactive } = this.#servers;
-          const server = this.server[slot] as number;
-          active[server] = (active[server] as number) + change;
-          inactive[server] = (inactive[server] as number) - change;
+          const server = this.server[slot];
+          active[server] += change;
+          inactive[server] -= change;
         }
       }
     }
@@ -178,20 +178,20 @@ export class ConnectionTable {
 
   /** Takes the connection out of its bucket and its real server's counts. */
   remove(slot: number): void {
-    const state = this.state[slot] as number;
+    const state = this.state[slot];
     this.#dequeue(slot, state);
-    const before = this.#previous[slot] as number;
-    const after = this.#next[slot] as number;
+    const before = this.#previous[slot];
+    const after = this.#next[slot];
     if (after !== NONE) this.#previous[after] = before;
     if (before !== NONE) this.#next[before] = after;
     else {
-      const protocol = this.protocol[slot] as number;
-      this.#heads[this.bucket(this.clientAddress[slot] as number, this.clientPort[slot] as number, protocol)] = after;
+      const protocol = this.protocol[slot];
+      this.#heads[this.bucket(this.clientAddress[slot], this.clientPort[slot], protocol)] = after;
     }
-    const server = this.server[slot] as number;
+    const server = this.server[slot];
     const servers = this.#servers;
     const counts = STATE_IS_ACTIVE[state] === 1 ? servers.active : servers.inactive;
-    counts[server] = (counts[server] as number) - 1;
+    counts[server]--;
     servers.drop(server);
     this.#next[slot] = this.#free;
     this.#free = slot;
@@ -203,30 +203,30 @@ export class ConnectionTable {
     if (now < this.#earliest) return;
     let earliest = Infinity;
     for (let queue = 0; queue < QUEUES; queue++) {
-      let slot = this.#queueHead[queue] as number;
-      while (slot !== NONE && (this.#expires[slot] as number) <= now) {
+      let slot = this.#queueHead[queue];
+      while (slot !== NONE && this.#expires[slot] <= now) {
         this.remove(slot);
-        slot = this.#queueHead[queue] as number;
+        slot = this.#queueHead[queue];
       }
-      if (slot !== NONE && (this.#expires[slot] as number) < earliest) earliest = this.#expires[slot] as number;
+      if (slot !== NONE && this.#expires[slot] < earliest) earliest = this.#expires[slot];
     }
     this.#earliest = earliest;
   }
 
   /** Instant at which the connection is gone unless a packet refreshes it. */
   expiry(slot: number): SimTime {
-    return this.#expires[slot] as number;
+    return this.#expires[slot];
   }
 
   #enqueue(slot: number, state: number, now: SimTime): void {
-    const queue = QUEUE_OF_STATE[state] as number;
-    const expires = now + (STATE_TIMEOUTS_NS[state] as number);
+    const queue = QUEUE_OF_STATE[state];
+    const expires = now + STATE_TIMEOUTS_NS[state];
     this.#expires[slot] = expires;
     if (expires < this.#earliest) this.#earliest = expires;
     // Times do not decrease, so the loop does not run; it keeps the order right if a caller breaks that promise.
-    let before = this.#queueTail[queue] as number;
-    while (before !== NONE && (this.#expires[before] as number) > expires) before = this.#queuePrevious[before] as number;
-    const after = before === NONE ? (this.#queueHead[queue] as number) : (this.#queueNext[before] as number);
+    let before = this.#queueTail[queue];
+    while (before !== NONE && this.#expires[before] > expires) before = this.#queuePrevious[before];
+    const after = before === NONE ? this.#queueHead[queue] : this.#queueNext[before];
     this.#queuePrevious[slot] = before;
     this.#queueNext[slot] = after;
     if (before === NONE) this.#queueHead[queue] = slot;
@@ -236,9 +236,9 @@ export class ConnectionTable {
   }
 
   #dequeue(slot: number, state: number): void {
-    const queue = QUEUE_OF_STATE[state] as number;
-    const before = this.#queuePrevious[slot] as number;
-    const after = this.#queueNext[slot] as number;
+    const queue = QUEUE_OF_STATE[state];
+    const before = this.#queuePrevious[slot];
+    const after = this.#queueNext[slot];
     if (before === NONE) this.#queueHead[queue] = after;
     else this.#queueNext[before] = after;
     if (after === NONE) this.#queueTail[queue] = before;

@@ -5,7 +5,7 @@
  */
 import { grownInt32, grownUint16, grownUint32, grownUint8 } from './grow.ts';
 
-export const SERVICE_BUCKETS = 256;
+const SERVICE_BUCKETS = 256;
 /** "No slot": the end of a chain or a list, a failed look-up. */
 export const NONE = -1;
 
@@ -41,7 +41,7 @@ export class ServiceTable {
 
   add(protocol: number, address: number, port: number, servicePortId: number): number {
     let slot = this.#free;
-    if (slot !== NONE) this.#free = this.#next[slot] as number;
+    if (slot !== NONE) this.#free = this.#next[slot];
     else {
       if (this.#used === this.capacity) this.#grow();
       slot = this.#used++;
@@ -54,9 +54,9 @@ export class ServiceTable {
     this.lastServer[slot] = NONE;
     this.serverCount[slot] = 0;
     const bucket = serviceBucket(protocol, address, port);
-    this.#next[slot] = this.#heads[bucket] as number;
+    this.#next[slot] = this.#heads[bucket];
     this.#heads[bucket] = slot;
-    this.#lengths[bucket] = (this.#lengths[bucket] as number) + 1;
+    this.#lengths[bucket]++;
     this.size++;
     this.#insertIndex(slot);
     this.#finished = false;
@@ -65,18 +65,18 @@ export class ServiceTable {
 
   /** The virtual server must have no real server left. */
   remove(slot: number): void {
-    if ((this.serverCount[slot] as number) !== 0) throw new Error(`Virtual server ${slot} still has real servers`);
-    const bucket = serviceBucket(this.protocol[slot] as number, this.address[slot] as number, this.port[slot] as number);
+    if (this.serverCount[slot] !== 0) throw new Error(`Virtual server ${slot} still has real servers`);
+    const bucket = serviceBucket(this.protocol[slot], this.address[slot], this.port[slot]);
     let before = NONE;
-    let at = this.#heads[bucket] as number;
+    let at = this.#heads[bucket];
     while (at !== slot) {
       if (at === NONE) throw new Error(`Virtual server ${slot} is not in its bucket`);
       before = at;
-      at = this.#next[at] as number;
+      at = this.#next[at];
     }
-    if (before === NONE) this.#heads[bucket] = this.#next[slot] as number;
-    else this.#next[before] = this.#next[slot] as number;
-    this.#lengths[bucket] = (this.#lengths[bucket] as number) - 1;
+    if (before === NONE) this.#heads[bucket] = this.#next[slot];
+    else this.#next[before] = this.#next[slot];
+    this.#lengths[bucket]--;
     this.#next[slot] = this.#free;
     this.#free = slot;
     this.protocol[slot] = 0;
@@ -90,7 +90,7 @@ export class ServiceTable {
     this.#rebuildIndex();
     for (let bucket = 0; bucket < SERVICE_BUCKETS; bucket++) {
       let position = 0;
-      for (let slot = this.#heads[bucket] as number; slot !== NONE; slot = this.#next[slot] as number) {
+      for (let slot = this.#heads[bucket]; slot !== NONE; slot = this.#next[slot]) {
         position++;
         this.#position[slot] = position;
       }
@@ -102,11 +102,11 @@ export class ServiceTable {
   findLiteral(protocol: number, address: number, port: number): number {
     const next = this.#next;
     let passed = 0;
-    let slot = this.#heads[serviceBucket(protocol, address, port)] as number;
+    let slot = this.#heads[serviceBucket(protocol, address, port)];
     while (slot !== NONE) {
       passed++;
       if (this.address[slot] === address && this.port[slot] === port && this.protocol[slot] === protocol) break;
-      slot = next[slot] as number;
+      slot = next[slot];
     }
     this.entriesPassed = passed;
     return slot;
@@ -115,10 +115,7 @@ export class ServiceTable {
   /** The same answer and the same `entriesPassed` without the walk. Valid after `finish`. */
   findIndexed(protocol: number, address: number, port: number): number {
     const slot = this.lookup(protocol, address, port);
-    this.entriesPassed =
-      slot === NONE
-        ? (this.#lengths[serviceBucket(protocol, address, port)] as number)
-        : (this.#position[slot] as number);
+    this.entriesPassed = slot === NONE ? this.#lengths[serviceBucket(protocol, address, port)] : this.#position[slot];
     return slot;
   }
 
@@ -127,7 +124,7 @@ export class ServiceTable {
     const index = this.#index;
     const mask = index.length - 1;
     let at = indexHash(protocol, address, port) & mask;
-    for (let slot = index[at] as number; slot !== NONE; slot = index[at] as number) {
+    for (let slot = index[at]; slot !== NONE; slot = index[at]) {
       if (this.address[slot] === address && this.port[slot] === port && this.protocol[slot] === protocol) return slot;
       at = (at + 1) & mask;
     }
@@ -147,9 +144,9 @@ export class ServiceTable {
     }
     const index = this.#index;
     const mask = index.length - 1;
-    const address = this.address[slot] as number;
-    const port = this.port[slot] as number;
-    const protocol = this.protocol[slot] as number;
+    const address = this.address[slot];
+    const port = this.port[slot];
+    const protocol = this.protocol[slot];
     let at = indexHash(protocol, address, port) & mask;
     while (index[at] !== NONE && index[at] !== slot) at = (at + 1) & mask;
     index[at] = slot;
@@ -159,9 +156,9 @@ export class ServiceTable {
     const index = this.#index.fill(NONE);
     const mask = index.length - 1;
     for (let slot = 0; slot < this.#used; slot++) {
-      const protocol = this.protocol[slot] as number;
+      const protocol = this.protocol[slot];
       if (protocol === 0) continue;
-      let at = indexHash(protocol, this.address[slot] as number, this.port[slot] as number) & mask;
+      let at = indexHash(protocol, this.address[slot], this.port[slot]) & mask;
       while (index[at] !== NONE) at = (at + 1) & mask;
       index[at] = slot;
     }

@@ -11,14 +11,10 @@ export const STATE_SYN_SENT = 2;
 export const STATE_SYN_RECV = 3;
 export const STATE_FIN_WAIT = 4;
 export const STATE_TIME_WAIT = 5;
-export const STATE_CLOSE = 6;
 export const STATE_CLOSE_WAIT = 7;
 export const STATE_LAST_ACK = 8;
-export const STATE_LISTEN = 9;
-export const STATE_SYNACK = 10;
 /** The one state of a UDP connection. */
 export const STATE_UDP = 11;
-export const STATE_COUNT = 12;
 
 const TCP_STATES = 11;
 const STATE_LETTERS = ['NO', 'ES', 'SS', 'SR', 'FW', 'TW', 'CL', 'CW', 'LA', 'LI', 'SA'];
@@ -59,5 +55,5 @@ export function nextTcpState(state: number, direction: number, tcpFlags: number)
   else if ((tcpFlags & TCP_FIN) !== 0) row = 1;
   else if ((tcpFlags & TCP_ACK) !== 0) row = 2;
   else return state;
-  return TRANSITIONS[(direction * 4 + row) * TCP_STATES + state] as number;
+  return TRANSITIONS[(direction * 4 + row) * TCP_STATES + state];
 }

@@ -5,6 +5,7 @@ import { churnTimeline } from './churn-timeline.ts';
 import { costVsRules } from './cost-vs-rules.ts';
 import { firstPacketVsServices } from './first-packet-vs-services.ts';
 import { perPacketVsServices } from './per-packet-vs-services.ts';
+import { syncVsServices } from './sync-vs-services.ts';
 import { workVsServices } from './work-vs-services.ts';
 
 /** The charts that the results have data for. */
@@ -14,6 +15,7 @@ export function chartsOf({ summary, timeline }: Pick<Results, 'summary' | 'timel
     perPacketVsServices(summary),
     costVsRules(summary),
     workVsServices(summary),
+    syncVsServices(summary),
     churnTimeline(timeline),
   ].filter((chart) => chart !== undefined);
 }

@@ -8,7 +8,7 @@ import { formatNumber, formatTimes, joinWords } from './words.ts';
 /** A change below this share counts as none in words. */
 const SAME_WITHIN = 0.05;
 
-/** "From 10 to 10,000 services it grows 24 times with iptables (5.2 µs to 125 µs) and stays within 5% with IPVS (…)." */
+/** "From 10 to 10,000 services it grows 24-fold with iptables (5.2 µs to 125 µs) and stays within 5% with IPVS (…)." */
 export function growthSentence(
   points: readonly Estimate[],
   engines: readonly string[],
@@ -38,9 +38,10 @@ function changeWords(first: number, last: number, unit: Unit): string {
   if (first === last) return `stays at ${formatIn(unit, first)}`;
   if (first === 0) return `grows from zero ${range}`;
   const ratio = last / first;
-  if (ratio > 1 + SAME_WITHIN) return `grows ${formatTimes(ratio)} ${range}`;
+  if (ratio >= 1.95) return `grows ${formatTimes(ratio).replace(' times', '-fold')} ${range}`;
+  if (ratio > 1 + SAME_WITHIN) return `grows by ${formatNumber(Math.round((ratio - 1) * 100))}% ${range}`;
   if (last === 0) return `falls to zero ${range}`;
-  if (ratio < 1 - SAME_WITHIN) return `falls to one part in ${formatNumber(1 / ratio)} ${range}`;
+  if (ratio < 1 - SAME_WITHIN) return `falls by ${formatNumber(Math.round((1 - ratio) * 100))}% ${range}`;
   return `stays within ${SAME_WITHIN * 100}% ${range}`;
 }
 

@@ -75,7 +75,7 @@ export function lineLayers(
     field('engine', 'engine'),
     ...(many ? [field('statistic', 'statistic')] : []),
     field('text', valueTitle),
-    field('interval', '95% interval of the mean'),
+    field('interval', '95% interval'),
     field('services', 'services', 'quantitative', ','),
     field('rules', 'rules installed', 'quantitative', ',.0f'),
     field('replications', 'replications', 'quantitative'),
@@ -84,15 +84,21 @@ export function lineLayers(
     {
       transform: [{ filter: 'datum.first && isValid(datum.low) && isValid(datum.high)' }],
       mark: { type: 'area', opacity: 0.22, tooltip: false },
-      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: { ...color, legend: null } },
+      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
     },
-    { mark: { type: 'line', tooltip: false }, encoding: { x, y, color: { ...color, legend: null }, ...dash } },
+    { mark: { type: 'line', tooltip: false }, encoding: { x, y, color, ...dash } },
     {
       transform: [{ filter: 'datum.first' }],
       mark: { type: 'point', filled: true, size: 62, opacity: 1, tooltip: false },
       encoding: { x, y, color, shape },
     },
-    // Wide invisible targets: a tooltip should not need a steady hand.
-    { mark: { type: 'point', filled: true, size: 420, opacity: 0 }, encoding: { x, y, tooltip } },
+    // Wide invisible targets: a tooltip should not need a steady hand. The first statistic's lie on top.
+    ...[false, true]
+      .filter((first) => first || many)
+      .map((first) => ({
+        transform: [{ filter: first ? 'datum.first' : '!datum.first' }],
+        mark: { type: 'point', filled: true, size: first ? 300 : 160, opacity: 0 },
+        encoding: { x, y, tooltip },
+      })),
   ];
 }

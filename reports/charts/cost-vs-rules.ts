@@ -30,15 +30,18 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   const statistics = [{ label: 'mean', points: all.points }];
   const values = all.points.map((point) => point.mean);
   const xs = [...all.points.map((point) => point.x), CLAIMED_RULES];
-  const y = logY('value', 'modelled cost of the first packet of a connection', values, unit);
+  const y = logY('value', values, unit);
   const panel = all.panels.at(-1) ?? '';
   const sentences = all.engines.map((engine) => claimSentence(lineOf(all.points, engine, panel), engine, unit));
   const claim: readonly Json[] = [
     {
+      // Data of its own: otherwise the mark is drawn once for each row.
+      data: { values: [{}] },
       mark: { type: 'rule', strokeDash: [5, 4], strokeWidth: 1.4, color: MARK_COLOUR, tooltip: false },
       encoding: { x: { datum: CLAIMED_RULES } },
     },
     {
+      data: { values: [{}] },
       mark: {
         type: 'text',
         align: 'right',
@@ -62,6 +65,7 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
       data: { values: lineRows(statistics, unit, logDomain(values)[0]) },
       ...panels(
         all.panels,
+        'modelled cost of a first packet, mean (log scale)',
         [...lineLayers(all.engines, statistics, { ...logX('x', 'rules installed', xs) }, y, 'cost'), ...claim],
         { one: 340, many: 220 },
       ),

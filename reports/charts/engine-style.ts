@@ -42,14 +42,14 @@ export function engineLabel(name: string): string {
   return engineStyle(name).label;
 }
 
-/** Colour and shape channels for a field that holds engine labels. Same title, so Vega-Lite joins their legends. */
+/** Colour and shape channels for a field that holds engine labels. Without titles, so Vega-Lite joins their legends. */
 export function engineChannels(engines: readonly string[]): { readonly color: JsonObject; readonly shape: JsonObject } {
   const styles = engines.map((name, i) => engineStyle(name, i));
   const domain = styles.map((style) => style.label);
   const channel = (range: readonly string[]): JsonObject => ({
     field: 'engine',
     type: 'nominal',
-    title: 'engine',
+    title: null,
     scale: { domain, range },
   });
   return {

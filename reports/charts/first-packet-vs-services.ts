@@ -32,7 +32,7 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
   const values = statistics.flatMap((statistic) => statistic.points.map((point) => point.mean));
   const title = 'Cost of a first packet';
   const x = logX('x', 'services', distinctValues(rows, 'services'));
-  const y = logY('value', 'modelled cost of the first packet of a connection', values, unit);
+  const y = logY('value', values, unit);
   const panel = mean.panels.at(-1) ?? '';
   const finding = [
     growthSentence(mean.points, mean.engines, panel, 'the mean cost of a first packet', 'services', unit),
@@ -45,7 +45,12 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
     spec: {
       $schema: VEGA_LITE_SCHEMA,
       data: { values: lineRows(statistics, unit, logDomain(values)[0]) },
-      ...panels(mean.panels, lineLayers(mean.engines, statistics, x, y, 'cost'), { one: 340, many: 220 }),
+      ...panels(
+        mean.panels,
+        'modelled cost of a first packet (log scale)',
+        lineLayers(mean.engines, statistics, x, y, 'cost'),
+        { one: 340, many: 220 },
+      ),
     },
     finding: finding.filter((sentence) => sentence !== '').join(' ') + panelNote(mean.panels, panel, mean.hiddenPanels),
     reading:

@@ -27,14 +27,30 @@ function isList(node: readonly Json[] | JsonObject): node is readonly Json[] {
   return Array.isArray(node);
 }
 
+/** What stands above a plot instead of a turned title beside its y axis: what the axis shows, and in which unit. */
+export function axisHeading(text: string): JsonObject {
+  return {
+    text,
+    anchor: 'start',
+    frame: 'bounds',
+    fontSize: 12,
+    fontWeight: 'normal',
+    offset: 10,
+    color: 'var(--chart-text, #454c57)',
+  };
+}
+
 /** One layered plot, or one for each panel below the other when the rows' `panel` has several values. */
 export function panels(
   names: readonly string[],
+  yTitle: string,
   layer: readonly Json[],
-  heights: { one: number; many: number },
+  heights: { readonly one: number; readonly many: number },
 ): JsonObject {
-  if (names.length <= 1) return { width: DESIGN_WIDTH, height: heights.one, layer };
+  const title = axisHeading(yTitle);
+  if (names.length <= 1) return { title, width: DESIGN_WIDTH, height: heights.one, layer };
   return {
+    title,
     facet: {
       field: 'panel',
       type: 'nominal',

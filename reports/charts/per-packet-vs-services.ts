@@ -42,13 +42,8 @@ export function perPacketVsServices(rows: readonly SummaryRow[]): Chart | undefi
       data: { values: lineRows(statistics, unit, logDomain(values)[0]) },
       ...panels(
         all.panels,
-        lineLayers(
-          all.engines,
-          statistics,
-          logX('x', 'services', services),
-          logY('value', 'modelled cost of a packet, mean', values, unit),
-          'cost',
-        ),
+        'modelled cost of a packet, mean (log scale)',
+        lineLayers(all.engines, statistics, logX('x', 'services', services), logY('value', values, unit), 'cost'),
         { one: 320, many: 210 },
       ),
     },

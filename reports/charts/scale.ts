@@ -75,18 +75,19 @@ export function logX(field: string, title: string, values: readonly number[]): J
       labelExpr: UNIT_COUNT.tick,
       grid: false,
       labelOverlap: 'greedy',
+      labelSeparation: 8,
       labelFlush: false,
     },
   };
 }
 
-/** A y channel, logarithmic, printed in `unit`. */
-export function logY(field: string, title: string, values: readonly number[], unit: Unit): JsonObject {
+/** A y channel, logarithmic, printed in `unit`. Its title stands above the plot (layout.ts), where it takes no width. */
+export function logY(field: string, values: readonly number[], unit: Unit): JsonObject {
   const domain = logDomain(values);
   return {
     field,
     type: 'quantitative',
-    title: `${title} (log scale)`,
+    title: null,
     scale: { type: 'log', domain, nice: false },
     axis: { values: logTicks(domain), labelExpr: unit.tick, labelOverlap: 'greedy' },
   };

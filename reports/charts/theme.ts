@@ -12,7 +12,7 @@ export const MARK_COLOUR = 'var(--chart-mark, #6b7280)';
 
 const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif';
 
-export const CHART_CONFIG: JsonObject = {
+const CONFIG = {
   background: 'transparent',
   font: FONT,
   padding: 2,
@@ -37,16 +37,10 @@ export const CHART_CONFIG: JsonObject = {
   axisY: {
     domain: false,
     ticks: false,
-    // Titles stand above the plot, where they read from left to right and take no width.
-    titleAngle: 0,
-    titleAlign: 'left',
-    titleAnchor: 'end',
-    titleBaseline: 'bottom',
-    titleX: -60,
-    titleY: -10,
     minExtent: 60,
     maxExtent: 60,
   },
+  title: { subtitleColor: TEXT_COLOUR, subtitleFontSize: 12 },
   header: { labelColor: STRONG_COLOUR, labelFontSize: 13, labelFontWeight: 600 },
   legend: {
     orient: 'top',
@@ -55,13 +49,25 @@ export const CHART_CONFIG: JsonObject = {
     labelColor: TEXT_COLOUR,
     labelFontSize: 12,
     labelLimit: 0,
+    symbolOpacity: 1,
     symbolSize: 90,
     symbolStrokeWidth: 2,
     columnPadding: 16,
-    offset: 22,
+    offset: 14,
+    rowPadding: 4,
+    layout: { top: { anchor: 'start', direction: 'vertical', margin: 4 } },
   },
   line: { strokeWidth: 2.2, strokeJoin: 'round', strokeCap: 'round' },
-};
+} as const satisfies JsonObject;
+
+/** Below this plot width, in pixels, a legend lists its entries below each other. */
+const LEGEND_ROW_WIDTH_MIN = 400;
+
+/** The configuration for a plot of the given width. */
+export function chartConfig(plotWidth: number): JsonObject {
+  if (plotWidth >= LEGEND_ROW_WIDTH_MIN) return CONFIG;
+  return { ...CONFIG, legend: { ...CONFIG.legend, direction: 'vertical' } };
+}
 
 /** Text with every CSS variable replaced by its fall-back, for files that stand alone. */
 export function withoutVariables(text: string): string {

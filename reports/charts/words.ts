@@ -1,5 +1,8 @@
 /** Numbers as a reader wants them: three significant digits, a unit that fits, commas between thousands. No locale of the machine. */
 
+/** Between a number and its unit, which a line break should not part. */
+const NBSP = '\u00a0';
+
 /** 12345.6 -> "12,346"; below 100 three significant digits. */
 export function formatNumber(value: number): string {
   const size = Math.abs(value);
@@ -13,10 +16,10 @@ export function formatNumber(value: number): string {
 export function formatNs(ns: number): string {
   const size = Math.abs(ns);
   // Thresholds at 999.5, so that rounding to three digits never prints "1000 ns".
-  if (size < 999.5) return `${formatNumber(ns)} ns`;
-  if (size < 999.5e3) return `${formatNumber(ns / 1e3)} µs`;
-  if (size < 999.5e6) return `${formatNumber(ns / 1e6)} ms`;
-  return `${formatNumber(ns / 1e9)} s`;
+  if (size < 999.5) return `${formatNumber(ns)}${NBSP}ns`;
+  if (size < 999.5e3) return `${formatNumber(ns / 1e3)}${NBSP}µs`;
+  if (size < 999.5e6) return `${formatNumber(ns / 1e6)}${NBSP}ms`;
+  return `${formatNumber(ns / 1e9)}${NBSP}s`;
 }
 
 /** A ratio as "2.4 times". */

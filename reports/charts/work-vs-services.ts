@@ -62,11 +62,12 @@ export function workVsServices(rows: readonly SummaryRow[]): Chart | undefined {
       data: { values: lineRows(statistics, UNIT_COUNT, logDomain(values)[0]) },
       ...panels(
         rules.panels,
+        'rules or entries per first packet, mean (log scale)',
         lineLayers(
           rules.engines,
           statistics,
           logX('x', 'services', services),
-          logY('value', 'rules or entries per first packet, mean', values, UNIT_COUNT),
+          logY('value', values, UNIT_COUNT),
           'count',
         ),
         { one: 320, many: 210 },

@@ -1,6 +1,6 @@
 /** Text into HTML and JSON into a script element, so that no name in a scenario can become markup. */
 
-/** A piece of HTML that is safe as it stands: made by `html` or `rawHtml`, never by joining strings. */
+/** A piece of HTML that is safe as it stands: made by `markup` or `rawHtml`, never by joining strings. */
 export interface Html {
   readonly html: string;
 }
@@ -13,7 +13,7 @@ export function rawHtml(text: string): Html {
 type Hole = string | number | null | undefined | Html | readonly Html[];
 
 /** Template tag: every hole is escaped unless it is Html already. Empty for null and undefined. */
-export function html(parts: TemplateStringsArray, ...holes: readonly Hole[]): Html {
+export function markup(parts: TemplateStringsArray, ...holes: readonly Hole[]): Html {
   let text = parts[0] ?? '';
   holes.forEach((hole, i) => {
     text += fill(hole) + (parts[i + 1] ?? '');
@@ -32,7 +32,9 @@ export function escapeHtml(text: string): string {
 
 /** JSON for the inside of `<script type="application/json">`: no `<` is left, so neither `</script` nor `<!--` can end it. */
 export function jsonForScript(value: unknown): Html {
-  return rawHtml(JSON.stringify(value).replaceAll('<', '\\u003c').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029'));
+  return rawHtml(
+    JSON.stringify(value).replaceAll('<', '\\u003c').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029'),
+  );
 }
 
 function fill(hole: Hole): string {

@@ -59,7 +59,7 @@ table { border-collapse: collapse; font-size: .86rem; line-height: 1.4; width: 1
 caption { text-align: left; color: var(--soft); padding: .6rem .8rem; caption-side: top; }
 th, td { text-align: left; padding: .4rem .8rem; border-top: 1px solid var(--rule); white-space: nowrap; vertical-align: top; }
 td.wrap { white-space: normal; min-width: 16rem; }
-th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+th { font-weight: 600; color: var(--soft); vertical-align: bottom; white-space: normal; min-width: 5rem; line-height: 1.25; }
 .number { text-align: right; }
 dl { display: grid; grid-template-columns: minmax(8rem, max-content) minmax(0, 1fr); gap: .35rem 1.25rem; margin: 1rem 0; font-size: .93rem; }
 dt { color: var(--soft); } dd { margin: 0; min-width: 0; }

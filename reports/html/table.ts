@@ -1,6 +1,6 @@
 /** Tables: in a box of their own that scrolls sideways, reachable by keyboard. */
 import type { Html } from './escape.ts';
-import { html } from './escape.ts';
+import { markup } from './escape.ts';
 
 export interface TableData {
   readonly caption: string;
@@ -10,17 +10,30 @@ export interface TableData {
 
 export function table({ caption, columns, rows }: TableData): Html {
   const numeric = columns.map((_, i) => rows.every((row) => isNumeric(row[i] ?? null)));
-  return html`<div class="table-box" role="region" aria-label="${caption}" tabindex="0">
-<table><caption>${caption}</caption>
-<thead><tr>${columns.map((column, i) => html`<th scope="col"${numeric[i] === true ? NUMBER : NOTHING}>${column}</th>`)}</tr></thead>
-<tbody>
-${rows.map((row) => html`<tr>${columns.map((_, i) => html`<td${numeric[i] === true ? NUMBER : NOTHING}>${cellText(row[i] ?? null)}</td>`)}</tr>
-`)}</tbody></table></div>
-`;
+  return markup`<div class="table-box" role="region" aria-label="${caption}" tabindex="0">
+    <table>
+      <caption>
+        ${caption}
+      </caption>
+      <thead>
+        <tr>
+          ${columns.map((column, i) => markup`<th scope="col" ${numeric[i] === true ? NUMBER : NOTHING}>${column}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(
+          (row) =>
+            markup`<tr>
+              ${columns.map((_, i) => markup`<td${numeric[i] === true ? NUMBER : NOTHING}>${cellText(row[i] ?? null)}</td>`)}
+            </tr> `,
+        )}
+      </tbody>
+    </table>
+  </div> `;
 }
 
-const NUMBER = html` class="number"`;
-const NOTHING = html``;
+const NUMBER = markup` class="number"`;
+const NOTHING = markup``;
 
 /** Right-aligned when every cell is a number or starts like one (`5.2 µs`, `1 to 2`), or is empty. */
 function isNumeric(cell: string | number | null): boolean {

@@ -3,6 +3,7 @@ import { benchIptables } from '../../engines/iptables/evaluate.bench.ts';
 import { benchIpvs } from '../../engines/ipvs/evaluate.bench.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { benchEventQueue } from '../../sim/event-queue.bench.ts';
+import { benchTrial } from '../trial.bench.ts';
 
 interface BenchFlags {
   readonly suite: string;
@@ -16,11 +17,13 @@ const SUITES: Readonly<Record<string, (size: Size) => Promise<Rows>>> = {
   events: async (size) => await benchEventQueue(size),
   iptables: async (size) => await benchIptables(size),
   ipvs: async (size) => await benchIpvs(size),
+  trial: (size) => Promise.resolve(benchTrial(size)),
 };
 
 export async function benchCommand(flags: BenchFlags): Promise<void> {
   const { size, suite } = flags;
-  if (size !== 'smoke' && size !== 'full') throw new InputError(`--size "${size}" is not known. Expected smoke or full`);
+  if (size !== 'smoke' && size !== 'full')
+    throw new InputError(`--size "${size}" is not known. Expected smoke or full`);
   const names = suite === 'all' ? Object.keys(SUITES) : [suite];
   for (const name of names) {
     const run = SUITES[name];

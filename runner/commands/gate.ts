@@ -67,9 +67,13 @@ function settle(flags: GateFlags, baselineFolder: string, results: string): void
   if (differences.length > 50) process.stdout.write(`... and ${differences.length - 50} more\n`);
   const trials = baselines.reduce((sum, baseline) => sum + baseline.trials.length, 0);
   if (differences.length > 0) {
-    process.stdout.write(`changed: ${differences.length} values differ from the baselines (${trials} trials compared)\n`);
+    process.stdout.write(
+      `changed: ${differences.length} values differ from the baselines (${trials} trials compared)\n`,
+    );
     process.exitCode = EXIT_CHECK_FAILED;
   } else {
-    process.stdout.write(`passed: ${trials} trials of ${baselines.length} experiments equal their baselines in every value\n`);
+    process.stdout.write(
+      `passed: ${trials} trials of ${baselines.length} experiments equal their baselines in every value\n`,
+    );
   }
 }

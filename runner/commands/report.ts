@@ -5,10 +5,10 @@ import { renderExperiment, renderIndex } from '../../reports/html/report.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { readSite } from '../site.ts';
 
-export function reportCommand(folder: string): void {
+export async function reportCommand(folder: string): Promise<void> {
   const site = readSite();
   if (existsSync(join(folder, 'manifest.json'))) {
-    renderExperiment(folder, site);
+    await renderExperiment(folder, site);
     process.stdout.write(`Report: ${join(folder, 'report.html')}\n`);
     return;
   }
@@ -21,7 +21,7 @@ export function reportCommand(folder: string): void {
   if (experiments.length === 0) {
     throw new InputError(`There are no results in "${folder}". Expected a folder that \`chainwalk sweep\` wrote`);
   }
-  for (const experiment of experiments) renderExperiment(experiment, site);
-  renderIndex(folder, experiments, site);
+  for (const experiment of experiments) await renderExperiment(experiment, site);
+  await renderIndex(folder, experiments, site);
   process.stdout.write(`Report: ${join(folder, 'report.html')}\n`);
 }

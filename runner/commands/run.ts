@@ -27,12 +27,16 @@ function pick(trials: readonly Trial[], flags: RunFlags): Trial {
   const names = Object.keys(trials[0]?.values ?? {});
   for (const name of wanted.keys()) {
     if (!names.includes(name)) {
-      throw new InputError(`--point names no axis of the experiment: "${name}". Expected one of ${names.join(', ') || '(none)'}`);
+      throw new InputError(
+        `--point names no axis of the experiment: "${name}". Expected one of ${names.join(', ') || '(none)'}`,
+      );
     }
   }
   const engines = [...new Set(trials.map((trial) => trial.engine))];
   if (flags.engine !== undefined && !engines.some((name) => name === flags.engine)) {
-    throw new InputError(`--engine "${flags.engine}" is not an engine of the experiment. Expected one of ${engines.join(', ')}`);
+    throw new InputError(
+      `--engine "${flags.engine}" is not an engine of the experiment. Expected one of ${engines.join(', ')}`,
+    );
   }
   const match = trials.find(
     (trial) =>
@@ -40,7 +44,8 @@ function pick(trials: readonly Trial[], flags: RunFlags): Trial {
       trial.replication === flags.replication &&
       [...wanted].every(([name, value]) => String(trial.values[name]) === value),
   );
-  if (match === undefined) throw new InputError('No trial of the experiment has these values. `chainwalk plan` lists them');
+  if (match === undefined)
+    throw new InputError('No trial of the experiment has these values. `chainwalk plan` lists them');
   return match;
 }
 

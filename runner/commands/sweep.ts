@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pc from 'picocolors';
+import { findingsTable } from '../findings-table.ts';
 import { EXIT_FAILED_TRIALS, EXIT_INTERRUPTED } from '../exit-codes.ts';
 import { planSweep } from '../sweep-plan.ts';
 import { runSweep, type ExperimentResult } from '../sweep.ts';
@@ -31,7 +32,8 @@ export async function sweepCommand(files: string[], flags: SweepFlags): Promise<
   process.removeListener('SIGTERM', onSignal);
   printFindings(results);
   const failed = results.reduce((sum, result) => sum + result.failed, 0);
-  if (failed > 0) process.stdout.write(`\n${pc.red(`${failed} trials failed`)}: see status and failure_reason in observations.csv\n`);
+  if (failed > 0)
+    process.stdout.write(`\n${pc.red(`${failed} trials failed`)}: see status and failure_reason in observations.csv\n`);
   const report = join(flags.out, 'report.html');
   if (flags.report && existsSync(report)) process.stdout.write(`\nReport: ${report}\n`);
   if (interrupt.signal.aborted) {
@@ -45,4 +47,6 @@ function printFindings(results: readonly ExperimentResult[]): void {
     process.stdout.write(`\n${pc.bold(result.experiment)}  ${result.folder}\n`);
     for (const finding of result.findings) process.stdout.write(`  - ${finding.text}\n`);
   }
+  const summaries = results.map((result) => result.summary).filter((summary) => summary.length > 0);
+  if (summaries.length > 0) process.stdout.write(`\n${findingsTable(summaries)}\n`);
 }

@@ -22,27 +22,27 @@ export class AddressHash extends Scheduler {
     this.examined = 1;
     const bucket = hash32(this.#bySource ? srcAddress : dstAddress, TABLE_BITS);
     const server = this.#serverOfBucket(service, bucket);
-    return server !== NONE && (this.servers.weight[server] as number) > 0 ? server : NONE;
+    return server !== NONE && this.servers.weight[server] > 0 ? server : NONE;
   }
 
   #serverOfBucket(service: number, bucket: number): number {
     const { next } = this.servers;
-    const first = this.services.firstServer[service] as number;
+    const first = this.services.firstServer[service];
     if (first === NONE) return NONE;
     let turn = 0;
-    for (let at = first; at !== NONE; at = next[at] as number) turn += this.#buckets(at);
+    for (let at = first; at !== NONE; at = next[at]) turn += this.#buckets(at);
     let left = bucket % turn;
     let at = first;
     while (left >= this.#buckets(at)) {
       left -= this.#buckets(at);
-      at = next[at] as number;
+      at = next[at];
     }
     return at;
   }
 
   /** Buckets in a row for one real server: sh gives `weight`, but one to a real server of weight 0; dh one to each. */
   #buckets(server: number): number {
-    const weight = this.servers.weight[server] as number;
+    const weight = this.servers.weight[server];
     return this.#bySource && weight > 1 ? weight : 1;
   }
 }

@@ -16,13 +16,13 @@ export class Failover extends Scheduler {
     const { next, weight, active } = this.servers;
     let best = NONE;
     let highest = 0;
-    for (let at = this.services.firstServer[service] as number; at !== NONE; at = next[at] as number) {
-      const own = weight[at] as number;
-      if (own <= highest || (this.#overflow && (active[at] as number) > own)) continue;
+    for (let at = this.services.firstServer[service]; at !== NONE; at = next[at]) {
+      const own = weight[at];
+      if (own <= highest || (this.#overflow && active[at] > own)) continue;
       best = at;
       highest = own;
     }
-    this.examined = this.services.serverCount[service] as number;
+    this.examined = this.services.serverCount[service];
     return best;
   }
 }

@@ -11,11 +11,11 @@ export function weightedLeastConnection(servers: RealServers, first: number): nu
   const { next, weight } = servers;
   let least = NONE;
   let leastOverhead = 0;
-  for (let at = first; at !== NONE; at = next[at] as number) {
-    const own = weight[at] as number;
+  for (let at = first; at !== NONE; at = next[at]) {
+    const own = weight[at];
     if (own <= 0) continue;
     const overhead = servers.overhead(at);
-    if (least === NONE || leastOverhead * own > overhead * (weight[least] as number)) {
+    if (least === NONE || leastOverhead * own > overhead * weight[least]) {
       least = at;
       leastOverhead = overhead;
     }
@@ -25,8 +25,8 @@ export function weightedLeastConnection(servers: RealServers, first: number): nu
 
 export class WeightedLeastConnection extends Scheduler {
   override schedule(service: number): number {
-    this.examined = this.services.serverCount[service] as number;
-    return weightedLeastConnection(this.servers, this.services.firstServer[service] as number);
+    this.examined = this.services.serverCount[service];
+    return weightedLeastConnection(this.servers, this.services.firstServer[service]);
   }
 }
 
@@ -36,7 +36,7 @@ export class LeastConnection extends Scheduler {
     const { next, weight } = servers;
     let least = NONE;
     let leastOverhead = 0;
-    for (let at = this.services.firstServer[service] as number; at !== NONE; at = next[at] as number) {
+    for (let at = this.services.firstServer[service]; at !== NONE; at = next[at]) {
       if (weight[at] === 0) continue;
       const overhead = servers.overhead(at);
       if (least === NONE || overhead < leastOverhead) {
@@ -44,7 +44,7 @@ export class LeastConnection extends Scheduler {
         leastOverhead = overhead;
       }
     }
-    this.examined = this.services.serverCount[service] as number;
+    this.examined = this.services.serverCount[service];
     return least;
   }
 }
@@ -64,16 +64,16 @@ export class ShortestExpectedDelay extends Scheduler {
     let examined = 0;
     let least = NONE;
     let leastDelay = 0;
-    for (let at = this.services.firstServer[service] as number; at !== NONE; at = next[at] as number) {
+    for (let at = this.services.firstServer[service]; at !== NONE; at = next[at]) {
       examined++;
-      const own = weight[at] as number;
+      const own = weight[at];
       if (own === 0) continue;
-      const delay = (active[at] as number) + 1;
+      const delay = active[at] + 1;
       if (this.#takeIdle && delay === 1) {
         least = at;
         break;
       }
-      if (least === NONE || leastDelay * own > delay * (weight[least] as number)) {
+      if (least === NONE || leastDelay * own > delay * weight[least]) {
         least = at;
         leastDelay = delay;
       }

@@ -13,21 +13,19 @@ import { Scheduler } from './scheduler.ts';
 
 /** DEFAULT_EXPIRATION: after this long without a change a set of several loses its most loaded member. */
 const SET_EXPIRATION_NS = 24 * 60 * 60 * NS_PER_S;
-/** An lblc entry whose real server has been deleted. */
-const GONE = -2;
 
 /** More active connections than its weight, while another real server is less than half full. */
 function isOverloaded(servers: RealServers, server: number, first: number): boolean {
   const { next, weight, active } = servers;
-  if ((active[server] as number) <= (weight[server] as number)) return false;
-  for (let at = first; at !== NONE; at = next[at] as number) {
-    if ((active[at] as number) * 2 < (weight[at] as number)) return true;
+  if (active[server] <= weight[server]) return false;
+  for (let at = first; at !== NONE; at = next[at]) {
+    if (active[at] * 2 < weight[at]) return true;
   }
   return false;
 }
 
 export class Locality extends Scheduler {
-  /** By virtual server: cached real server, NONE without an entry, GONE. */
+  /** By virtual server: cached real server, or NONE without an entry. It is held: when it is added again it is usable again. */
   #cached = new Int32Array(0);
 
   override serviceAdded(service: number): void {
@@ -35,19 +33,29 @@ export class Locality extends Scheduler {
     this.#cached[service] = NONE;
   }
 
-  override serverRemoved(service: number, server: number): void {
-    if (this.#cached[service] === server) this.#cached[service] = GONE;
+  override serviceRemoved(service: number): void {
+    const cached = this.#cached[service];
+    if (cached !== NONE) this.servers.drop(cached);
+    this.#cached[service] = NONE;
   }
 
   override schedule(service: number): number {
     const servers = this.servers;
-    const first = this.services.firstServer[service] as number;
-    const cached = this.#cached[service] as number;
-    this.examined = cached === NONE ? 0 : 1;
-    if (cached >= 0 && (servers.weight[cached] as number) > 0 && !isOverloaded(servers, cached, first)) return cached;
-    this.examined += this.services.serverCount[service] as number;
+    const first = this.services.firstServer[service];
+    const cached = this.#cached[service];
+    this.examined = 0;
+    if (cached !== NONE) {
+      this.examined = 1;
+      const isUsable = servers.isLive(cached) && servers.weight[cached] > 0;
+      if (isUsable && !isOverloaded(servers, cached, first)) return cached;
+    }
+    this.examined += this.services.serverCount[service];
     const server = weightedLeastConnection(servers, first);
-    if (server !== NONE) this.#cached[service] = server;
+    if (server !== NONE && server !== cached) {
+      servers.hold(server);
+      if (cached !== NONE) servers.drop(cached);
+      this.#cached[service] = server;
+    }
     return server;
   }
 }
@@ -73,7 +81,7 @@ export class ReplicatedLocality extends Scheduler {
   }
 
   override serviceRemoved(service: number): void {
-    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
+    for (let at = this.#newest[service]; at !== NONE; at = this.#older[at]) {
       this.#isMember[at] = 0;
       this.servers.drop(at);
     }
@@ -86,23 +94,17 @@ export class ReplicatedLocality extends Scheduler {
     this.#isMember = grownUint8(this.#isMember, this.servers.capacity);
   }
 
-  override schedule(
-    service: number,
-    _srcAddress: number,
-    _srcPort: number,
-    _dstAddress: number,
-    now: SimTime,
-  ): number {
-    const first = this.services.firstServer[service] as number;
-    const size = this.#size[service] as number;
+  override schedule(service: number, _srcAddress: number, _srcPort: number, _dstAddress: number, now: SimTime): number {
+    const first = this.services.firstServer[service];
+    const size = this.#size[service];
     this.examined = 0;
     if (size >= 0) {
       this.examined = size;
       const least = this.#leastLoaded(service);
-      if (size > 1 && now > (this.#modified[service] as number) + SET_EXPIRATION_NS) this.#eraseMost(service, now);
+      if (size > 1 && now > this.#modified[service] + SET_EXPIRATION_NS) this.#eraseMost(service, now);
       if (least !== NONE && !isOverloaded(this.servers, least, first)) return least;
     }
-    this.examined += this.services.serverCount[service] as number;
+    this.examined += this.services.serverCount[service];
     const server = weightedLeastConnection(this.servers, first);
     if (server !== NONE && this.#isMember[server] !== 1) this.#insert(service, server, now);
     return server;
@@ -112,9 +114,9 @@ export class ReplicatedLocality extends Scheduler {
   #insert(service: number, server: number, now: SimTime): void {
     this.servers.hold(server);
     this.#isMember[server] = 1;
-    this.#older[server] = this.#newest[service] as number;
+    this.#older[server] = this.#newest[service];
     this.#newest[service] = server;
-    const size = this.#size[service] as number;
+    const size = this.#size[service];
     this.#size[service] = size < 0 ? 1 : size + 1;
     this.#modified[service] = now;
   }
@@ -125,11 +127,11 @@ export class ReplicatedLocality extends Scheduler {
     const { weight } = servers;
     let least = NONE;
     let leastOverhead = 0;
-    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
-      const own = weight[at] as number;
+    for (let at = this.#newest[service]; at !== NONE; at = this.#older[at]) {
+      const own = weight[at];
       if (own <= 0 || !servers.isLive(at)) continue;
       const overhead = servers.overhead(at);
-      if (least === NONE || leastOverhead * own > overhead * (weight[least] as number)) {
+      if (least === NONE || leastOverhead * own > overhead * weight[least]) {
         least = at;
         leastOverhead = overhead;
       }
@@ -137,7 +139,7 @@ export class ReplicatedLocality extends Scheduler {
     return least;
   }
 
-  /** ip_vs_dest_set_max and ip_vs_dest_set_erase: deleted members count, those of weight 0 do not. */
+  /** ip_vs_dest_set_max and ip_vs_dest_set_erase: among the members that are not deleted. */
   #eraseMost(service: number, now: SimTime): void {
     const servers = this.servers;
     const { weight } = servers;
@@ -145,10 +147,10 @@ export class ReplicatedLocality extends Scheduler {
     let mostOverhead = 0;
     let beforeMost = NONE;
     let before = NONE;
-    for (let at = this.#newest[service] as number; at !== NONE; at = this.#older[at] as number) {
-      const own = weight[at] as number;
+    for (let at = this.#newest[service]; at !== NONE; at = this.#older[at]) {
+      const own = weight[at];
       const overhead = servers.overhead(at);
-      if (own > 0 && (most === NONE || mostOverhead * own < overhead * (weight[most] as number))) {
+      if (own > 0 && servers.isLive(at) && (most === NONE || mostOverhead * own < overhead * weight[most])) {
         most = at;
         mostOverhead = overhead;
         beforeMost = before;
@@ -156,11 +158,11 @@ export class ReplicatedLocality extends Scheduler {
       before = at;
     }
     if (most === NONE) return;
-    const older = this.#older[most] as number;
+    const older = this.#older[most];
     if (beforeMost === NONE) this.#newest[service] = older;
     else this.#older[beforeMost] = older;
     this.#isMember[most] = 0;
-    this.#size[service] = (this.#size[service] as number) - 1;
+    this.#size[service]--;
     this.#modified[service] = now;
     servers.drop(most);
   }

@@ -58,8 +58,8 @@ export class Maglev extends Scheduler {
       this.#populate(service, table);
       this.#isStale[service] = 0;
     }
-    const server = table[hashKey(srcAddress, srcPort, KEY_1) % MAGLEV_TABLE_SIZE] as number;
-    return server !== NONE && (this.servers.weight[server] as number) > 0 ? server : NONE;
+    const server = table[hashKey(srcAddress, srcPort, KEY_1) % MAGLEV_TABLE_SIZE];
+    return server !== NONE && this.servers.weight[server] > 0 ? server : NONE;
   }
 
   /** How often each real server stands in the table of `service`, for tests: slot to count. */
@@ -82,35 +82,33 @@ export class Maglev extends Scheduler {
     let divisor = 0;
     let maximum = 0;
     const list: number[] = [];
-    for (let at = this.services.firstServer[service] as number; at !== NONE; at = next[at] as number) {
+    for (let at = this.services.firstServer[service]; at !== NONE; at = next[at]) {
       list.push(at);
-      const own = lastWeight[at] as number;
+      const own = lastWeight[at];
       if (own <= 0) continue;
       divisor = divisor === 0 ? own : greatestCommonDivisor(own, divisor);
       if (own > maximum) maximum = own;
     }
     if (divisor === 0) return;
     const shift = Math.max(0, 32 - Math.clz32(Math.floor(maximum / divisor)) - TABLE_BITS);
-    const place = list.map((at) => hashKey(address[at] as number, port[at] as number, KEY_1) % MAGLEV_TABLE_SIZE);
-    const skip = list.map(
-      (at) => (hashKey(address[at] as number, port[at] as number, KEY_2) % (MAGLEV_TABLE_SIZE - 1)) + 1,
-    );
+    const place = list.map((at) => hashKey(address[at], port[at], KEY_1) % MAGLEV_TABLE_SIZE);
+    const skip = list.map((at) => (hashKey(address[at], port[at], KEY_2) % (MAGLEV_TABLE_SIZE - 1)) + 1);
     const turns = list.map((at) => {
-      const own = lastWeight[at] as number;
+      const own = lastWeight[at];
       const shifted = Math.floor(own / divisor) >> shift;
       return shifted !== 0 ? shifted : own !== 0 ? 1 : 0;
     });
     let filled = 0;
     for (;;) {
       for (let k = 0; k < list.length; k++) {
-        for (let turn = 0; turn < (turns[k] as number); turn++) {
-          let at = place[k] as number;
+        for (let turn = 0; turn < turns[k]; turn++) {
+          let at = place[k];
           while (table[at] !== NONE) {
-            at += skip[k] as number;
+            at += skip[k];
             if (at >= MAGLEV_TABLE_SIZE) at -= MAGLEV_TABLE_SIZE;
           }
           place[k] = at;
-          table[at] = list[k] as number;
+          table[at] = list[k];
           if (++filled === MAGLEV_TABLE_SIZE) return;
         }
       }

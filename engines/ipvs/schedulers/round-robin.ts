@@ -13,28 +13,28 @@ export class RoundRobin extends Scheduler {
   }
 
   override serverRemoved(service: number, server: number): void {
-    if (this.#last[service] === server) this.#last[service] = this.servers.previous[server] as number;
+    if (this.#last[service] === server) this.#last[service] = this.servers.previous[server];
   }
 
   override schedule(service: number): number {
     const { next, weight } = this.servers;
-    const last = this.#last[service] as number;
+    const last = this.#last[service];
     let examined = 0;
     // First pass: from the element after `last` to the end; second pass (unless `last` is the head): up to `last`.
-    let server = last === NONE ? (this.services.firstServer[service] as number) : (next[last] as number);
+    let server = last === NONE ? this.services.firstServer[service] : next[last];
     for (let pass = 0; pass < 2; pass++) {
       while (server !== NONE) {
         examined++;
-        if ((weight[server] as number) > 0) {
+        if (weight[server] > 0) {
           this.#last[service] = server;
           this.examined = examined;
           return server;
         }
         if (server === last) break;
-        server = next[server] as number;
+        server = next[server];
       }
       if (server !== NONE || last === NONE) break;
-      server = this.services.firstServer[service] as number;
+      server = this.services.firstServer[service];
     }
     this.examined = examined;
     return NONE;

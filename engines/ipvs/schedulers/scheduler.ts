@@ -5,8 +5,8 @@ import type { ServiceTable } from '../service-table.ts';
 
 /**
  * A scheduler picks a real server for a new connection. State of its own is kept in arrays by the virtual server's
- * slot. The hooks are the kernel's init_service, done_service, add_dest/upd_dest and del_dest; those that a scheduler
- * does not need do nothing.
+ * slot. The hooks are the kernel's init_service, done_service, add_dest/upd_dest and del_dest; a scheduler has those
+ * that it needs.
  */
 export abstract class Scheduler {
   /** List elements looked at by the latest `schedule`: DESTINATIONS_EXAMINED. */
@@ -20,20 +20,14 @@ export abstract class Scheduler {
   }
 
   /** A virtual server was added; its list is still empty. */
-  serviceAdded(_service: number): void {}
+  serviceAdded?(service: number): void;
   /** A virtual server is about to go; its list is empty. */
-  serviceRemoved(_service: number): void {}
+  serviceRemoved?(service: number): void;
   /** Called after a real server was added, after its weight changed and after it was taken out of the list. */
-  listChanged(_service: number): void {}
+  listChanged?(service: number): void;
   /** Called before `server` is taken out of its list. */
-  serverRemoved(_service: number, _server: number): void {}
+  serverRemoved?(service: number, server: number): void;
 
   /** The real server's slot, or -1 when none is available. Sets `examined`. Addresses and ports are the packet's. */
-  abstract schedule(
-    service: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    now: SimTime,
-  ): number;
+  abstract schedule(service: number, srcAddress: number, srcPort: number, dstAddress: number, now: SimTime): number;
 }

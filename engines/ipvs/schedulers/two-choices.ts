@@ -15,12 +15,12 @@ export class TwoChoices extends Scheduler {
   override schedule(service: number): number {
     const servers = this.servers;
     const { next, weight } = servers;
-    const first = this.services.firstServer[service] as number;
+    const first = this.services.firstServer[service];
     let total = 0;
-    for (let at = first; at !== NONE; at = next[at] as number) {
-      if ((weight[at] as number) > 0) total += weight[at] as number;
+    for (let at = first; at !== NONE; at = next[at]) {
+      if (weight[at] > 0) total += weight[at];
     }
-    let examined = this.services.serverCount[service] as number;
+    let examined = this.services.serverCount[service];
     this.examined = examined;
     if (total === 0) return NONE;
     // 0 and `total` are both drawn, so the first real server has one chance more than its weight.
@@ -28,9 +28,9 @@ export class TwoChoices extends Scheduler {
     let left2 = this.#stream.below(total + 1);
     let choice1 = NONE;
     let choice2 = NONE;
-    for (let at = first; at !== NONE && (choice1 === NONE || choice2 === NONE); at = next[at] as number) {
+    for (let at = first; at !== NONE && (choice1 === NONE || choice2 === NONE); at = next[at]) {
       examined++;
-      const own = weight[at] as number;
+      const own = weight[at];
       if (own <= 0) continue;
       left1 -= own;
       left2 -= own;
@@ -38,8 +38,8 @@ export class TwoChoices extends Scheduler {
       if (left2 <= 0 && choice2 === NONE) choice2 = at;
     }
     this.examined = examined;
-    const load1 = servers.overhead(choice1) * (weight[choice2] as number);
-    const load2 = servers.overhead(choice2) * (weight[choice1] as number);
+    const load1 = servers.overhead(choice1) * weight[choice2];
+    const load2 = servers.overhead(choice2) * weight[choice1];
     return load1 > load2 ? choice2 : choice1;
   }
 }

@@ -43,8 +43,8 @@ export class WeightedRoundRobin extends Scheduler {
     const { next, weight } = this.servers;
     let divisor = 0;
     let maximum = 0;
-    for (let at = this.services.firstServer[service] as number; at !== NONE; at = next[at] as number) {
-      const own = weight[at] as number;
+    for (let at = this.services.firstServer[service]; at !== NONE; at = next[at]) {
+      const own = weight[at];
       if (own <= 0) continue;
       divisor = divisor === 0 ? own : greatestCommonDivisor(own, divisor);
       if (own > maximum) maximum = own;
@@ -52,7 +52,7 @@ export class WeightedRoundRobin extends Scheduler {
     const step = divisor === 0 ? 1 : divisor;
     // Reduced by step - 1 so that the last pass asks for weight 1 and misses nobody.
     const top = maximum - (step - 1);
-    const asked = this.#currentWeight[service] as number;
+    const asked = this.#currentWeight[service];
     this.#current[service] = NONE;
     this.#step[service] = step;
     this.#maximum[service] = top;
@@ -62,28 +62,28 @@ export class WeightedRoundRobin extends Scheduler {
 
   override schedule(service: number): number {
     const { next, weight } = this.servers;
-    const first = this.services.firstServer[service] as number;
-    const top = this.#maximum[service] as number;
-    const step = this.#step[service] as number;
+    const first = this.services.firstServer[service];
+    const top = this.#maximum[service];
+    const step = this.#step[service];
     this.examined = 0;
     if (top === 0) return NONE;
-    const last = this.#current[service] as number;
-    let asked = this.#currentWeight[service] as number;
+    const last = this.#current[service];
+    let asked = this.#currentWeight[service];
     let examined = 0;
     let chosen = NONE;
     let stop = NEVER;
     let lastPass = false;
     let restarted = false;
-    let at = last === NONE ? first : (next[last] as number);
+    let at = last === NONE ? first : next[last];
     for (;;) {
-      while (at !== NONE && (weight[at] as number) < asked && at !== stop) {
+      while (at !== NONE && weight[at] < asked && at !== stop) {
         examined++;
-        at = next[at] as number;
+        at = next[at];
       }
       if (at !== NONE) {
         // Chosen, or the full turn ended at `stop` without a choice; the position moves in both cases.
         examined++;
-        if ((weight[at] as number) >= asked) chosen = at;
+        if (weight[at] >= asked) chosen = at;
         break;
       }
       asked -= step;

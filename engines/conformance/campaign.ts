@@ -1,0 +1,60 @@
+/** The lockstep campaign of one mode: random programs on both evaluators against the oracle, and the rare branches it must have seen. */
+import { expect } from 'vitest';
+import type { EngineFactory, EngineName } from '../engine.ts';
+import { clearMarks, reachedMarks } from '../reference/marks.ts';
+import { runLockstep } from './lockstep.ts';
+
+export interface Campaign {
+  readonly mode: EngineName;
+  readonly reference: EngineFactory;
+  readonly factory: EngineFactory;
+  /** Names of marks.ts that must have been reached. */
+  readonly mustReach: readonly string[];
+}
+
+/** More than CI does: CHAINWALK_LOCKSTEP_CLUSTERS=20000 CHAINWALK_LOCKSTEP_SEED=7. */
+const CLUSTERS = Number(process.env['CHAINWALK_LOCKSTEP_CLUSTERS'] ?? 1000);
+const SEED = Number(process.env['CHAINWALK_LOCKSTEP_SEED'] ?? 1);
+const PACKETS = 1000;
+
+export function runCampaign({ mode, reference, factory, mustReach }: Campaign): void {
+  clearMarks();
+  const mismatch = runLockstep({
+    mode,
+    engines: [
+      { name: 'reference', factory: reference },
+      { name: 'literal', factory, evaluator: 'literal' },
+      { name: 'indexed', factory, evaluator: 'indexed' },
+    ],
+    seed: SEED,
+    clusters: CLUSTERS,
+    packetsPerCluster: PACKETS,
+  });
+  if (mismatch !== undefined) throw new Error(mismatch.text);
+  const reached = reachedMarks();
+  expect(mustReach.filter((name) => !reached.has(name))).toEqual([]);
+}
+
+/** Branches of conntrack and of NAT that both modes have. */
+export const COMMON_MARKS = [
+  'closed flow reopened',
+  'closed flow reopened by the server',
+  'ignored original',
+  'ignored reply',
+  'invalid in a flow',
+  'inverse tuple in use',
+  'source port found',
+  'source port found in a later round',
+  'source port search gave up',
+  'stale udp flow deleted',
+  'tcp flow expired in CL',
+  'tcp flow expired in CW',
+  'tcp flow expired in ES',
+  'tcp flow expired in FW',
+  'tcp flow expired in LA',
+  'tcp flow expired in S2',
+  'tcp flow expired in SR',
+  'tcp flow expired in SS',
+  'tcp flow expired in TW',
+  'udp flow expired',
+];

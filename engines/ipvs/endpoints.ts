@@ -1,0 +1,121 @@
+/**
+ * Which endpoints of a service port kube-proxy uses, and in which order (pkg/proxy/topology.go CategorizeEndpoints,
+ * endpointslicecache.go byEndpoint). The order is byte-wise on the text `ip:port`; it is computed from numbers, because a
+ * sync of 200,000 endpoints would otherwise build and compare as many strings.
+ */
+import type { Endpoint, ServicePort } from '../../model/cluster.ts';
+
+/** Rank of each number among `count` numbers ordered by their text followed by `terminator`, and the way back. */
+function textRanks(count: number, terminator: string): { rank: Uint16Array; value: Uint16Array } {
+  const texts = Array.from({ length: count }, (_, number) => ({ number, text: number + terminator }));
+  texts.sort((a, b) => (a.text < b.text ? -1 : 1));
+  const rank = new Uint16Array(count);
+  const value = Uint16Array.from(texts, (entry) => entry.number);
+  for (let place = 0; place < count; place++) rank[value[place]] = place;
+  return { rank, value };
+}
+
+/** '.' (0x2e) sorts before the digits and ':' (0x3a) after them, so the last octet has an order of its own. */
+const INNER = textRanks(256, '.');
+const LAST = textRanks(256, ':');
+const PORT = textRanks(65536, '');
+
+/** A 48-bit integer that orders as the text `ip:port` does. */
+export function endpointKey(address: number, port: number): number {
+  const high =
+    (INNER.rank[address >>> 24] << 24) |
+    (INNER.rank[(address >>> 16) & 255] << 16) |
+    (INNER.rank[(address >>> 8) & 255] << 8) |
+    LAST.rank[address & 255];
+  return (high >>> 0) * 65536 + PORT.rank[port];
+}
+
+export function keyAddress(key: number): number {
+  const high = Math.floor(key / 65536);
+  return (
+    ((INNER.value[high >>> 24] << 24) |
+      (INNER.value[(high >>> 16) & 255] << 16) |
+      (INNER.value[(high >>> 8) & 255] << 8) |
+      LAST.value[high & 255]) >>>
+    0
+  );
+}
+
+export function keyPort(key: number): number {
+  return PORT.value[key % 65536];
+}
+
+/** Longer lists are sorted by the library, shorter ones by insertion (they usually come in order). */
+const INSERTION_LIMIT = 24;
+
+/** The usable endpoints of one service port after another, in arrays that are used again. */
+export class UsableEndpoints {
+  /** Number of usable endpoints of the latest `choose`. */
+  count = 0;
+  /** Their keys in kube-proxy's order. */
+  keys = new Float64Array(64);
+  /** 1 where the endpoint runs on the node itself. */
+  isLocal = new Uint8Array(64);
+  readonly #nodeName: string;
+  readonly #chosen: Endpoint[] = [];
+  readonly #seen = new Set<number>();
+
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  choose(endpoints: readonly Endpoint[]): void {
+    const distinct = this.distinct(endpoints);
+    const chosen = this.#chosen;
+    chosen.length = 0;
+    for (const endpoint of distinct) if (endpoint.ready) chosen.push(endpoint);
+    if (chosen.length === 0) {
+      for (const endpoint of distinct) if (endpoint.serving && endpoint.terminating) chosen.push(endpoint);
+    }
+    this.count = chosen.length;
+    if (this.count > this.keys.length) {
+      this.keys = new Float64Array(this.count * 2);
+      this.isLocal = new Uint8Array(this.count * 2);
+    }
+    if (this.count > INSERTION_LIMIT) {
+      chosen.sort((a, b) => endpointKey(a.address, a.port) - endpointKey(b.address, b.port));
+    }
+    const { keys, isLocal } = this;
+    for (let i = 0; i < chosen.length; i++) {
+      const endpoint = chosen[i];
+      const key = endpointKey(endpoint.address, endpoint.port);
+      const local = endpoint.nodeName === this.#nodeName ? 1 : 0;
+      let at = i;
+      while (at > 0 && keys[at - 1] > key) {
+        keys[at] = keys[at - 1];
+        isLocal[at] = isLocal[at - 1];
+        at--;
+      }
+      keys[at] = key;
+      isLocal[at] = local;
+    }
+  }
+
+  /** Of endpoints with one `ip:port` the first (endpointslicecache.go addEndpoints). The input itself when all differ. */
+  distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+    if (endpoints.length < 2) return endpoints;
+    const seen = this.#seen;
+    seen.clear();
+    for (const endpoint of endpoints) seen.add(endpoint.address * 65536 + endpoint.port);
+    if (seen.size === endpoints.length) return endpoints;
+    seen.clear();
+    return endpoints.filter((endpoint) => {
+      const name = endpoint.address * 65536 + endpoint.port;
+      if (seen.has(name)) return false;
+      seen.add(name);
+      return true;
+    });
+  }
+
+  /** Addresses of the endpoints that still serve, for the clean-up of stale UDP flows. */
+  servingAddresses(servicePort: ServicePort): Set<number> {
+    const addresses = new Set<number>();
+    for (const endpoint of this.distinct(servicePort.endpoints)) if (endpoint.serving) addresses.add(endpoint.address);
+    return addresses;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The IPVS hooks for one packet (net/netfilter/ipvs/ip_vs_core.c ip_vs_in_hook, ip_vs_out_hook): the reply look-up, the
+ * request look-up, scheduling.
+ */
+import {
+  CONNECTION_CHAIN_ENTRIES,
+  DESTINATIONS_EXAMINED,
+  HASH_PROBES,
+  IPVS_CONNECTION_INSERTS,
+  NAT_SETUPS,
+  SERVICE_CHAIN_ENTRIES,
+} from '../../model/counters.ts';
+import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
+import { PROTOCOL_TCP } from '../../model/protocol.ts';
+import type { SimTime } from '../../model/time.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import type { RealServers } from './real-servers.ts';
+import type { Scheduler } from './schedulers/scheduler.ts';
+import { NONE } from './service-table.ts';
+import type { ServiceTable } from './service-table.ts';
+import { STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } from './tcp-states.ts';
+
+/** IPVS leaves the packet alone. */
+export const IPVS_PASS = 0;
+/** A request: `connection` translates it to its real server. */
+export const IPVS_REQUEST = 1;
+/** No real server is available for the virtual server of `servicePortId`. */
+export const IPVS_NO_SERVER = 2;
+/** The real server of its connection has been deleted; the connection is gone, too. */
+const IPVS_SERVER_GONE = 3;
+type IpvsVerdict = 0 | 1 | 2 | 3;
+
+export class Forwarding {
+  /** Of the latest request: its connection's slot, and the service port. */
+  connection = NONE;
+  servicePortId = -1;
+
+  readonly #isLiteral: boolean;
+  readonly #services: ServiceTable;
+  readonly #servers: RealServers;
+  readonly #connections: ConnectionTable;
+  readonly #scheduler: Scheduler;
+
+  constructor(isLiteral: boolean, servers: RealServers, connections: ConnectionTable, scheduler: Scheduler) {
+    this.#isLiteral = isLiteral;
+    this.#services = servers.services;
+    this.#servers = servers;
+    this.#connections = connections;
+    this.#scheduler = scheduler;
+  }
+
+  /** The packet as a reply of a connection: its slot, moved by the packet, or -1. Counters go to rows[row + ...]. */
+  reply(
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+    tcpFlags: number,
+    now: SimTime,
+    rows: Uint32Array,
+    row: number,
+  ): number {
+    const connections = this.#connections;
+    const slot = connections.findReply(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    rows[row + HASH_PROBES]++;
+    rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
+    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags, now);
+    return slot;
+  }
+
+  /** The packet as a request, after `reply` missed. Sets `connection` and `servicePortId`. */
+  request(
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+    tcpFlags: number,
+    now: SimTime,
+    rows: Uint32Array,
+    row: number,
+  ): IpvsVerdict {
+    const connections = this.#connections;
+    const slot = connections.findRequest(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    rows[row + HASH_PROBES]++;
+    rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
+    this.connection = slot;
+    if (slot !== NONE) {
+      const server = connections.server[slot];
+      const opens = protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_ACK)) === TCP_SYN;
+      // conn_reuse_mode 1: a new connection may take the place of one that is closed or whose server is quiesced.
+      if (opens && (connections.state[slot] === STATE_TIME_WAIT || this.#servers.weight[server] === 0)) {
+        connections.remove(slot);
+      } else {
+        this.servicePortId = connections.servicePortId[slot];
+        if (!this.#servers.isLive(server)) {
+          connections.remove(slot);
+          return IPVS_SERVER_GONE;
+        }
+        connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+        return IPVS_REQUEST;
+      }
+    }
+    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, now, rows, row);
+  }
+
+  #schedule(
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+    tcpFlags: number,
+    now: SimTime,
+    rows: Uint32Array,
+    row: number,
+  ): IpvsVerdict {
+    // tcp_conn_schedule asks for a SYN, with or without ACK, and no RST.
+    if (protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_RST)) !== TCP_SYN) return IPVS_PASS;
+    const services = this.#services;
+    const service = this.#isLiteral
+      ? services.findLiteral(protocol, dstAddress, dstPort)
+      : services.findIndexed(protocol, dstAddress, dstPort);
+    rows[row + HASH_PROBES]++;
+    rows[row + SERVICE_CHAIN_ENTRIES] += services.entriesPassed;
+    if (service === NONE) return IPVS_PASS;
+    this.servicePortId = services.servicePortId[service];
+    const scheduler = this.#scheduler;
+    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, now);
+    rows[row + DESTINATIONS_EXAMINED] += scheduler.examined;
+    if (server === NONE) return IPVS_NO_SERVER;
+    const connections = this.#connections;
+    const id = this.servicePortId;
+    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, now);
+    connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+    rows[row + IPVS_CONNECTION_INSERTS]++;
+    rows[row + NAT_SETUPS]++;
+    this.connection = slot;
+    return IPVS_REQUEST;
+  }
+}

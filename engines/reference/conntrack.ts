@@ -1,0 +1,234 @@
+/** Connection tracking as a Map from tuple text to entry, with lazy expiry (README 3). */
+import { CONNTRACK_LOOKUPS, PORT_TRIES } from '../../model/counters.ts';
+import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import type { RandomStream } from '../../sim/rng.ts';
+import { distinctEndpoints, originalDestinations } from './endpoints.ts';
+import { mark } from './marks.ts';
+import { count } from './packet.ts';
+import type { Packet, Party, Work } from './packet.ts';
+
+export interface Tuple {
+  readonly protocol: number;
+  readonly src: Party;
+  readonly dst: Party;
+}
+
+export interface Entry {
+  readonly original: Tuple;
+  readonly reply: Tuple;
+  /** TCP state's short name; '' for UDP. */
+  tcpState: string;
+  expires: number;
+  replySeen: boolean;
+  /** The destination was translated by the nat table. */
+  readonly dnat: boolean;
+  /** The creating packet had an IPVS connection as a request. */
+  readonly ipvs: boolean;
+  readonly masqueraded: boolean;
+  readonly servicePortId: number;
+}
+
+export type Received =
+  | { readonly kind: 'invalid' }
+  | { readonly kind: 'new'; readonly tcpState: string }
+  | { readonly kind: 'hit'; readonly entry: Entry; readonly isReply: boolean };
+
+const STATE_NAMES = ['NO', 'SS', 'SR', 'ES', 'FW', 'CW', 'LA', 'TW', 'CL', 'S2'];
+
+const ORIGINAL: Record<string, string[]> = {
+  syn: 'SS SS IG IG IG IG IG SS SS S2'.split(' '),
+  synack: 'IV IV SR IV IV IV IV IV IV SR'.split(' '),
+  fin: 'IV IV FW FW LA LA LA TW CL IV'.split(' '),
+  ack: 'ES IV ES ES CW CW TW TW CL IV'.split(' '),
+  rst: 'IV CL CL CL CL CL CL CL CL CL'.split(' '),
+};
+
+const REPLY: Record<string, string[]> = {
+  syn: 'IV S2 IV IV IV IV IV SS IV S2'.split(' '),
+  synack: 'IV SR IG IG IG IG IG IG IG SR'.split(' '),
+  fin: 'IV IV FW FW LA LA LA TW CL IV'.split(' '),
+  ack: 'IV IG SR ES CW CW TW TW CL IG'.split(' '),
+  rst: 'IV CL CL CL CL CL CL CL CL CL'.split(' '),
+};
+const TCP_TIMEOUT_SECONDS: Record<string, number> = {
+  SS: 120,
+  SR: 60,
+  ES: 86400,
+  FW: 120,
+  CW: 3600,
+  LA: 30,
+  TW: 120,
+  CL: 10,
+  S2: 120,
+};
+
+const SECOND = 1e9;
+
+function tcpIndex(flags: number): string {
+  if ((flags & TCP_RST) !== 0) return 'rst';
+  if ((flags & TCP_SYN) !== 0) return (flags & TCP_ACK) !== 0 ? 'synack' : 'syn';
+  if ((flags & TCP_FIN) !== 0) return 'fin';
+  if ((flags & TCP_ACK) !== 0) return 'ack';
+  return 'none';
+}
+
+function nextState(table: Record<string, string[]>, flags: number, from: string): string {
+  return table[tcpIndex(flags)]?.[STATE_NAMES.indexOf(from)] ?? 'IV';
+}
+
+export function tupleText(tuple: Tuple): string {
+  return `${tuple.protocol} ${tuple.src.address}:${tuple.src.port} ${tuple.dst.address}:${tuple.dst.port}`;
+}
+
+export function inverse(tuple: Tuple): Tuple {
+  return { protocol: tuple.protocol, src: tuple.dst, dst: tuple.src };
+}
+
+export class ReferenceConntrack {
+  readonly #originals = new Map<string, Entry>();
+  readonly #replies = new Map<string, Entry>();
+  readonly #portStream: RandomStream;
+
+  constructor(portStream: RandomStream) {
+    this.#portStream = portStream;
+  }
+
+  /** Finds the packet's flow and moves its state [nf_conntrack_in]. */
+  receive(packet: Packet, work: Work): Received {
+    const tuple = { protocol: packet.protocol, src: packet.src, dst: packet.dst };
+    const found = this.#find(tuple, packet.time, work);
+    const isTcp = packet.protocol === PROTOCOL_TCP;
+    if (isTcp && tcpIndex(packet.flags) === 'none') return { kind: 'invalid' };
+    if (found === undefined) return this.#miss(packet);
+    const { entry, isReply } = found;
+    if (!isTcp) {
+      if (isReply) entry.replySeen = true;
+      entry.expires = packet.time + (entry.replySeen ? 120 : 30) * SECOND;
+      return { kind: 'hit', entry, isReply };
+    }
+    if (tcpIndex(packet.flags) === 'syn' && (entry.tcpState === 'TW' || entry.tcpState === 'CL')) {
+      mark(isReply ? 'closed flow reopened by the server' : 'closed flow reopened');
+      this.delete(entry);
+      return this.#miss(packet);
+    }
+    const next = nextState(isReply ? REPLY : ORIGINAL, packet.flags, entry.tcpState);
+    if (next === 'IV') {
+      mark('invalid in a flow');
+      return { kind: 'invalid' };
+    }
+    if (isReply) entry.replySeen = true;
+    if (next === 'IG') mark(isReply ? 'ignored reply' : 'ignored original');
+    if (next !== 'IG') {
+      entry.tcpState = next;
+      entry.expires = packet.time + this.#tcpTimeout(next);
+    }
+    return { kind: 'hit', entry, isReply };
+  }
+
+  #miss(packet: Packet): Received {
+    if (packet.protocol !== PROTOCOL_TCP) return { kind: 'new', tcpState: '' };
+    const state = nextState(ORIGINAL, packet.flags, 'NO');
+    return state === 'IV' ? { kind: 'invalid' } : { kind: 'new', tcpState: state };
+  }
+
+  #tcpTimeout(state: string): number {
+    return TCP_TIMEOUT_SECONDS[state] * SECOND;
+  }
+
+  #find(tuple: Tuple, now: number, work: Work): { entry: Entry; isReply: boolean } | undefined {
+    count(work, CONNTRACK_LOOKUPS);
+    const text = tupleText(tuple);
+    const original = this.#alive(this.#originals.get(text), now);
+    if (original !== undefined) return { entry: original, isReply: false };
+    const reply = this.#alive(this.#replies.get(text), now);
+    return reply === undefined ? undefined : { entry: reply, isReply: true };
+  }
+
+  #alive(entry: Entry | undefined, now: number): Entry | undefined {
+    if (entry === undefined || entry.expires > now) return entry;
+    mark(entry.original.protocol === PROTOCOL_TCP ? `tcp flow expired in ${entry.tcpState}` : 'udp flow expired');
+    this.delete(entry);
+    return undefined;
+  }
+
+  /** Whether a live entry has this tuple, in either direction; not counted. */
+  isUsed(tuple: Tuple, now: number): boolean {
+    return this.#find(tuple, now, []) !== undefined;
+  }
+
+  /**
+   * The reply tuple of a new flow that passes POSTROUTING: `wanted`, or `wanted` with another destination port when it is
+   * taken; undefined when the search gave up [get_unique_tuple, nf_nat_l4proto_unique_tuple].
+   */
+  uniqueReply(wanted: Tuple, now: number, work: Work): Tuple | undefined {
+    if (this.#find(wanted, now, work) === undefined) return wanted;
+    const sourcePort = wanted.dst.port;
+    let min = 1024;
+    let max = 65535;
+    if (sourcePort < 512) {
+      min = 1;
+      max = 511;
+    } else if (sourcePort < 1024) {
+      min = 600;
+      max = 1023;
+    }
+    const size = max - min + 1;
+    let attempts = Math.min(size, 128);
+    for (;;) {
+      let offset = this.#portStream.nextUint32() & 0xffff;
+      for (let i = 0; i < attempts; i++) {
+        const port = min + (offset % size);
+        const candidate = { ...wanted, dst: { address: wanted.dst.address, port } };
+        count(work, PORT_TRIES);
+        if (this.#find(candidate, now, work) === undefined) {
+          mark(attempts < 128 ? 'source port found in a later round' : 'source port found');
+          return candidate;
+        }
+        offset = (offset + 1) & 0xffff;
+      }
+      if (attempts >= size || attempts < 16) {
+        mark('source port search gave up');
+        return undefined;
+      }
+      attempts = attempts >> 1;
+    }
+  }
+
+  /** Makes a flow known [nf_conntrack_confirm]. */
+  confirm(entry: Omit<Entry, 'expires' | 'replySeen'>, now: number): void {
+    const isTcp = entry.original.protocol === PROTOCOL_TCP;
+    const expires = now + (isTcp ? this.#tcpTimeout(entry.tcpState) : 30 * SECOND);
+    const kept: Entry = { ...entry, expires, replySeen: false };
+    this.#originals.set(tupleText(kept.original), kept);
+    this.#replies.set(tupleText(kept.reply), kept);
+  }
+
+  delete(entry: Entry): void {
+    if (this.#originals.get(tupleText(entry.original)) === entry) this.#originals.delete(tupleText(entry.original));
+    if (this.#replies.get(tupleText(entry.reply)) === entry) this.#replies.delete(tupleText(entry.reply));
+  }
+
+  /** Deletes UDP entries of services whose server no longer serves; says how many [pkg/proxy/conntrack, reconciling]. */
+  cleanUpUdp(services: readonly ServicePort[], node: NodeSpec, now: number): number {
+    const serving = new Map<string, Set<number>>();
+    for (const svc of services) {
+      if (svc.protocol !== PROTOCOL_UDP) continue;
+      const addresses = new Set<number>();
+      for (const endpoint of distinctEndpoints(svc)) if (endpoint.serving) addresses.add(endpoint.address);
+      if (addresses.size === 0) continue;
+      for (const dst of originalDestinations(svc, node)) serving.set(`${dst.address}:${dst.port}`, addresses);
+    }
+    let deleted = 0;
+    for (const entry of [...this.#originals.values()]) {
+      if (entry.original.protocol !== PROTOCOL_UDP || this.#alive(entry, now) === undefined) continue;
+      const addresses = serving.get(`${entry.original.dst.address}:${entry.original.dst.port}`);
+      if (addresses === undefined || addresses.has(entry.reply.src.address)) continue;
+      mark('stale udp flow deleted');
+      this.delete(entry);
+      deleted++;
+    }
+    return deleted;
+  }
+}

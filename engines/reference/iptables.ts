@@ -1,0 +1,254 @@
+/** The oracle for iptables mode: rules as objects, walked as the kernel walks them (README 3 to 5). */
+import { CONNTRACK_INSERTS, NAT_SETUPS } from '../../model/counters.ts';
+import type { Counters } from '../../model/counters.ts';
+import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import type { SyncReport } from '../../model/sync-report.ts';
+import type { SimTime } from '../../model/time.ts';
+import {
+  OUTCOME_ACCEPT,
+  OUTCOME_DROP,
+  OUTCOME_ENDPOINT,
+  OUTCOME_REJECT,
+  OUTCOME_REPLY,
+  REASON_INVALID,
+  REASON_NO_ENDPOINTS,
+  REASON_NONE,
+  REASON_PORT_CLASH,
+} from '../../model/verdict.ts';
+import type { VerdictBatch } from '../../model/verdict.ts';
+import type { Engine, EngineFactory, EngineManifest, World } from '../engine.ts';
+import { inverse, ReferenceConntrack } from './conntrack.ts';
+import type { Entry, Tuple } from './conntrack.ts';
+import { distinctEndpoints, KnownServices } from './endpoints.ts';
+import { builtInJumps, usedChains, writeRestore } from './iptables-rules.ts';
+import { mark } from './marks.ts';
+import { countRules, walk } from './netfilter.ts';
+import type { Ruling, Surroundings, Table } from './netfilter.ts';
+import { count, forEachPacket, verdictOf } from './packet.ts';
+import type { Packet, Verdict, Work } from './packet.ts';
+import { isBuiltIn, tablesText } from './restore-text.ts';
+
+const CLEAN_UP_PERIOD_NS = 30e9;
+const LOOPBACK_NET = 0x7f;
+
+class ReferenceIptables implements Engine {
+  readonly name = 'iptables';
+  readonly supports: EngineManifest = {
+    protocols: ['tcp', 'udp'],
+    serviceTypes: ['ClusterIP', 'NodePort'],
+    sessionAffinity: false,
+    trafficPolicyLocal: false,
+    ipFamilies: ['IPv4'],
+    schedulers: [],
+    partialSync: true,
+  };
+  readonly #world: World;
+  readonly #services: KnownServices;
+  readonly #conntrack: ReferenceConntrack;
+  readonly #surroundings: Surroundings;
+  readonly #nat: Table = new Map();
+  readonly #filter: Table = new Map();
+  #synced = false;
+  #lastCleanUp = -Infinity;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#services = new KnownServices(world.rng.stream('service-order'));
+    this.#conntrack = new ReferenceConntrack(world.rng.stream('source-port'));
+    this.#surroundings = {
+      isLocal: (address) => this.#isLocal(address),
+      sets: new Map(),
+      statistic: world.rng.stream('statistic'),
+      serviceChains: new Set(['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES']),
+    };
+  }
+
+  sync(state: ClusterState, now: SimTime): SyncReport {
+    this.#services.replace(state);
+    const services = this.#services.inOrder();
+    return this.#program('full', services, new Set(services.map((svc) => svc.id)), true, now);
+  }
+
+  apply(delta: ClusterDelta, now: SimTime): SyncReport {
+    if (!this.#synced) throw new Error('The first call of a life must be sync.');
+    const udpChanged = this.#services.change(delta);
+    const changed = new Set(delta.upserted.map((svc) => svc.id));
+    return this.#program('partial', this.#services.inOrder(), changed, udpChanged, now);
+  }
+
+  #program(
+    kind: 'full' | 'partial',
+    services: readonly ServicePort[],
+    changed: ReadonlySet<number>,
+    udpChanged: boolean,
+    now: SimTime,
+  ): SyncReport {
+    const { node, options } = this.#world;
+    let endpoints = 0;
+    for (const svc of services) endpoints += distinctEndpoints(svc).length;
+    const largeCluster = endpoints > options.largeClusterEndpoints;
+    const lookForStale = !largeCluster || now - this.#lastCleanUp > CLEAN_UP_PERIOD_NS;
+    const savedLines = lookForStale ? countRules(this.#nat) + [...this.#nat.keys()].filter(isOurs).length : 0;
+    const input = writeRestore(services, changed, { node, masqueradeAll: options.masqueradeAll, largeCluster });
+    const stale = lookForStale ? this.#staleChains(services) : [];
+    if (lookForStale) this.#lastCleanUp = now;
+    else mark('stale chains not looked for');
+    if (stale.length > 0) mark(largeCluster ? 'stale chains deleted in large-cluster mode' : 'stale chains deleted');
+    const writtenLines = countRules(input.nat) + input.nat.size + countRules(input.filter) + input.filter.size;
+
+    if (!this.#synced) this.#installJumps();
+    for (const [chain, rules] of input.nat) this.#nat.set(chain, rules);
+    for (const [chain, rules] of input.filter) this.#filter.set(chain, rules);
+    for (const chain of stale) this.#nat.delete(chain);
+    this.#synced = true;
+    const tableRules = countRules(this.#nat) + countRules(this.#filter);
+    return {
+      kind,
+      servicePorts: services.length,
+      changedServicePorts: changed.size,
+      rules: tableRules,
+      tableRules,
+      restoreLines: 4 + writtenLines + 2 * stale.length,
+      savedLines,
+      netlinkRequests: 0,
+      netlinkReads: 0,
+      ipsetChanges: 0,
+      addressChanges: 0,
+      addressesBound: 0,
+      conntrackDeletes: udpChanged ? this.#conntrack.cleanUpUdp(services, node, now) : 0,
+    };
+  }
+
+  #installJumps(): void {
+    const { nat, filter } = builtInJumps();
+    for (const [chain, rules] of nat) this.#nat.set(chain, rules);
+    for (const [chain, rules] of filter) this.#filter.set(chain, rules);
+  }
+
+  #staleChains(services: readonly ServicePort[]): string[] {
+    const used = new Set(services.flatMap(usedChains));
+    return [...this.#nat.keys()].filter((chain) => /^KUBE-(SVC|EXT|SEP)-/.test(chain) && !used.has(chain));
+  }
+
+  advance(): void {
+    // Flows expire when they are next looked at; nothing else runs by itself in this mode.
+  }
+
+  nextTimer(): SimTime {
+    return Infinity;
+  }
+
+  process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
+    forEachPacket(packets, verdicts, work, (packet, row) => this.#decide(packet, row));
+  }
+
+  #decide(packet: Packet, work: Work): Verdict {
+    const received = this.#conntrack.receive(packet, work);
+    if (received.kind === 'hit') return this.#known(packet, received.entry, received.isReply, work);
+    if (received.kind === 'new') return this.#creating(packet, received.tcpState, work);
+    packet.state = 'INVALID';
+    const ruling = this.#filterHook(packet, work);
+    return verdictOf(packet, ruling.kind === 'drop' ? OUTCOME_DROP : OUTCOME_ACCEPT, REASON_INVALID);
+  }
+
+  #known(packet: Packet, entry: Entry, isReply: boolean, work: Work): Verdict {
+    const ofFlow = { masqueraded: entry.masqueraded, servicePortId: entry.servicePortId };
+    packet.state = entry.replySeen ? 'ESTABLISHED' : 'NEW';
+    packet.dnat = entry.dnat;
+    packet.dst = isReply ? entry.original.src : entry.reply.src;
+    const refused = this.#refusal(packet, this.#filterHook(packet, work));
+    if (refused !== undefined) {
+      const servicePortId = refused.servicePortId >= 0 ? refused.servicePortId : entry.servicePortId;
+      return { ...refused, ...ofFlow, servicePortId };
+    }
+    if (isReply) {
+      packet.src = entry.original.dst;
+      const translated = entry.dnat || entry.masqueraded;
+      return { ...verdictOf(packet, translated ? OUTCOME_REPLY : OUTCOME_ACCEPT, REASON_NONE), ...ofFlow };
+    }
+    if (this.#passesPostrouting(packet)) packet.src = entry.reply.dst;
+    return { ...verdictOf(packet, entry.dnat ? OUTCOME_ENDPOINT : OUTCOME_ACCEPT, REASON_NONE), ...ofFlow };
+  }
+
+  #creating(packet: Packet, tcpState: string, work: Work): Verdict {
+    const original: Tuple = { protocol: packet.protocol, src: packet.src, dst: packet.dst };
+    let servicePortId = -1;
+    const preRouting = this.#walk(this.#nat, packet.fromHost ? 'OUTPUT' : 'PREROUTING', packet, work);
+    if (preRouting.kind === 'dnat') {
+      packet.dst = preRouting.to;
+      packet.dnat = true;
+      servicePortId = preRouting.servicePortId;
+      count(work, NAT_SETUPS);
+    }
+    const refused = this.#refusal(packet, this.#filterHook(packet, work));
+    if (refused !== undefined) {
+      return {
+        ...refused,
+        first: true,
+        servicePortId: refused.servicePortId >= 0 ? refused.servicePortId : servicePortId,
+      };
+    }
+    const verdict = {
+      ...verdictOf(packet, packet.dnat ? OUTCOME_ENDPOINT : OUTCOME_ACCEPT, REASON_NONE),
+      first: true,
+      servicePortId,
+    };
+    let reply: Tuple | undefined = inverse({ ...original, dst: packet.dst });
+    let masqueraded = false;
+    if (this.#passesPostrouting(packet)) {
+      masqueraded = this.#walk(this.#nat, 'POSTROUTING', packet, work).kind === 'masquerade';
+      if (masqueraded) reply = { ...reply, dst: { address: this.#primaryAddress(), port: packet.src.port } };
+      reply = this.#conntrack.uniqueReply(reply, packet.time, work);
+      if (reply !== undefined && (masqueraded || reply.dst.port !== packet.src.port)) count(work, NAT_SETUPS);
+    } else if (this.#conntrack.isUsed(reply, packet.time)) {
+      mark('inverse tuple in use');
+      reply = undefined;
+    }
+    if (reply === undefined) return { ...verdict, outcome: OUTCOME_DROP, reason: REASON_PORT_CLASH };
+
+    count(work, CONNTRACK_INSERTS);
+    const { dnat } = packet;
+    this.#conntrack.confirm({ original, reply, tcpState, dnat, ipvs: false, masqueraded, servicePortId }, packet.time);
+    return { ...verdict, masqueraded, src: reply.dst };
+  }
+
+  #refusal(packet: Packet, ruling: Ruling): Verdict | undefined {
+    if (ruling.kind === 'drop') mark('dropped by KUBE-FIREWALL');
+    if (ruling.kind === 'drop') return verdictOf(packet, OUTCOME_DROP, REASON_NONE);
+    if (ruling.kind !== 'reject') return undefined;
+    return { ...verdictOf(packet, OUTCOME_REJECT, REASON_NO_ENDPOINTS), servicePortId: ruling.servicePortId };
+  }
+
+  #filterHook(packet: Packet, work: Work): Ruling {
+    if (packet.fromHost) return this.#walk(this.#filter, 'OUTPUT', packet, work);
+    return this.#walk(this.#filter, this.#isLocal(packet.dst.address) ? 'INPUT' : 'FORWARD', packet, work);
+  }
+
+  #walk(table: Table, hook: string, packet: Packet, work: Work): Ruling {
+    return walk(table, hook, packet, this.#surroundings, work);
+  }
+
+  #passesPostrouting(packet: Packet): boolean {
+    return packet.fromHost || !this.#isLocal(packet.dst.address);
+  }
+
+  #isLocal(address: number): boolean {
+    return address >>> 24 === LOOPBACK_NET || this.#world.node.addresses.includes(address);
+  }
+
+  #primaryAddress(): number {
+    return this.#world.node.addresses[0];
+  }
+
+  dump(form: 'kernel' | 'restore'): string {
+    const mark = (1 << this.#world.options.masqueradeBit) >>> 0;
+    return tablesText(this.#nat, this.#filter, mark, (chain) => form === 'kernel' || isOurs(chain));
+  }
+}
+
+function isOurs(chain: string): boolean {
+  return !isBuiltIn(chain);
+}
+
+export const referenceIptables: EngineFactory = (world) => new ReferenceIptables(world);

@@ -1,0 +1,203 @@
+/** Tables, chains and rules as objects, and the walk through them (ipt_do_table), counting as README 4 says. */
+import type { Cidr } from '../../model/address.ts';
+import { cidrContains } from '../../model/address.ts';
+import {
+  IPSET_TESTS,
+  JUMPS,
+  RULES_EVALUATED,
+  RULES_MATCHED,
+  RULE_BYTES,
+  SERVICE_RULES_SCANNED,
+  STATISTIC_RULES,
+} from '../../model/counters.ts';
+import type { RandomStream } from '../../sim/rng.ts';
+import { count } from './packet.ts';
+import type { ConntrackState, Packet, Party, Work } from './packet.ts';
+
+/** Which of the packet's values a set is asked for: `dst,dst` and so on as in ipset's manual; `dst-port` and `dst-address` for `dst` on a bitmap and a hash:ip. */
+export type SetKey = 'dst,dst' | 'src,dst' | 'dst,dst,src' | 'dst-port' | 'dst-address';
+
+export type Match =
+  | { readonly kind: 'comment'; readonly text: string }
+  /** `-m tcp` or `-m udp`, with the destination port when one is asked for. */
+  | { readonly kind: 'transport'; readonly dport?: number }
+  | { readonly kind: 'dst-local' }
+  | {
+      readonly kind: 'ctstate';
+      readonly states: readonly (ConntrackState | 'RELATED' | 'DNAT')[];
+      readonly not?: boolean;
+    }
+  | { readonly kind: 'mark'; readonly not?: boolean }
+  | { readonly kind: 'statistic'; readonly probability: string }
+  | { readonly kind: 'set'; readonly set: string; readonly key: SetKey };
+
+export type Target =
+  | { readonly kind: 'jump'; readonly chain: string }
+  | { readonly kind: 'ACCEPT' | 'DROP' | 'RETURN' | 'REJECT' | 'MASQUERADE' | 'MARK or' | 'MARK xor' }
+  | { readonly kind: 'DNAT'; readonly to: Party };
+
+export interface Rule {
+  readonly protocol?: number;
+  readonly src?: Cidr;
+  readonly dst?: Cidr;
+  /** `! -s` */
+  readonly notSrc?: boolean;
+  readonly matches: readonly Match[];
+  readonly target: Target;
+  /** The service port that the rule belongs to, or -1. */
+  readonly servicePortId: number;
+}
+
+/** Chain name to rules in order. */
+export type Table = Map<string, readonly Rule[]>;
+
+export type Ruling =
+  | { readonly kind: 'accept' }
+  | { readonly kind: 'dnat'; readonly to: Party; readonly servicePortId: number }
+  | { readonly kind: 'masquerade' }
+  | { readonly kind: 'reject'; readonly servicePortId: number }
+  | { readonly kind: 'drop' };
+
+/** What matches ask of the world around the packet. */
+export interface Surroundings {
+  readonly isLocal: (address: number) => boolean;
+  readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly statistic: RandomStream;
+  /** Chains whose visits are counted as service rules. */
+  readonly serviceChains: ReadonlySet<string>;
+}
+
+const TARGET_BYTES = { DNAT: 56, MASQUERADE: 56, OTHER: 40 };
+
+function matchBytes(match: Match): number {
+  switch (match.kind) {
+    case 'comment':
+      return 288;
+    case 'transport':
+    case 'mark':
+      return 48;
+    case 'dst-local':
+    case 'set':
+      return 40;
+    case 'ctstate':
+      return 200;
+    case 'statistic':
+      return 56;
+  }
+}
+
+/** Size of a rule in bytes on x86-64: entry, matches and target. */
+export function ruleBytes(rule: Rule): number {
+  let bytes = 112;
+  for (const match of rule.matches) bytes += matchBytes(match);
+  if (rule.target.kind === 'DNAT') return bytes + TARGET_BYTES.DNAT;
+  if (rule.target.kind === 'MASQUERADE') return bytes + TARGET_BYTES.MASQUERADE;
+  return bytes + TARGET_BYTES.OTHER;
+}
+
+/** The ip part of a rule, tested before any match is called [ip_packet_match]. */
+function ipPartHolds(rule: Rule, packet: Packet): boolean {
+  if (rule.src !== undefined && cidrContains(rule.src, packet.src.address) === (rule.notSrc === true)) return false;
+  if (rule.dst !== undefined && !cidrContains(rule.dst, packet.dst.address)) return false;
+  return rule.protocol === undefined || rule.protocol === packet.protocol;
+}
+
+export function setEntry(key: SetKey, packet: Packet): string {
+  const { src, dst, protocol } = packet;
+  switch (key) {
+    case 'dst,dst':
+      return `${dst.address},${protocol}:${dst.port}`;
+    case 'src,dst':
+      return `${src.address},${protocol}:${dst.port}`;
+    case 'dst,dst,src':
+      return `${dst.address},${protocol}:${dst.port},${src.address}`;
+    case 'dst-port':
+      return `${dst.port}`;
+    case 'dst-address':
+      return `${dst.address}`;
+  }
+}
+
+function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Work): boolean {
+  switch (match.kind) {
+    case 'comment':
+      return true;
+    case 'transport':
+      return match.dport === undefined || match.dport === packet.dst.port;
+    case 'dst-local':
+      return world.isLocal(packet.dst.address);
+    case 'ctstate': {
+      const listed = match.states.includes(packet.state) || (packet.dnat && match.states.includes('DNAT'));
+      return listed !== (match.not === true);
+    }
+    case 'mark':
+      return packet.marked !== (match.not === true);
+    case 'statistic': {
+      const threshold = Math.round(Number(match.probability) * 2147483648);
+      return (world.statistic.nextUint32() & 0x7fffffff) < threshold;
+    }
+    case 'set':
+      count(work, IPSET_TESTS);
+      return world.sets.get(match.set)?.has(setEntry(match.key, packet)) === true;
+  }
+}
+
+/** Walks one built-in chain of a table; rules may set or clear the packet's mark on the way. */
+export function walk(table: Table, builtIn: string, packet: Packet, world: Surroundings, work: Work): Ruling {
+  const stack: { chain: string; next: number }[] = [];
+  let chain = builtIn;
+  let next = 0;
+  for (;;) {
+    const rule = table.get(chain)?.[next];
+    if (rule === undefined) {
+      const caller = stack.pop();
+      if (caller === undefined) return { kind: 'accept' };
+      chain = caller.chain;
+      next = caller.next;
+      continue;
+    }
+    next++;
+    count(work, RULES_EVALUATED);
+    count(work, RULE_BYTES, ruleBytes(rule));
+    if (world.serviceChains.has(chain)) count(work, SERVICE_RULES_SCANNED);
+    if (rule.matches.some((match) => match.kind === 'statistic')) count(work, STATISTIC_RULES);
+    if (!ipPartHolds(rule, packet)) continue;
+    if (!rule.matches.every((match) => matchHolds(match, packet, world, work))) continue;
+    count(work, RULES_MATCHED);
+    const target = rule.target;
+    switch (target.kind) {
+      case 'jump':
+        count(work, JUMPS);
+        stack.push({ chain, next });
+        chain = target.chain;
+        next = 0;
+        break;
+      case 'RETURN':
+        next = Infinity;
+        break;
+      case 'MARK or':
+        packet.marked = true;
+        break;
+      case 'MARK xor':
+        packet.marked = !packet.marked;
+        break;
+      case 'ACCEPT':
+        return { kind: 'accept' };
+      case 'DROP':
+        return { kind: 'drop' };
+      case 'REJECT':
+        return { kind: 'reject', servicePortId: rule.servicePortId };
+      case 'MASQUERADE':
+        return { kind: 'masquerade' };
+      case 'DNAT':
+        return { kind: 'dnat', to: target.to, servicePortId: rule.servicePortId };
+    }
+  }
+}
+
+/** Rules in all chains of the table, built-in ones included. */
+export function countRules(table: Table): number {
+  let rules = 0;
+  for (const chain of table.values()) rules += chain.length;
+  return rules;
+}

@@ -1,0 +1,90 @@
+/** The oracle's own small parts, against values that do not come from this project. */
+import { describe, expect, it } from 'vitest';
+import { PROTOCOL_TCP } from '../../model/protocol.ts';
+import type { ServicePort } from '../../model/cluster.ts';
+import { Rng } from '../../sim/rng.ts';
+import { usableEndpoints } from './endpoints.ts';
+import { endpointChain, serviceChain } from './iptables-rules.ts';
+import { maglevTable, MAGLEV_SIZE } from './maglev.ts';
+import { ruleBytes, walk } from './netfilter.ts';
+import type { Rule, Surroundings, Target } from './netfilter.ts';
+import type { Packet } from './packet.ts';
+
+const READY = { nodeName: 'n', ready: true, serving: true, terminating: false };
+const SVC1: ServicePort = {
+  id: 0,
+  namespace: 'ns1',
+  name: 'svc1',
+  portName: 'p80',
+  protocol: PROTOCOL_TCP,
+  clusterIp: 0x0a600001,
+  port: 80,
+  nodePort: 0,
+  endpoints: [{ ...READY, address: 0x0ab40001, port: 80 }],
+};
+
+describe('reference', () => {
+  it('names chains as kube-proxy does', () => {
+    expect(serviceChain(SVC1)).toBe('KUBE-SVC-XPGD46QRK7WJZT7O');
+    expect(SVC1.endpoints.map((endpoint) => endpointChain(SVC1, endpoint))).toEqual(['KUBE-SEP-SXIVWICOYRO3J4NJ']);
+  });
+
+  it('orders endpoints by text, not by number', () => {
+    const endpoints = [
+      { ...READY, address: 0x0a010101, port: 11 },
+      { ...READY, address: 0x0a01010b, port: 11 },
+      { ...READY, address: 0x0a010102, port: 80 },
+    ];
+    const ordered = usableEndpoints({ ...SVC1, endpoints }).map((e) => e.address & 255);
+    expect(ordered).toEqual([11, 1, 2]);
+  });
+
+  it('sums a rule from its parts', () => {
+    const rule: Rule = {
+      matches: [
+        { kind: 'comment', text: 'x' },
+        { kind: 'transport', dport: 80 },
+      ],
+      target: { kind: 'jump', chain: 'KUBE-SVC-X' },
+      servicePortId: 0,
+    };
+    expect(ruleBytes(rule)).toBe(488);
+  });
+
+  it('goes on after the jump at a RETURN and at the end of a chain', () => {
+    const rule = (target: Target): Rule => ({ matches: [], target, servicePortId: -1 });
+    const table = new Map([
+      ['INPUT', [rule({ kind: 'jump', chain: 'A' }), rule({ kind: 'jump', chain: 'B' }), rule({ kind: 'DROP' })]],
+      ['A', [rule({ kind: 'RETURN' }), rule({ kind: 'ACCEPT' })]],
+      ['B', [rule({ kind: 'MARK or' })]],
+    ]);
+    const packet: Packet = {
+      time: 0,
+      protocol: PROTOCOL_TCP,
+      flags: 0,
+      fromHost: false,
+      src: { address: 1, port: 1 },
+      dst: { address: 2, port: 2 },
+      marked: false,
+      state: 'NEW',
+      dnat: false,
+    };
+    const world: Surroundings = {
+      isLocal: () => false,
+      sets: new Map(),
+      statistic: new Rng(1).stream('statistic'),
+      serviceChains: new Set(),
+    };
+    const work: number[] = [];
+    expect(walk(table, 'INPUT', packet, world, work)).toEqual({ kind: 'drop' });
+    expect(work[0]).toBe(5);
+    expect(packet.marked).toBe(true);
+  });
+
+  it('fills every row of a Maglev table, evenly', () => {
+    const table = maglevTable([1, 2, 3].map((n) => ({ address: 0x0a000000 + n, port: 80 })));
+    const counts = [0, 1, 2].map((server) => table.filter((row) => row === server).length);
+    expect(counts.reduce((a, b) => a + b)).toBe(MAGLEV_SIZE);
+    expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+  });
+});

@@ -1,0 +1,239 @@
+/** Charts: pictures against their goldens, sentences against the data, and no chart where there is nothing to compare. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import type { SummaryRow, TimelineFileRow } from '../csv.ts';
+import { renderSvg } from '../render-svg.ts';
+import type { Results } from '../results.ts';
+import { readResults } from '../results.ts';
+import { chartsOf } from './all.ts';
+import type { Chart } from './chart.ts';
+import { churnTimeline } from './churn-timeline.ts';
+import { costVsRules } from './cost-vs-rules.ts';
+import { engineStyle } from './engine-style.ts';
+import { firstPacketVsServices } from './first-packet-vs-services.ts';
+import { perPacketVsServices } from './per-packet-vs-services.ts';
+import { syncVsServices } from './sync-vs-services.ts';
+import { workVsServices } from './work-vs-services.ts';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const fixture = (name: string): Results => readResults(join(HERE, '..', 'fixtures', name));
+const SCALING = fixture('service-scaling');
+const SWAPPED = fixture('service-scaling-swapped');
+const CHURN = fixture('rolling-update');
+const finding = (chart: Chart | undefined): string => (chart?.finding ?? '').replaceAll('\u00a0', ' ');
+
+/** Compares with goldens/`name`.svg; on a mismatch leaves `name`-changed.svg beside it for the eye. */
+function expectGolden(name: string, svg: string): void {
+  const golden = join(HERE, 'goldens', `${name}.svg`);
+  const changed = join(HERE, 'goldens', `${name}-changed.svg`);
+  rmSync(changed, { force: true });
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, svg);
+  if (existsSync(golden) && readFileSync(golden, 'utf8') === svg) return;
+  writeFileSync(changed, svg);
+  expect.fail(`${name}.svg differs from its golden: compare it with ${changed}, then UPDATE_GOLDEN=1 if it is right`);
+}
+
+describe('golden pictures', () => {
+  const charts = [...chartsOf(SCALING), ...chartsOf(CHURN)];
+
+  it('there is one of each chart', () => {
+    expect(charts.map((chart) => chart.id)).toEqual([
+      'first-packet-vs-services',
+      'per-packet-vs-services',
+      'cost-vs-rules',
+      'work-vs-services',
+      'sync-vs-services',
+      'churn-timeline',
+    ]);
+  });
+
+  for (const chart of charts) {
+    it(`${chart.id} is as committed, and the same when drawn again`, async () => {
+      const svg = await renderSvg(chart.spec, { label: chart.finding });
+      expect(await renderSvg(chart.spec, { label: chart.finding })).toBe(svg);
+      expect(svg).not.toMatch(/NaN|undefined|var\(/);
+      expectGolden(chart.id, svg);
+    });
+  }
+
+  it('panels by a second axis are as committed', async () => {
+    const chart = firstPacketVsServices(twoAxes());
+    expect(chart).toBeDefined();
+    if (chart !== undefined) expectGolden('first-packet-vs-services-panels', await renderSvg(chart.spec));
+  });
+
+  it('marks the claim in every panel of the chart against rules', async () => {
+    const chart = costVsRules(twoAxes());
+    const svg = chart === undefined ? '' : await renderSvg(chart.spec);
+    expect(svg.split('the claim: slower')).toHaveLength(3);
+  });
+
+  it('never draws with Vega-Lite marks that resample at random, and inlines all data', () => {
+    for (const chart of charts) {
+      expect(JSON.stringify(chart.spec)).not.toMatch(/"(errorband|errorbar|ci0|ci1|url)"/);
+    }
+  });
+});
+
+describe('sentences', () => {
+  it('opposite data give opposite sentences', () => {
+    const one = finding(firstPacketVsServices(SCALING.summary));
+    const other = finding(firstPacketVsServices(SWAPPED.summary));
+    expect(one).toContain('grows 12-fold (4.4 µs to 51.4 µs) with iptables');
+    expect(one).toContain('Between 100 and 1,000 services the lines cross: from there on iptables costs more.');
+    expect(other).toMatch(/grows 1\d-fold \(.*\) with IPVS/);
+    expect(other).toContain('from there on IPVS costs more.');
+  });
+
+  it('each chart says something else when the engines change places', () => {
+    for (const make of [firstPacketVsServices, perPacketVsServices, costVsRules, workVsServices, syncVsServices]) {
+      expect(finding(make(SCALING.summary))).not.toBe(finding(make(SWAPPED.summary)));
+      expect(finding(make(SCALING.summary)).length).toBeGreaterThan(40);
+    }
+  });
+
+  it('the claim of 5,000 rules is answered from the data: a jump, growth, or nothing', () => {
+    const at = (rules: number, cost: number): SummaryRow => ({ ...base('iptables', rules), mean: cost });
+    const sentence = (...costs: readonly number[]): string =>
+      finding(costVsRules([1000, 4000, 8000].map((rules, i) => at(rules, costs[i] ?? 0))));
+    expect(sentence(1000, 1000, 9000)).toContain(
+      'shows a jump across 5,000 rules (1 µs at 4,000 rules and 9 µs at 8,000)',
+    );
+    expect(sentence(1000, 2000, 3000)).toContain('passes 5,000 rules without a jump');
+    expect(sentence(1000, 1000, 1010)).toContain('does not get dearer across 5,000 rules');
+    expect(finding(costVsRules([at(10, 5), at(20, 5)]))).toContain("at most 20 rules here, below the claim's 5,000");
+  });
+
+  it('the timeline counts what went wrong and for how long the node lagged', () => {
+    expect(finding(churnTimeline(CHURN.timeline))).toContain(
+      'With iptables, of 2,895 connections 18 failed and 29 went stale',
+    );
+    const calm = CHURN.timeline.map((row) => ({
+      ...row,
+      failed_connections: 0,
+      stale_connections: 0,
+      ready_endpoints: 3,
+      installed_endpoints: 3,
+    }));
+    expect(finding(churnTimeline(calm))).toContain(
+      "failed or went stale; the node's rules never differed from the ready endpoints.",
+    );
+  });
+});
+
+describe('charts that are left out', () => {
+  it('has no chart for no rows', () => {
+    expect(chartsOf({ summary: [], timeline: [] })).toEqual([]);
+  });
+
+  it('has no chart against services when there is one number of services', () => {
+    const one = SCALING.summary.filter((row) => row.services === 10);
+    expect(chartsOf({ summary: one, timeline: [] })).toEqual([]);
+  });
+
+  it('skips zero on a logarithmic scale: iptables passes no service-table entries', () => {
+    const spec = JSON.stringify(workVsServices(SCALING.summary)?.spec);
+    expect(spec).toContain('"engine":"IPVS","statistic":"service-table entries passed"');
+    expect(spec).not.toContain('"engine":"iptables","statistic":"service-table entries passed"');
+  });
+
+  it('draws instructions where the profile gives no time', async () => {
+    const rows = SCALING.summary.map((row) => ({ ...row, metric: row.metric.replace(/_ns$/, '_instructions') }));
+    const chart = firstPacketVsServices(rows);
+    expect(finding(chart)).toContain('instructions');
+    if (chart !== undefined) expect(await renderSvg(chart.spec)).toContain('</svg>');
+  });
+});
+
+describe('timeline rows', () => {
+  const row = (service: string, time_s: number, ready: number, event = ''): TimelineFileRow => ({
+    engine: 'ipvs',
+    replication: 1,
+    service,
+    time_s,
+    ready_endpoints: ready,
+    installed_endpoints: 2,
+    connections: 1,
+    failed_connections: 0,
+    stale_connections: 0,
+    event,
+    point: {},
+  });
+
+  it('carries a service on where only another one has a row', () => {
+    const chart = churnTimeline([
+      row('a', 1, 2),
+      row('b', 1, 2),
+      row('a', 1.5, 1, 'pod gone'),
+      row('a', 2, 1),
+      row('b', 2, 3),
+    ]);
+    expect(chart?.table.rows.map((cells) => cells.slice(1, 3))).toEqual([
+      [1, 4],
+      [1.5, 3],
+      [2, 4],
+    ]);
+  });
+
+  it('draws the first trial of a sweep of several points and says how many there are', () => {
+    const rows = [row('a', 1, 2), row('a', 2, 1), row('a', 1, 2), row('a', 2, 0), row('a', 3, 2)];
+    const chart = churnTimeline(rows);
+    expect(chart?.table.rows).toHaveLength(2);
+    expect(finding(chart)).toContain('1 other point of the sweep');
+  });
+});
+
+describe('colours', () => {
+  it('differ between engines and reach 3:1 on the light and on the dark page', () => {
+    const colours = ['iptables', 'ipvs', 'nftables'].map((name) => engineStyle(name).colour);
+    expect(new Set(colours).size).toBe(3);
+    for (const colour of colours) {
+      for (const page of ['#ffffff', '#14171c']) expect(contrast(colour, page)).toBeGreaterThan(3);
+    }
+  });
+});
+
+function base(engine: string, rules: number): SummaryRow {
+  return {
+    experiment: 'e',
+    engine,
+    profile: 'p',
+    services: rules / 10,
+    endpoints_per_service: 4,
+    rules,
+    axes: {},
+    metric: 'cost_first_packet_mean_ns',
+    replications: 1,
+    mean: 1,
+    stddev: null,
+    ci95_low: null,
+    ci95_high: null,
+  };
+}
+
+/** The scaling fixture at two numbers of endpoints. */
+function twoAxes(): SummaryRow[] {
+  return [4, 40].flatMap((endpoints_per_service) =>
+    SCALING.summary.map((row) => ({
+      ...row,
+      endpoints_per_service,
+      mean: row.mean === null ? null : row.mean + endpoints_per_service,
+    })),
+  );
+}
+
+/** Contrast ratio of WCAG 2. */
+function contrast(a: string, b: string): number {
+  const [low = 0, high = 0] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (high + 0.05) / (low + 0.05);
+}
+
+function luminance(hex: string): number {
+  const part = (at: number): number => {
+    const value = parseInt(hex.slice(at, at + 2), 16) / 255;
+    return value <= 0.04045 ? value / 12.92 : Math.pow((value + 0.055) / 1.055, 2.4);
+  };
+  return 0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5);
+}

@@ -1,0 +1,168 @@
+/** The report as a file: what it says, that names cannot become markup, and that its policy allows exactly its own script. */
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ResultsError } from '../results-error.ts';
+import { escapeHtml, jsonForScript, markup, rawHtml } from './escape.ts';
+import { inlineScript } from './page.ts';
+import { renderExperiment, renderIndex } from './report.ts';
+
+const FIXTURES = join(dirname(fileURLToPath(import.meta.url)), '..', 'fixtures');
+const SITE = { script: "console.log('</script><!-- é')\r\n" };
+let out: string;
+
+const read = (...path: string[]): string => readFileSync(join(out, ...path), 'utf8');
+
+beforeAll(async () => {
+  out = mkdtempSync(join(tmpdir(), 'chainwalk-report-'));
+  for (const name of ['service-scaling', 'rolling-update']) {
+    cpSync(join(FIXTURES, name), join(out, name), { recursive: true });
+    await renderExperiment(join(out, name), SITE);
+  }
+  await renderIndex(out, [join(out, 'service-scaling'), join(out, 'rolling-update')], SITE);
+});
+
+afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+describe('escaping', () => {
+  it('turns holes into text and leaves marked HTML alone', () => {
+    expect(markup`<p title="${'"\'&'}">${'<b>'}${rawHtml('<i>')}${[markup`<u>${1}</u>`]}${null}</p>`.html).toBe(
+      '<p title="&quot;&#39;&amp;">&lt;b&gt;<i><u>1</u></p>',
+    );
+    expect(escapeHtml('<script>')).toBe('&lt;script&gt;');
+  });
+
+  it('leaves nothing in JSON that could end a script element, and the same value comes back', () => {
+    const value = { name: '</script><!--<script>', line: '\u2028' };
+    const { html } = jsonForScript(value);
+    expect(html).not.toMatch(/[<\u2028]/);
+    expect(JSON.parse(html)).toEqual(value);
+  });
+
+  it('leaves nothing in the script that could end its element', () => {
+    expect(inlineScript('a</SCRIPT>b<!--c\r\n')).toBe('a<\\/SCRIPT>b<\\!--c\n');
+  });
+});
+
+describe('report.html', () => {
+  it('allows exactly the script that it carries', () => {
+    for (const page of [read('service-scaling', 'report.html'), read('report.html')]) {
+      const scripts = [...page.matchAll(/<script>([\s\S]*?)<\/script>/g)].map((match) => match[1] ?? '');
+      expect(scripts).toHaveLength(1);
+      const hash = createHash('sha256')
+        .update(scripts[0] ?? '', 'utf8')
+        .digest('base64');
+      expect(page).toContain(`script-src 'sha256-${hash}';`);
+      expect(page).toContain("default-src 'none';");
+      expect(page).not.toMatch(/\son[a-z]+="/);
+    }
+  });
+
+  it('asks nothing of the network', () => {
+    for (const page of [read('service-scaling', 'report.html'), read('report.html')]) {
+      const links = [...page.matchAll(/(?:src|href)="([^"]*)"/g)].map((match) => match[1] ?? '');
+      expect(links.filter((link) => /^(https?:)?\/\//.test(link))).toEqual([]);
+    }
+  });
+
+  it('shows names with markup in them as text', () => {
+    const page = read('service-scaling', 'report.html');
+    expect(page).toContain(
+      'A service may be named &lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; still be text.',
+    );
+    expect(page).not.toContain('<script>alert');
+    expect(read('rolling-update', 'report.html')).toContain('a reason with &lt;b&gt;markup&lt;/b&gt; in it');
+  });
+
+  it('says the verdict before the first chart, and how it was measured after the last', () => {
+    const page = read('service-scaling', 'report.html');
+    const places = ['Verdict', '<figure', 'Summary', 'How this was measured'].map((text) => page.indexOf(text));
+    expect(places.every((place) => place > 0)).toBe(true);
+    expect([...places].sort((a, b) => a - b)).toEqual(places);
+    for (const fact of [
+      'Seed 42',
+      'Invented profile',
+      'Fixture CPU',
+      'chainwalk sweep fixtures',
+      'Payload sizes are not modelled',
+      'so for 18 of 36 trials',
+    ]) {
+      expect(page).toContain(fact);
+    }
+  });
+
+  it('lists failed trials with their reasons', () => {
+    expect(read('rolling-update', 'report.html')).toContain('1 of 2 trials failed');
+    expect(read('service-scaling', 'report.html')).not.toContain('Failed trials');
+  });
+
+  it('has no id twice, and a heading for every section', () => {
+    for (const page of [read('service-scaling', 'report.html'), read('report.html')]) {
+      const ids = [...page.matchAll(/ id="([^"]*)"/g)].map((match) => match[1] ?? '');
+      expect(new Set(ids).size).toBe(ids.length);
+      const levels = [...page.matchAll(/<h([1-6])>/g)].map((match) => Number(match[1]));
+      expect(levels.filter((level) => level === 1)).toHaveLength(1);
+      levels.forEach((level, i) => expect(level - (levels[i - 1] ?? 1)).toBeLessThanOrEqual(1));
+    }
+  });
+
+  it('opens over all experiments with their questions and verdicts, each with a link', () => {
+    const page = read('report.html').replace(/\s+/g, ' ');
+    expect(page).toContain('2 experiments, 38 trials, 1 of them failed. </p>');
+    expect(page).toContain('<a href="#experiment-1">service-scaling</a>');
+    expect(page).toContain('id="experiment-2"');
+    expect(page).toContain('href="rolling-update/report.html"');
+  });
+});
+
+describe('files', () => {
+  it('writes a spec and a picture for each chart and leaves no temporary file', () => {
+    expect(readdirSync(join(out, 'service-scaling', 'charts')).sort((a, b) => (a < b ? -1 : 1))).toEqual(
+      [
+        'cost-vs-rules',
+        'first-packet-vs-services',
+        'per-packet-vs-services',
+        'sync-vs-services',
+        'work-vs-services',
+      ].flatMap((id) => [`${id}.svg`, `${id}.vl.json`]),
+    );
+    const spec = JSON.parse(read('service-scaling', 'charts', 'cost-vs-rules.vl.json')) as Record<string, unknown>;
+    expect(spec['$schema']).toBe('https://vega.github.io/schema/vega-lite/v6.json');
+    expect(JSON.stringify(spec)).not.toContain('var(--');
+    expect(readdirSync(out).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('gives the same bytes for the same results', async () => {
+    const before = read('service-scaling', 'report.html');
+    await renderExperiment(join(out, 'service-scaling'), SITE);
+    expect(read('service-scaling', 'report.html')).toBe(before);
+  });
+
+  it('tells of an interrupted sweep, and does without charts', async () => {
+    const dir = join(out, 'interrupted');
+    cpSync(join(FIXTURES, 'service-scaling'), dir, { recursive: true });
+    const edit = (file: string, change: (text: string) => string): void =>
+      writeFileSync(join(dir, file), change(readFileSync(join(dir, file), 'utf8')));
+    edit('manifest.json', (text) => text.replace('"complete"', '"interrupted"'));
+    edit('summary.csv', (text) => text.slice(0, text.indexOf('\n') + 1));
+    await renderExperiment(dir, SITE);
+    const page = read('interrupted', 'report.html');
+    expect(page).toContain('The sweep was interrupted');
+    expect(page).toContain('too few points for a chart');
+    expect(page).toContain("script-src 'none'");
+  });
+
+  it('names the file and the place of what is wrong', async () => {
+    const dir = join(out, 'broken');
+    cpSync(join(FIXTURES, 'rolling-update'), dir, { recursive: true });
+    const manifest = join(dir, 'manifest.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/"seed": 42/, '"seed": "42"'));
+    await expect(renderExperiment(dir, SITE)).rejects.toThrow(ResultsError);
+    await expect(renderExperiment(dir, SITE)).rejects.toThrow('manifest.json (seed):');
+    rmSync(manifest);
+    await expect(renderExperiment(dir, SITE)).rejects.toThrow('manifest.json: cannot be read');
+  });
+});

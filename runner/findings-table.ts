@@ -1,0 +1,46 @@
+/** The short table at the end of a sweep: one line an experiment and engine, at the largest number of services. */
+import type { SummaryRow } from '../reports/csv.ts';
+
+type Column = readonly [title: string, metric: string, show: (value: number) => string];
+
+const COLUMNS: readonly Column[] = [
+  ['rules scanned', 'rules_evaluated_per_first_packet_mean', (value) => value.toFixed(0)],
+  ['first packet', 'cost_first_packet_mean_ns', time],
+  ['established', 'cost_established_packet_mean_ns', time],
+  ['full sync', 'sync_full_ms', (ms) => time(ms * 1e6)],
+  ['change to rules p50', 'programming_latency_p50_ms', (ms) => time(ms * 1e6)],
+  ['failed', 'failed_connections', (value) => value.toFixed(1)],
+  ['stale', 'stale_connections', (value) => value.toFixed(1)],
+  ['cut', 'broken_connections', (value) => value.toFixed(1)],
+];
+
+/** Text with a header line; means over the replications, `-` where a metric does not apply. */
+export function findingsTable(summaries: readonly (readonly SummaryRow[])[]): string {
+  const lines = [['experiment', 'engine', 'services', ...COLUMNS.map(([title]) => title)]];
+  for (const summary of summaries) {
+    const largest = Math.max(...summary.map((row) => row.services ?? 0));
+    const rows = summary.filter((row) => (row.services ?? 0) === largest);
+    for (const engine of [...new Set(rows.map((row) => row.engine))]) {
+      const own = rows.filter((row) => row.engine === engine);
+      const cells = COLUMNS.map(([, metric, show]) => {
+        const mean = own.find((row) => row.metric === metric)?.mean;
+        return mean === undefined || mean === null ? '-' : show(mean);
+      });
+      lines.push([own[0]?.experiment ?? '', engine, String(largest), ...cells]);
+    }
+  }
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  return lines
+    .map((line) =>
+      line.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  '),
+    )
+    .join('\n');
+}
+
+/** Nanoseconds in the unit that keeps three digits or fewer before the point. */
+function time(ns: number): string {
+  if (ns < 1e4) return `${ns.toFixed(0)} ns`;
+  if (ns < 1e6) return `${(ns / 1e3).toFixed(1)} µs`;
+  if (ns < 1e9) return `${(ns / 1e6).toFixed(1)} ms`;
+  return `${(ns / 1e9).toFixed(1)} s`;
+}

@@ -1,0 +1,47 @@
+/**
+ * Host time of whole trials: cluster, compile, 20,000 connections of 6 packets through event queue, conntrack and engine.
+ * Goal: 20,000 services x 10 endpoints in at most 3 s and 500 MB. Each row has the digest of the trial's verdicts.
+ */
+import { join } from 'node:path';
+import type { EngineName } from '../engines/engine.ts';
+import { loadExperiment } from '../scenarios/load.ts';
+import { hostSeconds, peakMemoryBytes, projectRoot } from './host.ts';
+import { planSweep } from './sweep-plan.ts';
+import { runTrial } from './trial.ts';
+
+export interface TrialBenchRow {
+  readonly name: string;
+  readonly services: number;
+  readonly seconds: number;
+  readonly packets: number;
+  readonly peak_memory_mb: number;
+  readonly digest: string;
+}
+
+export function benchTrial(size: 'smoke' | 'full'): TrialBenchRow[] {
+  const services = size === 'smoke' ? [200, 2000] : [2000, 20000];
+  return services.flatMap((count) => (['iptables', 'ipvs'] as const).map((engine) => benchOne(engine, count)));
+}
+
+function benchOne(engine: EngineName, services: number): TrialBenchRow {
+  const experiment = loadExperiment(join(projectRoot(), 'scenarios', 'experiments', 'service-scaling.yaml'), {
+    set: [
+      `sweep.services=[${services}]`,
+      'cluster.synthetic.endpoints_per_service=10',
+      'traffic.connections=20000',
+      'traffic.packets_per_connection=6',
+    ],
+  });
+  const trial = planSweep(experiment).trials.find((t) => t.engine === engine);
+  if (trial === undefined) throw new Error(`service-scaling has no trial of ${engine}`);
+  const start = hostSeconds();
+  const { observation } = runTrial(trial);
+  return {
+    name: `trial ${engine} ${services} services x 10`,
+    services,
+    seconds: hostSeconds() - start,
+    packets: Number(observation['packets']),
+    peak_memory_mb: peakMemoryBytes() / 1e6,
+    digest: String(observation['digest']),
+  };
+}

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { buildCluster } from './cluster-builder.ts';
+import { planChurn } from './churn.ts';
+import { InputError } from './errors.ts';
+import { readManifests } from './manifests.ts';
+import type { ChurnSpec } from './spec.ts';
+
+const deployment = (namespace: string, name: string) => `---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: ${name}, namespace: ${namespace} }
+spec:
+  replicas: 2
+  selector: { matchLabels: { app: ${name} } }
+  template:
+    metadata: { labels: { app: ${name} } }
+    spec: { containers: [{ readinessProbe: { tcpSocket: { port: 80 } } }] }
+`;
+
+const text = deployment('blue', 'web') + deployment('green', 'web') + deployment('green', 'shop');
+const read = readManifests([{ path: 'm.yaml', text }]);
+const cluster = buildCluster({ kind: 'manifests', files: [], ...read, extraServices: 0, extraEndpointsPerService: 0 });
+
+const failing: ChurnSpec = {
+  kind: 'probe_failure',
+  deployment: 'shop',
+  pod: 1,
+  probe: 'readiness',
+  mode: 'hang',
+  atSeconds: 2.5,
+  durationSeconds: 0.1,
+};
+
+function refused(spec: ChurnSpec, on = cluster): InputError {
+  try {
+    planChurn([spec], on);
+  } catch (error) {
+    if (error instanceof InputError) return error;
+    throw error;
+  }
+  throw new Error('Nothing was refused');
+}
+
+describe('planChurn', () => {
+  it('resolves names, makes nanoseconds, and orders by time', () => {
+    const plan = planChurn(
+      [
+        { kind: 'scale', deployment: 'green/web', replicas: 9, atSeconds: 3 },
+        failing,
+        { kind: 'rolling_update', deployment: 'blue/web', atSeconds: 2.5 },
+        { kind: 'rolling_update', deployment: 'shop', atSeconds: 0 },
+      ],
+      cluster,
+    );
+    expect(plan.events).toEqual([
+      { kind: 'rolling_update', at: 0, deployment: 1 },
+      {
+        kind: 'probe_failure',
+        at: 2_500_000_000,
+        deployment: 1,
+        pod: 1,
+        probe: 'readiness',
+        mode: 'hang',
+        durationNs: 100_000_000,
+      },
+      { kind: 'rolling_update', at: 2_500_000_000, deployment: 0 },
+      { kind: 'scale', at: 3_000_000_000, deployment: 2, replicas: 9 },
+    ]);
+  });
+
+  it('refuses what the cluster does not have, and says where', () => {
+    const unknown = refused({ kind: 'rolling_update', deployment: 'shpo', atSeconds: 0 });
+    expect(unknown.message).toBe(
+      'There is no Deployment "shpo"; the cluster has blue/web, green/shop, green/web. Did you mean "shop"?',
+    );
+    expect(unknown.path).toEqual(['churn', 0, 'rolling_update', 'deployment']);
+    expect(refused({ kind: 'rolling_update', deployment: 'web', atSeconds: 0 }).message).toBe(
+      '"web" is the name of several Deployments (blue/web, green/web); write namespace/name.',
+    );
+    expect(refused({ ...failing, probe: 'liveness' }).path).toEqual(['churn', 0, 'probe_failure', 'probe']);
+    expect(refused({ ...failing, pod: 2 }).message).toMatch(/has 2 pods, numbered from 0; there is no pod 2/);
+  });
+
+  it('knows the pods that an earlier scale brings', () => {
+    const scale: ChurnSpec = { kind: 'scale', deployment: 'shop', replicas: 5, atSeconds: 1 };
+    expect(planChurn([{ ...failing, pod: 4 }, scale], cluster).events.length).toBe(2);
+    expect(() =>
+      planChurn(
+        [
+          { ...failing, pod: 4 },
+          { ...scale, atSeconds: 9 },
+        ],
+        cluster,
+      ),
+    ).toThrow(/there is no pod 4/);
+  });
+
+  it('refuses churn of a cluster without Deployments', () => {
+    const none = { ...cluster, workload: { ...cluster.workload, deployments: [] } };
+    expect(refused(failing, none).message).toMatch(/churn needs a cluster of manifests/);
+  });
+});

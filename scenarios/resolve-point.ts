@@ -1,0 +1,277 @@
+/** Makes the points of a sweep: the document with a point's values in it, checked, with its manifests and profile read. */
+import { dirname, resolve } from 'node:path';
+import { parseCidr } from '../model/address.ts';
+import type { CostProfile } from '../model/profile.ts';
+import { planChurn } from './churn.ts';
+import { buildCluster } from './cluster-builder.ts';
+import { didYouMean, InputError, quote } from './errors.ts';
+import { readProfile } from './load-profile.ts';
+import { readManifests } from './manifests.ts';
+import type { ManifestResult } from './manifests.ts';
+import { isMapping, SHORT_NAMES } from './overrides.ts';
+import type { Draft } from './overrides.ts';
+import { check } from './schema-issues.ts';
+import { ENDPOINT_LIMIT, experimentSchema } from './schema.ts';
+import type { ExperimentInput } from './schema.ts';
+import { readText } from './source.ts';
+import type { Position, ReadFile } from './source.ts';
+import type { Axis, ClusterSpec, ManifestCluster, PointSpec, TrafficSpec } from './spec.ts';
+import { toChurn, toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
+import type { Fail } from './to-spec.ts';
+import { trafficTargets } from './traffic.ts';
+
+export type AxisValues = Readonly<Record<string, number | string | boolean>>;
+
+/** An axis that knows where its values are written. */
+export interface PlacedAxis extends Axis {
+  readonly position: Position;
+}
+
+/** Makes points of a document. Manifests and profiles are read once. */
+export class Resolver {
+  readonly #draft: Draft;
+  readonly #axes: ReadonlyMap<string, PlacedAxis>;
+  readonly #folder: string;
+  readonly #file: string;
+  readonly #readFile: ReadFile | undefined;
+  readonly #manifests = new Map<string, ManifestResult>();
+  readonly #profiles = new Map<string, CostProfile>();
+  readonly #texts = new Map<string, string>();
+  readonly #warnings = new Set<string>();
+
+  constructor(draft: Draft, axes: readonly PlacedAxis[], file: string, readFile: ReadFile | undefined) {
+    this.#draft = draft;
+    this.#axes = new Map(axes.map((axis) => [axis.name, axis]));
+    this.#file = file;
+    this.#folder = dirname(file);
+    this.#readFile = readFile;
+  }
+
+  document(values: AxisValues): ExperimentInput {
+    return this.#checked(this.#at(values));
+  }
+
+  point(values: AxisValues): PointSpec {
+    const draft = this.#at(values);
+    const input = this.#checked(draft);
+    const fail: Fail = (message, path) => {
+      throw draft.error(message, path);
+    };
+    const cluster = this.#cluster(input.cluster, draft, fail);
+    const traffic = toTraffic(input.traffic, fail);
+    const churn = toChurn(input.churn, fail);
+    const point: PointSpec = {
+      cluster,
+      traffic,
+      churn,
+      proxy: toProxy(input.proxy),
+      propagation: toPropagation(input.propagation, fail),
+      profile: this.#profile(input.profile, draft),
+      durationSeconds: input.duration_s,
+      timelineSeconds: input.timeline_s,
+    };
+    this.#checkTogether(point, draft, fail);
+    return point;
+  }
+
+  /** Sorted JSON of everything that a result depends on: the document with its overrides, the manifests, the profile. */
+  canonicalText(): string {
+    const document = { ...this.#draft.data };
+    // What --quick sets is in the document already; what it would have set is no part of it.
+    delete document['quick'];
+    const sweep = [...this.#axes.values()].map(({ name, values }) => ({ name, values }));
+    return `${canonicalJson({ ...document, sweep, files: Object.fromEntries(this.#texts) })}\n`;
+  }
+
+  warnings(): string[] {
+    return [...this.#warnings];
+  }
+
+  #at(values: AxisValues): Draft {
+    const draft = this.#draft.copy();
+    for (const [name, value] of Object.entries(values)) {
+      const position = this.#axes.get(name)?.position ?? { file: this.#file };
+      at(position, () => draft.set(name, value, position));
+    }
+    return draft;
+  }
+
+  #checked(draft: Draft): ExperimentInput {
+    const checked = check(experimentSchema, draft.data, 'the experiment', SHORT_NAMES);
+    if (checked.mistake !== undefined)
+      throw draft.error(checked.mistake.message, checked.mistake.path, checked.mistake.atKey);
+    return checked.value;
+  }
+
+  #cluster(input: ExperimentInput['cluster'], draft: Draft, fail: Fail): ClusterSpec {
+    if ((input.synthetic === undefined) === (input.manifests === undefined)) {
+      fail('"cluster" must have either "synthetic" or "manifests".', ['cluster']);
+    }
+    if (input.synthetic !== undefined) {
+      for (const key of ['node', 'cluster_cidr', 'extra_services', 'extra_endpoints_per_service'] as const) {
+        if (input[key] !== undefined)
+          fail(`"cluster.${key}" belongs to a cluster of manifests, not to a synthetic one.`, ['cluster', key]);
+      }
+      return toSynthetic(input.synthetic, fail);
+    }
+    return this.#manifestCluster(input, draft, fail);
+  }
+
+  #manifestCluster(input: ExperimentInput['cluster'], draft: Draft, fail: Fail): ManifestCluster {
+    const files = input.manifests ?? [];
+    const extraServices = input.extra_services ?? 0;
+    const extraEndpointsPerService = input.extra_endpoints_per_service ?? 2;
+    if (extraServices * extraEndpointsPerService > ENDPOINT_LIMIT) {
+      fail(
+        `${extraServices} extra services with ${extraEndpointsPerService} endpoints each are too many; at most ${ENDPOINT_LIMIT} endpoints are modelled.`,
+        ['cluster', 'extra_services'],
+      );
+    }
+    const key = JSON.stringify([files, input.node, input.cluster_cidr]);
+    let result = this.#manifests.get(key);
+    if (result === undefined) {
+      result = this.#readManifests(files, input, draft, fail);
+      this.#manifests.set(key, result);
+      for (const warning of result.warnings) this.#warnings.add(warning);
+    }
+    const { node, state, workload, podBlock } = result;
+    return { kind: 'manifests', files, node, state, workload, podBlock, extraServices, extraEndpointsPerService };
+  }
+
+  #readManifests(
+    files: readonly string[],
+    input: ExperimentInput['cluster'],
+    draft: Draft,
+    fail: Fail,
+  ): ManifestResult {
+    const clusterCidr = input.cluster_cidr === undefined ? undefined : parseCidr(input.cluster_cidr);
+    if (input.cluster_cidr !== undefined && clusterCidr === undefined) {
+      fail(`"cluster.cluster_cidr" must be an IPv4 block such as "10.244.0.0/16", got ${quote(input.cluster_cidr)}.`, [
+        'cluster',
+        'cluster_cidr',
+      ]);
+    }
+    const texts = files.map((name, i) => {
+      const path = resolve(this.#folder, name);
+      try {
+        const text = readText(path, this.#readFile);
+        this.#texts.set(name, text);
+        return { path: relativeTo(this.#folder, name), text };
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        if (error.line !== undefined) throw error;
+        throw draft.error(`The manifest ${quote(name)} cannot be used: ${error.message}`, ['cluster', 'manifests', i]);
+      }
+    });
+    try {
+      return readManifests(texts, { node: input.node, clusterCidr });
+    } catch (error) {
+      if (error instanceof InputError && error.file === undefined)
+        throw draft.error(error.message, error.path ?? ['cluster']);
+      throw error;
+    }
+  }
+
+  #profile(name: string, draft: Draft): CostProfile {
+    const known = this.#profiles.get(name);
+    if (known !== undefined) return known;
+    try {
+      const { profile, text } = readProfile(name, this.#readFile, this.#folder);
+      this.#profiles.set(name, profile);
+      this.#texts.set(`profile ${name}`, text);
+      return profile;
+    } catch (error) {
+      if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, ['profile']);
+      throw error;
+    }
+  }
+
+  /** What only shows when traffic and churn meet the cluster. A large synthetic cluster is not built for this. */
+  #checkTogether(point: PointSpec, draft: Draft, fail: Fail): void {
+    const { cluster, traffic, churn } = point;
+    if (cluster.kind === 'synthetic') {
+      if (churn.length > 0)
+        fail('Churn needs Deployments, so a cluster of manifests; this one is synthetic.', ['churn']);
+      checkSyntheticTraffic(traffic, cluster.services, cluster.nodePortRatio, fail);
+    } else {
+      const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
+      try {
+        planChurn(churn, built);
+        const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
+        if (needed) trafficTargets(traffic, built);
+      } catch (error) {
+        if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
+        throw error;
+      }
+      if (traffic.nodePortRatio > 0 && !cluster.state.servicePorts.some((svc) => svc.nodePort > 0)) {
+        fail('"traffic.node_port_ratio" is above 0 and no Service of the manifests has a node port.', [
+          'traffic',
+          'node_port_ratio',
+        ]);
+      }
+    }
+    const end = point.durationSeconds;
+    for (const entry of churn) {
+      if (end > 0 && entry.atSeconds >= end) {
+        this.#warnings.add(
+          `The ${entry.kind} of ${entry.deployment} at ${entry.atSeconds} s comes after the end at ${end} s and does not happen.`,
+        );
+      }
+    }
+  }
+}
+
+function checkSyntheticTraffic(traffic: TrafficSpec, services: number, nodePortRatio: number, fail: Fail): void {
+  if (traffic.onlyManifestServices) {
+    fail('"only_manifest_services" needs a cluster of manifests; this one is synthetic.', [
+      'traffic',
+      'only_manifest_services',
+    ]);
+  }
+  if (traffic.nodePortRatio > 0 && nodePortRatio === 0) {
+    fail(
+      '"traffic.node_port_ratio" is above 0 and "cluster.synthetic.node_port_ratio" is 0: no service has a node port.',
+      ['traffic', 'node_port_ratio'],
+    );
+  }
+  if (traffic.popularity.kind !== 'one') return;
+  const name = traffic.popularity.service;
+  const match = /^(?:(?:synthetic\/)?svc-)?(\d+)(?::p\d+)?$/.exec(name);
+  const number = Number(match?.[1] ?? 0);
+  if (match === null || number < 1 || number > services) {
+    const hint = didYouMean(name, ['svc-1']);
+    fail(
+      `There is no Service ${quote(name)}; a synthetic cluster's services are the numbers 1 to ${services}.${hint}`,
+      ['traffic', 'popularity', 'one'],
+    );
+  }
+}
+
+/** Manifest paths in messages are relative to where the experiment's own path is. */
+function relativeTo(folder: string, name: string): string {
+  if (folder === '.' || /^([/\\]|[A-Za-z]:)/.test(name)) return name;
+  const parts: string[] = [];
+  for (const part of [...folder.split('/'), ...name.split('/')]) {
+    if (part === '.') continue;
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..' && parts.at(-1) !== '') parts.pop();
+    else parts.push(part);
+  }
+  return parts.join('/');
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (!isMapping(value)) return JSON.stringify(value) ?? 'null';
+  const keys = Object.keys(value).sort((a, b) => (a < b ? -1 : 1));
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(',')}}`;
+}
+
+/** Runs `action`; an InputError without a place gets this one. */
+export function at<T>(position: Position, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof InputError && error.file === undefined) throw new InputError(error.message, position);
+    throw error;
+  }
+}

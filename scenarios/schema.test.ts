@@ -1,0 +1,47 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { experimentJsonSchema, experimentSchema } from './schema.ts';
+
+const golden = join(import.meta.dirname, 'experiment.schema.json');
+const minimal = { experiment: 'x', question: 'Why?', cluster: { synthetic: { services: 1 } } };
+
+describe('experimentSchema', () => {
+  it('fills in defaults at every level', () => {
+    const full = experimentSchema.parse(minimal);
+    expect(full.engines).toEqual(['iptables', 'ipvs']);
+    expect(full.traffic).toMatchObject({ connections: 1000, popularity: 'uniform', packet_gap_s: 0.001 });
+    expect(full.proxy).toMatchObject({
+      min_sync_period_s: 1,
+      sync_period_s: 30,
+      ipvs_scheduler: 'rr',
+      evaluator: 'indexed',
+    });
+    expect(full.propagation.watch_s).toMatchObject({ distribution: 'lognormal' });
+    expect(full.cluster.synthetic).toMatchObject({ endpoints_per_service: 2, ports: 1, protocol: 'tcp', nodes: 3 });
+  });
+
+  it('is strict at every level', () => {
+    expect(experimentSchema.safeParse({ ...minimal, extra: 1 }).success).toBe(false);
+    expect(experimentSchema.safeParse({ ...minimal, proxy: { extra: 1 } }).success).toBe(false);
+    expect(
+      experimentSchema.safeParse({ ...minimal, churn: [{ scale: { deployment: 'a', replicas: 1, at_s: 1, x: 1 } }] })
+        .success,
+    ).toBe(false);
+  });
+});
+
+describe('experiment.schema.json', () => {
+  it('is current (UPDATE_GOLDEN=1 refreshes it)', () => {
+    const text = `${JSON.stringify(experimentJsonSchema(), null, 2)}\n`;
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, text);
+    expect(existsSync(golden) ? readFileSync(golden, 'utf8') : '').toBe(text);
+  });
+
+  it('asks for what has no default and nothing else', () => {
+    expect(experimentJsonSchema()).toMatchObject({
+      required: ['experiment', 'question', 'cluster'],
+      additionalProperties: false,
+    });
+  });
+});
