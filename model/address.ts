@@ -29,7 +29,7 @@ export interface Cidr {
 export function parseCidr(text: string): Cidr | undefined {
   const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
   if (match === null) return undefined;
-  const address = parseIpv4(match[1] as string);
+  const address = parseIpv4(match[1]);
   const prefixLength = Number(match[2]);
   if (address === undefined || prefixLength > 32) return undefined;
   const mask = prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0;

@@ -103,26 +103,16 @@ describe('sweep', () => {
   });
 
   it('keeps a failed trial as a row with its reason, goes on, and exits 3', () => {
-    // 2^23 pod addresses are all there are: the larger point cannot be built.
+    // One connection in 30 years: the trials of that rate cannot end.
     const run = chainwalk(
-      'sweep',
-      tiny,
-      '--no-report',
-      '--out',
-      'failed',
-      '--workers',
-      '2',
-      '--set',
-      'sweep.services=[5, 90000]',
-      '--set',
-      'cluster.synthetic.endpoints_per_service=100',
-      '--set',
-      'traffic.connections=50',
+      ...['sweep', tiny, '--no-report', '--out', 'failed', '--workers', '2'],
+      ...['--set', 'sweep.traffic.connections_per_s=[1000, 0.000000001]', '--set', 'sweep.services=[5]'],
     );
     expect(run.status).toBe(3);
     const rows = parseObservations(results('failed').observations, 'failed');
     expect(rows.map((row) => row['status'])).toEqual(['ok', 'ok', 'ok', 'ok', 'failed', 'failed', 'failed', 'failed']);
-    expect(String(rows[4]?.['failure_reason'])).toMatch(/address/);
+    expect(String(rows[4]?.['failure_reason'])).toMatch(/time|simulated days/);
+    expect(rows[4]?.['traffic.connections_per_s']).toBe(0.000000001);
     expect(run.stderr).toContain('Failed: tiny');
   });
 

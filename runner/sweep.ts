@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { CostProfile } from '../model/profile.ts';
 import { formatSummary, type SummaryRow } from '../reports/csv.ts';
 import { renderExperiment, renderIndex } from '../reports/html/report.ts';
 import { InputError } from '../scenarios/errors.ts';
@@ -175,9 +176,18 @@ function manifestOf(plan: SweepPlan, options: SweepOptions, findings: readonly F
     axes: experiment.axes,
     engines: experiment.engines,
     replications: experiment.replications,
-    profile: { name: profile?.name ?? '' },
+    profile: profileNote(profile),
     findings,
     warnings: experiment.warnings,
+  };
+}
+
+function profileNote(profile: CostProfile | undefined) {
+  if (profile === undefined) return { name: '' };
+  return {
+    name: profile.name,
+    title: profile.description,
+    sources: [`iptables: ${profile.kernel}`, `IPVS: ${profile.ipvsKernel}`],
   };
 }
 

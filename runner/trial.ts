@@ -105,7 +105,14 @@ export function runTrial(trial: Trial): TrialResult {
   driver.start();
   if (timeline !== undefined) sampleRegularly(simulation, timeline, point);
   if (point.durationSeconds > 0) simulation.runUntil(point.durationSeconds * NS_PER_S);
-  else while (!driver.finished && simulation.nextTime() <= LONGEST_TRIAL_NS) simulation.step();
+  else {
+    while (!driver.finished) {
+      if (simulation.nextTime() > LONGEST_TRIAL_NS) {
+        throw new Error('The traffic did not end within 30 simulated days; give the experiment a duration_s');
+      }
+      simulation.step();
+    }
+  }
   driver.flush();
   engine.advance(simulation.now);
 

@@ -44,6 +44,8 @@ export function loadExperiment(file: string, options: LoadOptions = {}): LoadedE
   for (const assignment of assignments(source, options)) assign(draft, assignment);
   const axes = readAxes(draft);
   const resolver = new Resolver(draft, axes, file, options.readFile);
+  // A value that an axis replaces is never used; one that is wrong is a mistake all the same.
+  resolver.document(firstValues(axes.filter((axis) => !draft.has(axis.name))));
   const first = resolver.document(firstValues(axes));
   checkAxes(axes, resolver);
   return {

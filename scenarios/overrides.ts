@@ -72,6 +72,11 @@ export class Draft {
     return atKey ? this.#source.keyPosition(path) : this.#source.position(path);
   }
 
+  /** Whether the document, overrides included, has a value at the dotted `name`. */
+  has(name: string): boolean {
+    return exists(this.data, resolvePath(name, this.data));
+  }
+
   /** An InputError that stands at `path`. */
   error(message: string, path: Path, atKey = false): InputError {
     return new InputError(message, { ...this.position(path, atKey), path });
