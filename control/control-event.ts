@@ -2,6 +2,10 @@
 import type { SimTime } from '../model/time.ts';
 
 export type ControlEventKind =
+  | 'probe_failing'
+  | 'probe_answering'
+  | 'rollout_started'
+  | 'scaled'
   | 'pod_created'
   | 'pod_ready'
   | 'pod_not_ready'

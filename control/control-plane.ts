@@ -50,6 +50,7 @@ export class ControlPlane {
   readonly #proxier: Proxier;
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
   readonly #fixedReady = new Map<number, number>();
+  readonly #emit: EmitWorkloadEvent;
 
   constructor(options: ControlPlaneOptions) {
     const { simulation, workload, state } = options;
@@ -68,6 +69,7 @@ export class ControlPlane {
         .sort((a, b) => a - b),
     );
     const emitOfWorkload: EmitWorkloadEvent = (kind, text, deployment) => emit(kind, text, portsOf[deployment]);
+    this.#emit = emitOfWorkload;
     this.#simulation = simulation;
     this.#workload = workload;
     this.#churn = options.churn;
@@ -195,18 +197,26 @@ export class ControlPlane {
   }
 
   #replay(event: ChurnEvent): void {
+    const { deployment } = event;
+    const { name } = this.#workload.deployments[deployment];
     switch (event.kind) {
       case 'rolling_update':
-        this.#deployments.rollOut(event.deployment);
+        this.#emit('rollout_started', `rollout of deployment ${name} started`, deployment);
+        this.#deployments.rollOut(deployment);
         break;
       case 'scale':
-        this.#deployments.scale(event.deployment, event.replicas);
+        this.#emit('scaled', `deployment ${name} scaled to ${event.replicas}`, deployment);
+        this.#deployments.scale(deployment, event.replicas);
         break;
       case 'probe_failure': {
         // A plan may name a pod that a scale-down has taken away before: then nothing fails.
-        const running = this.#store.ofDeployment(event.deployment).filter(isRunning);
-        const pod = running[event.pod];
-        if (pod !== undefined) this.#kubelet.failProbe(pod, event.probe, event.mode, event.durationNs);
+        const pod = this.#store.ofDeployment(deployment).filter(isRunning)[event.pod];
+        if (pod === undefined) break;
+        this.#emit('probe_failing', `${event.probe} probe of pod ${pod.name} begins to fail`, deployment);
+        this.#kubelet.failProbe(pod, event.probe, event.mode, event.durationNs);
+        this.#simulation.at(event.at + event.durationNs, PRIORITY_CHURN, () => {
+          this.#emit('probe_answering', `${event.probe} probe of pod ${pod.name} answers again`, deployment);
+        });
         break;
       }
     }

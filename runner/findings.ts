@@ -1,7 +1,9 @@
 /** What an experiment showed, in sentences computed from its rows: printed at the end of a sweep and opening its report. */
-import type { Observation } from '../model/observation.ts';
+import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
+import type { ChurnSpec } from '../scenarios/spec.ts';
 import { logLogSlope } from './statistics.ts';
+import { FAILURE_KINDS } from './trial-meter.ts';
 
 export interface Finding {
   readonly id: string;
@@ -29,19 +31,23 @@ export function seriesOf(summary: readonly SummaryRow[], engine: string, metric:
   return series;
 }
 
+/** The most important first. */
 export function findingsOf(
   summary: readonly SummaryRow[],
-  observations: readonly Observation[],
   engines: readonly string[],
+  timeline: readonly TimelineRow[] = [],
+  churn: readonly ChurnSpec[] = [],
 ): Finding[] {
-  const findings: Finding[] = [];
   const sizes = seriesOf(summary, engines[0] ?? '', 'rules_evaluated_per_first_packet_mean').services;
-  if (sizes.length >= 3) {
-    for (const engine of engines) findings.push(...scaling(summary, engine));
-    findings.push(...comparison(summary, engines), ...ruleClaim(summary, engines));
-  }
-  findings.push(...churn(summary, observations, engines));
-  return findings;
+  if (sizes.length < 3) return engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn));
+  return [
+    ...ruleClaim(summary, engines),
+    ...comparison(summary, engines),
+    ...engines.flatMap((engine) => scaling(summary, engine)),
+    ...scanBend(summary, engines),
+    ...engines.flatMap((engine) => establishedPackets(summary, engine)),
+    ...engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn)),
+  ];
 }
 
 /** Number of services from which the exponents are fitted: below it the fixed rules of every walk still show. */
@@ -58,7 +64,7 @@ function scaling(summary: readonly SummaryRow[], engine: string): Finding[] {
     findings.push({
       id: `rules-exponent-${engine}`,
       text:
-        `${engine}: rules evaluated per first packet ${shape}: exponent ${fixed(slope.exponent, 3)} ` +
+        `${shown(engine)}: rules evaluated per first packet ${shape}: exponent ${fixed(slope.exponent, 3)} ` +
         `(95 % interval ${fixed(slope.low, 3)} to ${fixed(slope.high, 3)}) from ${FIT_FROM_SERVICES.toString()} services up; ` +
         `${short(rules.means[last])} rules at ${count(rules.services[last])} services.`,
     });
@@ -70,11 +76,10 @@ function scaling(summary: readonly SummaryRow[], engine: string): Finding[] {
     findings.push({
       id: `service-chain-${engine}`,
       text:
-        `${engine}: a first packet passes ${fixed(chain.means[chainLast], 1)} entries of its service-table chain at ` +
+        `${shown(engine)}: a first packet passes ${fixed(chain.means[chainLast], 1)} entries of its service-table chain at ` +
         `${count(chain.services[chainLast])} services; half of a chain of services / 256 is ${fixed(expected, 1)}.`,
     });
   }
-  findings.push(...establishedPackets(summary, engine));
   return findings;
 }
 
@@ -95,7 +100,7 @@ function establishedPackets(summary: readonly SummaryRow[], engine: string): Fin
     {
       id: `established-${engine}`,
       text:
-        `${engine}: an established packet ${work}. It costs ${short(low)}` +
+        `${shown(engine)}: an established packet ${work}. It costs ${short(low)}` +
         `${change === '0.0' ? '' : ` to ${short(high)}`} ns over the whole sweep (${change} % apart` +
         `${engine === 'ipvs' && change !== '0.0' ? ', from the addresses bound to kube-ipvs0 and the longer connection chains' : ''}).`,
     },
@@ -137,25 +142,37 @@ function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): 
   const work = seriesOf(summary, 'iptables', 'rules_evaluated_per_first_packet_mean');
   const established = seriesOf(summary, 'iptables', 'cost_established_packet_mean_ns');
   const at = cost.rules.findIndex((rules) => rules >= CLAIMED_RULES);
-  if (at < 1) return [];
-  const growth = (values: readonly number[]): string => fixed((values[at] / values[at - 1] - 1) * 100, 0);
-  const change = established.means[at] - established.means[0];
+  // Only a sweep with points close to both sides of the claimed number can judge the claim.
+  if (at < 1 || (cost.rules[at] as number) > 1.5 * (cost.rules[at - 1] as number)) return [];
+  const growth = (values: readonly number[]): number => ((values[at] as number) / (values[at - 1] as number) - 1) * 100;
+  const change = (established.means[at] as number) - (established.means[0] as number);
+  const steep = growth(cost.means) > growth(cost.rules) ? 'more than in proportion: a drop' : 'no cliff';
   return [
     {
       id: 'rule-claim',
       text:
-        `"5,000 or more rules": from ${count(cost.rules[at - 1])} to ${count(cost.rules[at])} installed rules ` +
-        `(${growth(cost.rules)} % more) a first packet evaluates ${short(work.means[at])} rules and its cost rises by ${growth(cost.means)} %, ` +
-        `to ${micro(cost.means[at])}; an established packet changes by ${fixed(change, 0)} ns. ${bend(cost, work, at)}`,
+        `"5,000 or more rules": ${steep}. From ${count(cost.rules[at - 1] as number)} to ${count(cost.rules[at] as number)} installed rules ` +
+        `(${fixed(growth(cost.rules), 0)} % more) a first packet evaluates ${short(work.means[at] as number)} rules and its cost rises by ` +
+        `${fixed(growth(cost.means), 0)} %, to ${micro(cost.means[at] as number)}; an established packet changes by ${fixed(change, 0)} ns.`,
     },
   ];
+}
+
+/** Where does one more rule scanned begin to cost more? */
+function scanBend(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
+  if (!engines.includes('iptables')) return [];
+  const text = bend(
+    seriesOf(summary, 'iptables', 'cost_first_packet_mean_ns'),
+    seriesOf(summary, 'iptables', 'rules_evaluated_per_first_packet_mean'),
+  );
+  return text === undefined ? [] : [{ id: 'scan-bend', text }];
 }
 
 /** Walks must differ by this many rules before the cost of one rule can be read off their difference. */
 const WALK_DIFFERENCE = 200;
 
-/** Where the cost of one more rule scanned at least doubles, after the claimed number of rules. */
-function bend(cost: Series, work: Series, after: number): string {
+/** Where the cost of one more rule scanned has at least doubled; undefined when the walks of the sweep are too short to tell. */
+function bend(cost: Series, work: Series): string | undefined {
   const steps: { from: number; to: number; nsPerRule: number }[] = [];
   let from = 0;
   for (let to = 1; to < cost.means.length; to++) {
@@ -165,48 +182,106 @@ function bend(cost: Series, work: Series, after: number): string {
     from = to;
   }
   const cheapest = Math.min(...steps.map((step) => step.nsPerRule));
-  const knee = steps.find((step) => step.to > after && step.nsPerRule > 2 * cheapest && step.from > 0);
-  if (steps.length < 2) return 'The walks of this sweep are too short to show where the cost of a rule changes.';
+  const cheapestAt = steps.findIndex((step) => step.nsPerRule === cheapest);
+  const knee = steps.find((step, i) => i > cheapestAt && step.nsPerRule > 2 * cheapest);
+  if (steps.length < 2) return undefined;
   if (knee === undefined) {
-    return `A rule scanned costs ${fixed(cheapest, 1)} to ${fixed(Math.max(...steps.map((s) => s.nsPerRule)), 1)} ns throughout: this sweep shows no step.`;
+    return `iptables: a rule scanned costs ${fixed(cheapest, 1)} to ${fixed(Math.max(...steps.map((s) => s.nsPerRule)), 1)} ns throughout this sweep, with no bend.`;
   }
   return (
-    `The bend is elsewhere: between ${count(cost.services[knee.from])} and ${count(cost.services[knee.to])} services ` +
-    `(${count(cost.rules[knee.from])} to ${count(cost.rules[knee.to])} rules) one more rule scanned comes to ${fixed(knee.nsPerRule, 1)} ns ` +
-    `(before: from ${fixed(cheapest, 1)} ns), as what the walks touch outgrows the L2 cache.`
+    `iptables: the cost bends between ${count(cost.services[knee.from])} and ${count(cost.services[knee.to])} services ` +
+    `(${count(cost.rules[knee.from])} to ${count(cost.rules[knee.to])} rules): one more rule scanned comes to ${fixed(knee.nsPerRule, 1)} ns ` +
+    `against ${fixed(cheapest, 1)} ns before, as what the walks touch outgrows the L2 cache.`
   );
 }
 
-function churn(
+function churnFindings(
   summary: readonly SummaryRow[],
-  observations: readonly Observation[],
-  engines: readonly string[],
+  engine: string,
+  timeline: readonly TimelineRow[],
+  churn: readonly ChurnSpec[],
 ): Finding[] {
+  const value = (metric: string): number | undefined =>
+    summary.find((row) => row.engine === engine && row.metric === metric)?.mean ?? undefined;
+  const p50 = value('programming_latency_p50_ms');
+  const p99 = value('programming_latency_p99_ms');
+  if (p50 === undefined || p99 === undefined) return [];
   const findings: Finding[] = [];
-  for (const engine of engines) {
-    const value = (metric: string): number | undefined => {
-      const row = summary.find((r) => r.engine === engine && r.metric === metric);
-      return row?.mean ?? undefined;
-    };
-    const p50 = value('programming_latency_p50_ms');
-    const p99 = value('programming_latency_p99_ms');
-    if (p50 === undefined || p99 === undefined) continue;
-    const trials = observations.filter((row) => row['engine'] === engine && row['status'] === 'ok').length;
-    const reasons = ['rejected', 'dropped', 'refused', 'no_answer']
-      .map((kind) => [kind, value(`failed_connections_${kind}`) ?? 0] as const)
-      .filter(([, mean]) => mean > 0)
-      .map(([kind, mean]) => `${fixed(mean, 1)} ${kind.replace('_', ' ')}`);
-    const failed = value('failed_connections') ?? 0;
-    findings.push({
-      id: `churn-${engine}`,
-      text:
-        `${engine}: a change reached this node's rules after ${fixed(p50, 0)} ms (median; p99 ${fixed(p99, 0)} ms). ` +
-        `Of ${short(value('connections') ?? 0)} connections a trial ${fixed(failed, 1)} failed` +
-        `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}, ${fixed(value('stale_connections') ?? 0, 1)} reached a pod that was not ready, ` +
-        `${fixed(value('broken_connections') ?? 0, 1)} were cut (means of ${trials} trials).`,
-    });
-  }
+  const rows = timeline.filter((row) => row.engine === engine);
+  const [first] = churn;
+  if (first?.kind === 'probe_failure')
+    findings.push(...probeFailure(rows, engine, first.atSeconds, first.durationSeconds));
+  else findings.push(...failureWindow(rows, engine));
+  const reasons = FAILURE_KINDS.map((kind) => [kind, value(`failed_connections_${kind}`) ?? 0] as const)
+    .filter(([, mean]) => mean > 0)
+    .map(([kind, mean]) => `${fixed(mean, 1)} ${kind.replace('_', ' ')}`);
+  const failed = value('failed_connections') ?? 0;
+  findings.push({
+    id: `churn-${engine}`,
+    text:
+      `${shown(engine)}: of ${short(value('connections') ?? 0)} connections ${fixed(failed, 1)} failed` +
+      `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}, ${fixed(value('stale_connections') ?? 0, 1)} reached a pod that was not ready, ` +
+      `${fixed(value('broken_connections') ?? 0, 1)} were cut. From a pod's change to this node's rules it took ${fixed(p50, 0)} ms ` +
+      `(median; p99 ${fixed(p99, 0)} ms; means of the replications).`,
+  });
   return findings;
+}
+
+/** From the first failed probe to the rules, and back, as the timeline has it. */
+function probeFailure(
+  rows: readonly TimelineRow[],
+  engine: string,
+  atSeconds: number,
+  durationSeconds: number,
+): Finding[] {
+  const gone: number[] = [];
+  const back: number[] = [];
+  for (const trial of byReplication(rows)) {
+    const before = trial.findLast((row) => row.time_s <= atSeconds)?.installed_endpoints ?? 0;
+    const left = trial.find((row) => row.time_s > atSeconds && row.installed_endpoints < before);
+    if (left === undefined) continue;
+    gone.push(left.time_s - atSeconds);
+    const returned = trial.find((row) => row.time_s > left.time_s && row.installed_endpoints >= before);
+    if (returned !== undefined) back.push(returned.time_s - atSeconds - durationSeconds);
+  }
+  if (gone.length === 0)
+    return [{ id: `probe-${engine}`, text: `${shown(engine)}: the failing pod never left this node's rules.` }];
+  const returned =
+    back.length === 0
+      ? 'It did not come back within the trial.'
+      : `It was back ${spread(back)} after it answered again.`;
+  return [
+    {
+      id: `probe-${engine}`,
+      text: `${shown(engine)}: the pod got new connections for ${spread(gone)} after its probe began to fail. ${returned}`,
+    },
+  ];
+}
+
+/** How long connections went on failing, from the first to the last row with a failed one. */
+function failureWindow(rows: readonly TimelineRow[], engine: string): Finding[] {
+  const windows: number[] = [];
+  for (const trial of byReplication(rows)) {
+    const failing = trial.filter((row) => row.failed_connections > 0);
+    const from = failing.at(0);
+    const to = failing.at(-1);
+    if (from !== undefined && to !== undefined) windows.push(to.time_s - from.time_s);
+  }
+  if (windows.length === 0) return [];
+  return [{ id: `window-${engine}`, text: `${shown(engine)}: connections failed over a span of ${spread(windows)}.` }];
+}
+
+function byReplication(rows: readonly TimelineRow[]): TimelineRow[][] {
+  const trials = new Map<number, TimelineRow[]>();
+  for (const row of rows) trials.set(row.replication, [...(trials.get(row.replication) ?? []), row]);
+  return [...trials.values()];
+}
+
+/** `5.1 s (4.3 to 5.9 over 5 trials)`. */
+function spread(values: readonly number[]): string {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (values.length === 1) return `${fixed(mean, 1)} s`;
+  return `${fixed(mean, 1)} s (${fixed(Math.min(...values), 1)} to ${fixed(Math.max(...values), 1)} over ${values.length} trials)`;
 }
 
 export function slopeFrom(series: Series, fromServices: number) {
@@ -231,4 +306,8 @@ function count(value: number): string {
 
 function micro(ns: number): string {
   return `${fixed(ns / 1000, ns < 100_000 ? 1 : 0)} µs`;
+}
+
+function shown(engine: string): string {
+  return engine === 'ipvs' ? 'IPVS' : engine;
 }

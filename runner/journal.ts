@@ -47,12 +47,16 @@ export class Journal {
     return this.#ordered().map((entry) => entry.observation);
   }
 
+  timeline(): TimelineRow[] {
+    return this.#ordered().flatMap((entry) => entry.timeline);
+  }
+
   finish(): void {
     const entries = this.#ordered();
     if (entries.length > 0) {
       writeAtomically(join(this.#folder, 'observations.csv'), formatObservations(entries.map((e) => e.observation)));
     }
-    const timeline = entries.flatMap((entry) => entry.timeline);
+    const timeline = this.timeline();
     if (timeline.length > 0) writeAtomically(join(this.#folder, 'timeline.csv'), formatTimeline(timeline));
   }
 

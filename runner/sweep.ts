@@ -93,7 +93,7 @@ async function runExperiment(
   const observations = journal.observations();
   const summary = summarize(observations, axisNames);
   writeAtomically(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
-  const findings = findingsOf(summary, observations, experiment.engines);
+  const findings = findingsOf(summary, experiment.engines, journal.timeline(), trials[0]?.point.churn);
   failures.sort((a, b) => a.trial - b.trial);
   const manifest = {
     ...manifestOf(plan, options, findings),

@@ -61,9 +61,9 @@ describe('alpaca-rolling-update', () => {
     expect(reasons.reduce((sum, n) => sum + n, 0)).toBe(number(observation, 'failed_connections'));
     expect(number(observation, 'failed_connections_refused')).toBeGreaterThan(0);
     expect(timeline.map((row) => row.event).join('\n')).toMatch(/rollout of deployment alpaca-prod finished/);
-    // Events of alpaca's pods are not bandicoot's.
-    const bandicoot = timeline.filter((row) => row.service === 'default/bandicoot-service');
-    expect(bandicoot.some((row) => row.event.includes('alpaca'))).toBe(false);
+    // All traffic goes to one Service: the timeline is its alone.
+    expect(new Set(timeline.map((row) => row.service))).toEqual(new Set(['default/alpaca-service']));
+    expect(timeline[0]).toMatchObject({ time_s: 0, ready_endpoints: 3, installed_endpoints: 3 });
   });
 });
 

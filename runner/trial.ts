@@ -13,7 +13,7 @@ import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import { planChurn } from '../scenarios/churn.ts';
 import { buildCluster, type BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec, TrafficSpec } from '../scenarios/spec.ts';
-import { planTraffic, toDistribution } from '../scenarios/traffic.ts';
+import { planTraffic, toDistribution, trafficTargets } from '../scenarios/traffic.ts';
 import { assert } from '../sim/assert.ts';
 import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
@@ -77,7 +77,8 @@ export function runTrial(trial: Trial): TrialResult {
       },
     },
     onEvent: (event) => {
-      timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
+      // The first sync is the state that the timeline begins with.
+      if (event.at > 0) timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
     },
   });
 
@@ -103,6 +104,7 @@ export function runTrial(trial: Trial): TrialResult {
 
   control.start();
   driver.start();
+  timeline?.sample(0);
   if (timeline !== undefined) sampleRegularly(simulation, timeline, point);
   if (point.durationSeconds > 0) simulation.runUntil(point.durationSeconds * NS_PER_S);
   else {
@@ -139,11 +141,8 @@ function costModel(trial: Trial, cluster: BuiltCluster, report: SyncReport): Cos
 
 /** Chance that two connections go to the same service: the sum of the squared shares of traffic. */
 export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltCluster): number {
-  const n = traffic.onlyManifestServices
-    ? new Set(cluster.workload.bindings.map((binding) => binding.servicePortId)).size
-    : cluster.state.servicePorts.length;
-  if (traffic.popularity.kind === 'one' || n <= 1) return 1;
-  if (traffic.popularity.kind === 'uniform') return 1 / n;
+  const n = trafficTargets(traffic, cluster).length;
+  if (traffic.popularity.kind !== 'zipf') return 1 / Math.max(1, n);
   let sum = 0;
   let squares = 0;
   for (let rank = 1; rank <= n; rank++) {
@@ -254,15 +253,14 @@ export function axisColumns(trial: Trial): Record<string, Cell> {
   return columns;
 }
 
-/** The service ports that have a workload behind them, by id; the crowd beside them is not followed. */
+/** The service ports of the timeline: the one that all traffic goes to, else those with a workload behind them. */
 function followedServices(cluster: BuiltCluster, point: PointSpec): Map<number, string> {
-  const bound = new Set(cluster.workload.bindings.map((binding) => binding.servicePortId));
-  const named = point.traffic.popularity.kind === 'one' ? point.traffic.popularity.service : undefined;
-  const followed = new Map<number, string>();
-  for (const svc of cluster.state.servicePorts) {
-    if (bound.has(svc.id) || svc.name === named) followed.set(svc.id, servicePortName(svc));
-  }
-  return followed;
+  const { traffic } = point;
+  const ports =
+    traffic.popularity.kind === 'one'
+      ? trafficTargets(traffic, cluster)
+      : cluster.state.servicePorts.filter((svc) => cluster.workload.bindings.some((b) => b.servicePortId === svc.id));
+  return new Map(ports.map((svc) => [svc.id, servicePortName(svc)]));
 }
 
 function sampleRegularly(simulation: Simulation, timeline: Timeline, point: PointSpec): void {

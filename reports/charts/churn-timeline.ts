@@ -165,7 +165,7 @@ function endpointLayers(instants: readonly Instant[], x: JsonObject, colour: str
     type: 'quantitative',
     title: null,
     scale: { domain: [0, highest * 1.08], nice: false },
-    axis: { tickCount: Math.min(4, highest), format: '~g', tickMinStep: 1 },
+    axis: { tickCount: Math.min(4, highest), format: ',d', tickMinStep: 1 },
   };
   const legend: JsonObject = { symbolType: 'stroke', symbolSize: 400 };
   return [
@@ -233,7 +233,7 @@ function connectionLayers(instants: readonly Instant[], x: JsonObject, end: numb
           type: 'quantitative',
           title: null,
           scale: { domain: [0, highest], nice: true },
-          axis: { tickCount: Math.min(3, highest), format: '~g', tickMinStep: 1 },
+          axis: { tickCount: Math.min(3, highest), format: ',d', tickMinStep: 1 },
         },
         y2: { field: 'above' },
         color: seriesColour([FAILED, STALE], [FAILED_COLOUR, STALE_COLOUR], { symbolType: 'square' }),

@@ -68,7 +68,8 @@ code, pre { font: .86em/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "Li
 code { overflow-wrap: anywhere; }
 pre { background: var(--panel); padding: .9rem 1rem; border-radius: 8px; overflow-x: auto; }
 nav ol { padding-left: 0; list-style: none; margin: 1rem 0; }
-nav li { padding: .9rem 0; border-top: 1px solid var(--rule); }
+nav ol > li { padding: .9rem 0; border-top: 1px solid var(--rule); }
+nav li ul { margin: .4rem 0 0; padding-left: 1.15rem; list-style: disc; } nav li li { margin: .3rem 0; }
 nav li a { font-weight: 640; } nav li p { margin: .25rem 0 0; } nav .q { color: var(--soft); }
 section.experiment { border-top: 1px solid var(--rule); margin-top: 4rem; padding-top: .5rem; }
 section.experiment > h2 { margin-top: 1.75rem; font-size: 1.6rem; }
