@@ -116,11 +116,11 @@ function comparison(summary: readonly SummaryRow[], engines: readonly string[]):
   const crossing = iptables.means.findIndex((cost, i) => cost > ipvs.means[i]);
   const where =
     crossing < 0
-      ? 'IPVS is never cheaper here'
+      ? 'IPVS is never the cheaper one'
       : crossing === 0
-        ? 'IPVS is cheaper at every size'
-        : `IPVS is the cheaper one between ${count(iptables.services[crossing - 1])} and ` +
-          `${count(iptables.services[crossing])} services and beyond`;
+        ? 'IPVS is the cheaper one at every size'
+        : `from somewhere between ${count(iptables.services[crossing - 1] as number)} and ` +
+          `${count(iptables.services[crossing] as number)} services on, IPVS is the cheaper one`;
   const a = iptables.means[last];
   const b = ipvs.means[last];
   return [
@@ -128,7 +128,7 @@ function comparison(summary: readonly SummaryRow[], engines: readonly string[]):
       id: 'first-packet-comparison',
       text:
         `First packet at ${count(iptables.services[last])} services: iptables ${micro(a)}, IPVS ${micro(b)} ` +
-        `(${fixed(a / b, 1)} times). On the mean first packet ${where}.`,
+        `(${fixed(a / b, 1)} times). By the mean, ${where}.`,
     },
   ];
 }
