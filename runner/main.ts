@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import pc from 'picocolors';
 import { formatInputError, InputError } from '../scenarios/errors.ts';
 import { benchCommand } from './commands/bench.ts';
+import { conformanceCommand } from './commands/conformance.ts';
 import { dumpCommand } from './commands/dump.ts';
 import { gateCommand } from './commands/gate.ts';
 import { planCommand } from './commands/plan.ts';
@@ -78,6 +79,13 @@ function program(): Command {
     .option('--engine <name>', 'iptables or ipvs', 'iptables')
     .option('--form <form>', 'restore (what kube-proxy feeds to the tools) or kernel (loadable state)', 'restore')
     .action(dumpCommand);
+  cli
+    .command('conformance')
+    .description("run golden cases: kube-proxy's own expectations of its rules and of packet flows")
+    .argument('<dir>', 'folder of cases, or of folders of cases')
+    .option('--mode <mode>', 'iptables, ipvs or nftables alone')
+    .option('--case <name>', 'one case alone')
+    .action(conformanceCommand);
   cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
   return cli;
 }
