@@ -119,8 +119,8 @@ function comparison(summary: readonly SummaryRow[], engines: readonly string[]):
       ? 'IPVS is never the cheaper one'
       : crossing === 0
         ? 'IPVS is the cheaper one at every size'
-        : `from somewhere between ${count(iptables.services[crossing - 1] as number)} and ` +
-          `${count(iptables.services[crossing] as number)} services on, IPVS is the cheaper one`;
+        : `from somewhere between ${count(iptables.services[crossing - 1])} and ` +
+          `${count(iptables.services[crossing])} services on, IPVS is the cheaper one`;
   const a = iptables.means[last];
   const b = ipvs.means[last];
   return [
@@ -143,17 +143,17 @@ function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): 
   const established = seriesOf(summary, 'iptables', 'cost_established_packet_mean_ns');
   const at = cost.rules.findIndex((rules) => rules >= CLAIMED_RULES);
   // Only a sweep with points close to both sides of the claimed number can judge the claim.
-  if (at < 1 || (cost.rules[at] as number) > 1.5 * (cost.rules[at - 1] as number)) return [];
-  const growth = (values: readonly number[]): number => ((values[at] as number) / (values[at - 1] as number) - 1) * 100;
-  const change = (established.means[at] as number) - (established.means[0] as number);
+  if (at < 1 || cost.rules[at] > 1.5 * cost.rules[at - 1]) return [];
+  const growth = (values: readonly number[]): number => (values[at] / values[at - 1] - 1) * 100;
+  const change = established.means[at] - established.means[0];
   const steep = growth(cost.means) > growth(cost.rules) ? 'more than in proportion: a drop' : 'no cliff';
   return [
     {
       id: 'rule-claim',
       text:
-        `"5,000 or more rules": ${steep}. From ${count(cost.rules[at - 1] as number)} to ${count(cost.rules[at] as number)} installed rules ` +
-        `(${fixed(growth(cost.rules), 0)} % more) a first packet evaluates ${short(work.means[at] as number)} rules and its cost rises by ` +
-        `${fixed(growth(cost.means), 0)} %, to ${micro(cost.means[at] as number)}; an established packet changes by ${fixed(change, 0)} ns.`,
+        `"5,000 or more rules": ${steep}. From ${count(cost.rules[at - 1])} to ${count(cost.rules[at])} installed rules ` +
+        `(${fixed(growth(cost.rules), 0)} % more) a first packet evaluates ${short(work.means[at])} rules and its cost rises by ` +
+        `${fixed(growth(cost.means), 0)} %, to ${micro(cost.means[at])}; an established packet changes by ${fixed(change, 0)} ns.`,
     },
   ];
 }
