@@ -15,7 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   runner: ['model', 'sim', 'scenarios', 'engines', 'costs', 'control', 'reports'],
 };
 /** Engines are siblings: none imports another. All may use the contract and conntrack; the oracle uses the contract alone. */
-const SHARED_BY_ENGINES = ['engine.ts', 'conntrack'];
+const SHARED_BY_ENGINES = ['engine.ts', 'conntrack', 'proxy'];
 
 const root = projectRoot();
 
