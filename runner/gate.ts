@@ -148,7 +148,7 @@ export function writeBaseline(
 }
 
 /** Where a difference of modelled cost comes from: the first work counter of the same trial that moved, if any. */
-export function explain(difference: Difference, all: readonly Difference[]): string {
+function explain(difference: Difference, all: readonly Difference[]): string {
   if (!difference.metric.endsWith('_ns') && !difference.metric.endsWith('_ms')) return '';
   const cause = all.find(
     (d) => d.experiment === difference.experiment && d.trial === difference.trial && d.metric.endsWith('_total'),

@@ -61,13 +61,13 @@ export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope
   const n = points.length;
   if (n < 3) return undefined;
   const logs = points.map(([x, y]) => [log(x), log(y)]);
-  const meanX = mean(logs.map(([x]) => x as number));
-  const sxx = logs.reduce((sum, [x]) => sum + ((x as number) - meanX) * ((x as number) - meanX), 0);
+  const meanX = mean(logs.map(([x]) => x));
+  const sxx = logs.reduce((sum, [x]) => sum + (x - meanX) * (x - meanX), 0);
   if (sxx === 0) return undefined;
   const { m: exponent, b: intercept } = linearRegression(logs);
   let residual = 0;
   for (const [x, y] of logs) {
-    const error = (y as number) - intercept - exponent * (x as number);
+    const error = y - intercept - exponent * x;
     residual += error * error;
   }
   const half = studentT975(n - 2) * Math.sqrt(residual / (n - 2) / sxx);

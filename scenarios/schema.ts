@@ -7,7 +7,7 @@ export const AXIS_LIMIT = 10_000;
 export const ENDPOINT_LIMIT = 2_000_000;
 const SECONDS_LIMIT = 1e6;
 
-export const IPVS_SCHEDULER_NAMES = [
+const IPVS_SCHEDULER_NAMES = [
   'rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos',
 ] as const; // prettier-ignore
 

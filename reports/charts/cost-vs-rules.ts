@@ -15,7 +15,7 @@ import { MARK_COLOUR } from './theme.ts';
 import { formatNumber, formatTimes } from './words.ts';
 
 /** The claim: "with 5,000 or more rules, network performance may drop". */
-export const CLAIMED_RULES = 5000;
+const CLAIMED_RULES = 5000;
 
 export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   const cost = costMetric(rows, 'cost_first_packet_mean');
