@@ -1,7 +1,7 @@
 /** What the control plane tells of itself: one entry of the timeline. */
 import type { SimTime } from '../model/time.ts';
 
-export type ControlEventKind =
+type ControlEventKind =
   | 'probe_failing'
   | 'probe_answering'
   | 'rollout_started'

@@ -26,8 +26,8 @@ export const PROCESS_EXIT_NS = 100 * NS_PER_MS;
 export const RESTART_DELAY_NS = NS_PER_S;
 
 /** Crash-loop back-off: none before the first restart, then 10 s, doubling up to 300 s [pkg/kubelet/kubelet.go backOffPeriod, MaxContainerBackOff]. */
-export const BACK_OFF_FIRST_NS = 10 * NS_PER_S;
-export const BACK_OFF_MAX_NS = 300 * NS_PER_S;
+const BACK_OFF_FIRST_NS = 10 * NS_PER_S;
+const BACK_OFF_MAX_NS = 300 * NS_PER_S;
 
 /** SIGKILL comes no sooner than this after SIGTERM, however long the preStop hook took [kuberuntime_manager.go minimumGracePeriodInSeconds]. */
 const MINIMUM_GRACE_SECONDS = 2;

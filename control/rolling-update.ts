@@ -5,7 +5,7 @@
 import type { IntOrPercent } from '../model/workload.ts';
 
 /** A ReplicaSet as the controller sees it. */
-export interface ReplicaSetView {
+interface ReplicaSetView {
   /** spec.replicas */
   readonly replicas: number;
   /** status.availableReplicas */

@@ -74,7 +74,7 @@ export function costContext(
 const FIXED_TABLE_RULES = 23;
 
 /** True where the profile's data measured the packet's path (OUTPUT of the node itself); other paths are composed of measured parts. */
-export function pathMeasured(origin: number): boolean {
+function pathMeasured(origin: number): boolean {
   return origin === ORIGIN_HOST;
 }
 

@@ -41,8 +41,12 @@ export interface TimelineRow {
   readonly ready_endpoints: number;
   readonly installed_endpoints: number;
   readonly connections: number;
+  /** New connections that got no answer or a refusal. */
   readonly failed_connections: number;
+  /** New connections that reached a pod that was not ready. */
   readonly stale_connections: number;
+  /** Connections that were established, then or earlier, and whose pod stopped; never counted as failed. */
+  readonly broken_connections: number;
   /** Human-readable event at this instant (`sync`, `pod alpaca-prod-1 not ready`), or empty. */
   readonly event: string;
 }

@@ -45,6 +45,7 @@ const TIMELINE: TimelineRow = {
   connections: 10,
   failed_connections: 1,
   stale_connections: 0,
+  broken_connections: 7,
   event: 'pod "alpaca, 1" not ready\nsecond line',
 };
 
@@ -110,6 +111,7 @@ describe('summary.csv', () => {
 describe('timeline.csv', () => {
   it('keeps rows through a round trip, with and without the columns of a point', () => {
     expect(parseTimeline(formatTimeline([TIMELINE]), 't')).toEqual([{ ...TIMELINE, point: {} }]);
+    expect(formatTimeline([TIMELINE]).split('\n')[0]).toContain(',stale_connections,broken_connections,event');
     const point = { services: 5, evaluator: 'literal' };
     expect(parseTimeline(formatTimeline([TIMELINE], [point]), 't')).toEqual([{ ...TIMELINE, point }]);
   });

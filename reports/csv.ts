@@ -45,6 +45,7 @@ const TIMELINE_COLUMNS = [
   'connections',
   'failed_connections',
   'stale_connections',
+  'broken_connections',
   'event',
 ] as const;
 
@@ -164,6 +165,7 @@ export function parseTimeline(text: string, file: string): TimelineFileRow[] {
       connections: numberIn(record, 'connections'),
       failed_connections: numberIn(record, 'failed_connections'),
       stale_connections: numberIn(record, 'stale_connections'),
+      broken_connections: numberIn(record, 'broken_connections'),
       event: record.cells.get('event') ?? '',
       point,
     };

@@ -103,16 +103,16 @@ describe('sweep', () => {
   });
 
   it('keeps a failed trial as a row with its reason, goes on, and exits 3', () => {
-    // One connection in 30 years: the trials of that rate cannot end.
+    // Packets of one connection that are 11 days apart: those trials do not end within 30 simulated days.
     const run = chainwalk(
       ...['sweep', tiny, '--no-report', '--out', 'failed', '--workers', '2'],
-      ...['--set', 'sweep.traffic.connections_per_s=[1000, 0.000000001]', '--set', 'sweep.services=[5]'],
+      ...['--set', 'sweep.traffic.packet_gap_s=[0.001, 1000000]', '--set', 'sweep.services=[5]'],
     );
     expect(run.status).toBe(3);
     const rows = parseObservations(results('failed').observations, 'failed');
     expect(rows.map((row) => row['status'])).toEqual(['ok', 'ok', 'ok', 'ok', 'failed', 'failed', 'failed', 'failed']);
-    expect(String(rows[4]?.['failure_reason'])).toMatch(/time|simulated days/);
-    expect(rows[4]?.['traffic.connections_per_s']).toBe(0.000000001);
+    expect(String(rows[4]?.['failure_reason'])).toMatch(/30 simulated days/);
+    expect(rows[4]?.['traffic.packet_gap_s']).toBe(1000000);
     expect(run.stderr).toContain('Failed: tiny');
   });
 
@@ -249,7 +249,11 @@ traffic: { connections: 10, connections_per_s: 10 }
       [['run', tiny, '--engine', 'ebpf'], /ebpf/],
       [['bench', '--size', 'huge'], /huge/],
       [['report', 'nowhere'], /nowhere/],
+      [['sweep', tiny, '--set', 'timeline_s=1e-9', '--set', 'duration_s=10', '--out', 'bad'], /too long/],
+      [['sweep', tiny, '--set', 'traffic.connections_per_s=1e-9', '--out', 'bad'], /days/],
       [['gate', '--update'], /--reason/],
+      [['gate', '--baselines', 'nowhere'], /no baselines/],
+      [['gate', '--update', '--reason', 'x', '--baselines', '/proc/chainwalk'], /\/proc\/chainwalk/],
     ] as const) {
       const run = chainwalk(...args);
       expect(run.stderr, args.join(' ')).toMatch(message);

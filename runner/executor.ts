@@ -1,4 +1,5 @@
 /** Runs trials, in this thread or on a pool of worker threads, and hands back each result or failure as data. */
+import { setMaxListeners } from 'node:events';
 import { Piscina } from 'piscina';
 import { runTrial, type TrialResult } from './trial.ts';
 import type { Trial } from './sweep-plan.ts';
@@ -46,10 +47,12 @@ export function inlineExecutor(): Executor {
 export function poolExecutor(workerFile: string, workers: number): Executor {
   return {
     async run(trials, onOutcome, signal) {
+      const threads = Math.max(1, Math.min(workers, trials.length));
+      setMaxListeners(0, signal);
       const pool = new Piscina<Trial, WorkerReply>({
         filename: workerFile,
-        minThreads: workers,
-        maxThreads: workers,
+        minThreads: threads,
+        maxThreads: threads,
         concurrentTasksPerWorker: 1,
         resourceLimits: { maxOldGenerationSizeMb: 4096 },
       });
@@ -57,16 +60,15 @@ export function poolExecutor(workerFile: string, workers: number): Executor {
       const lane = async (): Promise<void> => {
         while (next < trials.length && !signal.aborted) {
           const trial = trials[next++];
-          try {
-            onOutcome({ trial, ...(await pool.run(trial, { signal })) });
-          } catch (error) {
-            if (signal.aborted) return;
-            onOutcome({ trial, status: 'failed', reason: reasonOf(error) });
-          }
+          const reply = await pool
+            .run(trial, { signal })
+            .catch((error: unknown): WorkerReply => ({ status: 'failed', reason: reasonOf(error) }));
+          if (signal.aborted) return;
+          onOutcome({ trial, ...reply });
         }
       };
       try {
-        await Promise.all(Array.from({ length: Math.min(workers, trials.length) }, lane));
+        await Promise.all(Array.from({ length: threads }, lane));
       } finally {
         await pool.destroy();
       }

@@ -1,4 +1,4 @@
-/** The short table at the end of a sweep: one line an experiment and engine, at the largest number of services. */
+/** The short table at the end of a sweep: one line an engine and point of the other axes, at the largest number of services. */
 import type { SummaryRow } from '../reports/csv.ts';
 
 type Column = readonly [title: string, metric: string, show: (value: number) => string];
@@ -14,19 +14,26 @@ const COLUMNS: readonly Column[] = [
   ['cut', 'broken_connections', (value) => value.toFixed(1)],
 ];
 
+/** Lines of one experiment at most; summary.csv has every point. */
+const LINES = 12;
+
 /** Text with a header line; means over the replications, `-` where a metric does not apply. */
 export function findingsTable(summaries: readonly (readonly SummaryRow[])[]): string {
   const lines = [['experiment', 'engine', 'services', ...COLUMNS.map(([title]) => title)]];
   for (const summary of summaries) {
     const largest = Math.max(...summary.map((row) => row.services ?? 0));
     const rows = summary.filter((row) => (row.services ?? 0) === largest);
-    for (const engine of [...new Set(rows.map((row) => row.engine))]) {
-      const own = rows.filter((row) => row.engine === engine);
-      const cells = COLUMNS.map(([, metric, show]) => {
-        const mean = own.find((row) => row.metric === metric)?.mean;
-        return mean === undefined || mean === null ? '-' : show(mean);
-      });
-      lines.push([own[0]?.experiment ?? '', engine, String(largest), ...cells]);
+    const points = [...new Set(rows.map(pointOf))];
+    for (const point of points.slice(0, LINES / 2)) {
+      for (const engine of [...new Set(rows.map((row) => row.engine))]) {
+        const own = rows.filter((row) => row.engine === engine && pointOf(row) === point);
+        const cells = COLUMNS.map(([, metric, show]) => {
+          const mean = own.find((row) => row.metric === metric)?.mean;
+          return mean === undefined || mean === null ? '-' : show(mean);
+        });
+        const name = `${own[0]?.experiment ?? ''}${points.length > 1 ? ` ${point}` : ''}`;
+        lines.push([name, engine, String(largest), ...cells]);
+      }
     }
   }
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
@@ -43,4 +50,10 @@ function time(ns: number): string {
   if (ns < 1e6) return `${(ns / 1e3).toFixed(1)} µs`;
   if (ns < 1e9) return `${(ns / 1e6).toFixed(1)} ms`;
   return `${(ns / 1e9).toFixed(1)} s`;
+}
+
+/** The axes other than services, as a label. */
+function pointOf(row: SummaryRow): string {
+  const axes = Object.entries(row.axes).map(([name, value]) => `${name}=${value ?? ''}`);
+  return [`endpoints=${row.endpoints_per_service ?? ''}`, ...axes].join(' ');
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Observation } from '../model/observation.ts';
-import { compareWithBaseline, formatDifference, readBaselines, writeBaseline } from './gate.ts';
+import { compareAll, compareWithBaseline, formatDifference, readBaselines, writeBaseline } from './gate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'chainwalk-gate-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -54,8 +54,24 @@ describe('gate', () => {
     expect(differences.map((d) => `${d.metric} ${d.current}`)).toEqual(['extra 1', 'trial missing', 'trial present']);
   });
 
+  it('notices an experiment without baseline, and one without results', () => {
+    const baselines = readBaselines(folder);
+    const differences = compareAll(baselines, new Map([['y', [row(1)]]]));
+    expect(differences.map((d) => `${d.experiment} ${d.metric} ${d.current}`)).toEqual([
+      'x trial missing',
+      'x trial missing',
+      'y baseline present',
+    ]);
+  });
+
+  it('refuses an empty folder', () => {
+    expect(() => readBaselines(join(folder, 'empty'))).toThrow(/no baselines/);
+  });
+
   it('says which file is no baseline', () => {
-    writeFileSync(join(folder, 'broken.json'), '{');
-    expect(() => readBaselines(folder)).toThrow(/Not a baseline/);
+    for (const text of ['{', '{}', '[]', '{"experiment":"x","reason":"","chainwalk":"","trials":[]}']) {
+      writeFileSync(join(folder, 'broken.json'), text);
+      expect(() => readBaselines(folder)).toThrow(/Not a baseline/);
+    }
   });
 });

@@ -2,8 +2,9 @@
  * `gate`: compares results with the committed baselines, exactly. Work counters, rule counts, digests and modelled costs
  * are functions of (commit, scenario, seed); any difference is a change that someone must explain.
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { parseObservations } from '../reports/csv.ts';
 import { InputError } from '../scenarios/errors.ts';
 import type { Cell, Observation } from '../model/observation.ts';
@@ -30,24 +31,35 @@ export interface Difference {
 /** Columns that name a trial, as far as a row has them. */
 const KEY_COLUMNS = ['engine', 'services', 'endpoints_per_service', 'replication', 'seed'];
 
+const baselineSchema = z.object({
+  experiment: z.string(),
+  reason: z.string(),
+  chainwalk: z.string(),
+  trials: z.array(z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))).min(1),
+});
+
+/** Every baseline of the folder, in order of name; at least one. */
 export function readBaselines(folder: string): Baseline[] {
-  let names: string[];
-  try {
-    names = readdirSync(folder).filter((name) => name.endsWith('.json'));
-  } catch {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
+  if (names.length === 0) {
     throw new InputError(
-      `There is no baselines folder "${folder}". Make one with: npm run gate -- --update --reason TEXT`,
+      `There are no baselines in "${folder}". Make them with: npm run gate -- --update --reason TEXT`,
     );
   }
   return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => readBaseline(join(folder, name)));
 }
 
 function readBaseline(path: string): Baseline {
+  let data: unknown;
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Baseline;
+    data = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     throw new InputError(`Not a baseline: ${error instanceof Error ? error.message : String(error)}`, { file: path });
   }
+  const parsed = baselineSchema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new InputError(`Not a baseline: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`, { file: path });
 }
 
 export function readObservations(folder: string): Observation[] {
@@ -62,6 +74,21 @@ export function readObservations(folder: string): Observation[] {
     }
     throw error;
   }
+}
+
+/** Differences over all experiments; one without a baseline, or without results, is a difference, too. */
+export function compareAll(
+  baselines: readonly Baseline[],
+  results: ReadonlyMap<string, readonly Observation[]>,
+): Difference[] {
+  const differences = baselines.flatMap((baseline) =>
+    compareWithBaseline(baseline, results.get(baseline.experiment) ?? []),
+  );
+  for (const experiment of results.keys()) {
+    if (baselines.some((baseline) => baseline.experiment === experiment)) continue;
+    differences.push({ experiment, trial: 'all', metric: 'baseline', baseline: 'missing', current: 'present' });
+  }
+  return differences;
 }
 
 /** Every difference between a baseline and the rows of a new run; trials that are missing or extra count, too. */
@@ -121,9 +148,11 @@ export function writeBaseline(
 }
 
 /** Where a difference of modelled cost comes from: the first work counter of the same trial that moved, if any. */
-export function explain(difference: Difference, all: readonly Difference[]): string {
+function explain(difference: Difference, all: readonly Difference[]): string {
   if (!difference.metric.endsWith('_ns') && !difference.metric.endsWith('_ms')) return '';
-  const cause = all.find((d) => d.trial === difference.trial && d.metric.endsWith('_total'));
+  const cause = all.find(
+    (d) => d.experiment === difference.experiment && d.trial === difference.trial && d.metric.endsWith('_total'),
+  );
   return cause === undefined
     ? 'no work counter moved: the profile or the cost model changed'
     : `${cause.metric} moved, too`;

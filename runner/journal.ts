@@ -34,8 +34,8 @@ export class Journal {
 
   append(entry: Entry): void {
     const row = completeRow(entry.observation, this.#columns);
-    this.#entries.push({ ...entry, observation: row });
     appendFileSync(join(this.#folder, 'observations.csv'), bodyOf(formatObservations([row])));
+    this.#entries.push({ ...entry, observation: row });
     if (entry.timeline.length === 0) return;
     const text = formatTimeline(entry.timeline);
     appendFileSync(join(this.#folder, 'timeline.csv'), this.#timelineStarted ? bodyOf(text) : text);
@@ -72,8 +72,12 @@ export class Journal {
 /** Writes beside the file and renames, so that a reader sees the old text or the new one, never half of it. */
 export function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.tmp`;
-  writeFileSync(temporary, text);
-  renameSync(temporary, path);
+  try {
+    writeFileSync(temporary, text);
+    renameSync(temporary, path);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
 }
 
 function headerOf(csv: string): string {

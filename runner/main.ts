@@ -2,6 +2,7 @@
 /** The command line: parses arguments, calls one function a command, and turns errors into messages and exit codes. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import pc from 'picocolors';
+import { ResultsError } from '../reports/results-error.ts';
 import { formatInputError, InputError } from '../scenarios/errors.ts';
 import { benchCommand } from './commands/bench.ts';
 import { conformanceCommand } from './commands/conformance.ts';
@@ -48,7 +49,11 @@ function program(): Command {
   )
     .option('--engine <name>', 'engine of the trial (default: the first of the experiment)')
     .option('--replication <n>', 'replication of the trial', positiveInteger('--replication', 1_000_000), 1)
-    .option('--point <name=value...>', 'axis values of the trial (default: the first of each axis)')
+    .option(
+      '--point <name=value>',
+      'an axis value of the trial (may be repeated; default: the first of each axis)',
+      collect,
+    )
     .action(runCommand);
   cli
     .command('report')
@@ -93,8 +98,13 @@ function program(): Command {
 function scenarioOptions(command: Command): Command {
   return command
     .option('--seed <n>', 'seed in place of the one in the file', nonNegativeInteger('--seed'))
-    .option('--set <path=value...>', 'change a value of the scenario, e.g. cluster.synthetic.services=100')
+    .option('--set <path=value>', 'change a value of the scenario, e.g. services=100 (may be repeated)', collect)
     .option('--quick', 'small sizes, same columns');
+}
+
+/** An option that may be given several times. */
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }
 
 function positiveInteger(name: string, most: number): (text: string) => number {
@@ -126,14 +136,31 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) {
       // Help and version are not errors; commander has printed its own message for the rest.
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
-    } else if (error instanceof InputError) {
-      process.stderr.write(`${pc.red('error:')} ${formatInputError(error)}\n`);
-      process.exitCode = EXIT_BAD_INPUT;
-    } else {
-      process.stderr.write(`${pc.red('internal error:')} ${error instanceof Error ? error.stack : String(error)}\n`);
-      process.exitCode = EXIT_FAILED_TRIALS;
-    }
+    } else fail(error);
   }
 }
+
+/** One line for what a user or the machine did; a stack only for a bug of ours. */
+function fail(error: unknown): void {
+  if (error instanceof InputError) {
+    process.stderr.write(`${pc.red('error:')} ${formatInputError(error)}\n`);
+    process.exitCode = EXIT_BAD_INPUT;
+  } else if (error instanceof ResultsError) {
+    process.stderr.write(`${pc.red('error:')} ${error.message}\n`);
+    process.exitCode = EXIT_BAD_INPUT;
+  } else if (error instanceof Error && 'syscall' in error) {
+    process.stderr.write(`${pc.red('error:')} ${error.message}. What had been written before is whole.\n`);
+    process.exitCode = EXIT_FAILED_TRIALS;
+  } else {
+    process.stderr.write(`${pc.red('internal error:')} ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = EXIT_FAILED_TRIALS;
+  }
+}
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
 
 await main();

@@ -1,4 +1,5 @@
 /** Statistics over replications: mean, Student-t confidence interval, quantiles, and the slope of a log-log line. */
+import { linearRegression, mean, sampleStandardDeviation } from 'simple-statistics';
 import { log } from '../sim/math.ts';
 
 export interface Estimate {
@@ -13,12 +14,11 @@ export interface Estimate {
 
 export function estimate(values: readonly number[]): Estimate {
   const n = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  if (n < 2) return { n, mean, stddev: 0, low: undefined, high: undefined };
-  const variance = values.reduce((sum, value) => sum + (value - mean) * (value - mean), 0) / (n - 1);
-  const stddev = Math.sqrt(variance);
+  const center = mean([...values]);
+  if (n < 2) return { n, mean: center, stddev: 0, low: undefined, high: undefined };
+  const stddev = sampleStandardDeviation([...values]);
   const half = (studentT975(n - 1) * stddev) / Math.sqrt(n);
-  return { n, mean, stddev, low: mean - half, high: mean + half };
+  return { n, mean: center, stddev, low: center - half, high: center + half };
 }
 
 /** 0.975 quantiles of Student's t for 1 .. 30 degrees of freedom (NIST/SEMATECH e-Handbook, table 1.3.6.7.2). */
@@ -60,22 +60,14 @@ export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope
   const points = xs.map((x, i) => [x, ys[i]] as const).filter(([x, y]) => x > 0 && y > 0);
   const n = points.length;
   if (n < 3) return undefined;
-  const lx = points.map(([x]) => log(x));
-  const ly = points.map(([, y]) => log(y));
-  const meanX = lx.reduce((sum, x) => sum + x, 0) / n;
-  const meanY = ly.reduce((sum, y) => sum + y, 0) / n;
-  let sxx = 0;
-  let sxy = 0;
-  for (let i = 0; i < n; i++) {
-    const dx = lx[i] - meanX;
-    sxx += dx * dx;
-    sxy += dx * (ly[i] - meanY);
-  }
+  const logs = points.map(([x, y]) => [log(x), log(y)]);
+  const meanX = mean(logs.map(([x]) => x));
+  const sxx = logs.reduce((sum, [x]) => sum + (x - meanX) * (x - meanX), 0);
   if (sxx === 0) return undefined;
-  const exponent = sxy / sxx;
+  const { m: exponent, b: intercept } = linearRegression(logs);
   let residual = 0;
-  for (let i = 0; i < n; i++) {
-    const error = ly[i] - meanY - exponent * (lx[i] - meanX);
+  for (const [x, y] of logs) {
+    const error = y - intercept - exponent * x;
     residual += error * error;
   }
   const half = studentT975(n - 2) * Math.sqrt(residual / (n - 2) / sxx);

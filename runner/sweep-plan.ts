@@ -24,7 +24,7 @@ export interface SweepPlan {
 }
 
 /** Every combination of the axes' values, the last axis fastest. One empty combination when there is no axis. */
-export function combinations(axes: readonly Axis[]): AxisValues[] {
+function combinations(axes: readonly Axis[]): AxisValues[] {
   let points: AxisValues[] = [{}];
   for (const axis of axes) {
     points = points.flatMap((point) => axis.values.map((value) => ({ ...point, [axis.name]: value })));

@@ -1,17 +1,17 @@
 /** `sweep`: runs experiments one after another and leaves a results folder for each, then the report over all. */
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { CostProfile } from '../model/profile.ts';
 import { formatSummary, type SummaryRow } from '../reports/csv.ts';
 import { renderExperiment, renderIndex } from '../reports/html/report.ts';
-import { InputError } from '../scenarios/errors.ts';
 import { axisColumns } from './trial.ts';
 import { ownAxes } from './columns.ts';
 import { inlineExecutor, poolExecutor, type Executor, type TrialOutcome } from './executor.ts';
 import { findingsOf, type Finding } from './findings.ts';
 import { commit, hostSeconds, machine, projectRoot, versions } from './host.ts';
 import { Journal, writeAtomically } from './journal.ts';
+import { assertWritable } from './output-folder.ts';
 import { startProgress } from './progress.ts';
 import { readSite } from './site.ts';
 import { summarize } from './summarize.ts';
@@ -19,7 +19,7 @@ import { expectedSeconds, type SweepPlan, type Trial } from './sweep-plan.ts';
 
 export interface SweepOptions {
   readonly out: string;
-  /** 1 runs the trials in this thread. */
+  /** Worker threads; 0 runs the trials in this thread, where nothing can interrupt one. */
   readonly workers: number;
   /** As typed, for the record. */
   readonly command: string;
@@ -38,7 +38,9 @@ export interface ExperimentResult {
 }
 
 export async function runSweep(plans: readonly SweepPlan[], options: SweepOptions): Promise<ExperimentResult[]> {
-  assertWritable(options.out);
+  assertWritable(options.out, '--out');
+  // A report over experiments that this sweep is about to replace would be out of date.
+  rmSync(join(options.out, 'report.html'), { force: true });
   const trials = plans.flatMap((plan) => plan.trials);
   const progress = startProgress(
     trials.length,
@@ -192,33 +194,6 @@ function profileNote(profile: CostProfile | undefined) {
 }
 
 function chooseExecutor(workers: number): Executor {
-  if (workers === 1) return inlineExecutor();
+  if (workers === 0) return inlineExecutor();
   return poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers);
-}
-
-/** Refuses an output folder that cannot be written before anything runs. */
-function assertWritable(out: string): void {
-  const path = resolve(out);
-  try {
-    makeFolders(path);
-    if (!statSync(path).isDirectory()) throw new Error('it is a file');
-    accessSync(path, constants.W_OK);
-    // Root passes every access check, also on a read-only file system: only a write tells.
-    const probe = join(path, '.chainwalk-probe');
-    writeFileSync(probe, '');
-    rmSync(probe);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new InputError(
-      `The output folder "${out}" cannot be written: ${reason}. Expected a folder that exists or can be made; choose another with --out (its parent is ${dirname(path)})`,
-    );
-  }
-}
-
-/** One level at a time: Node's recursive mkdir never returns below /proc (it takes ENOENT for a missing parent). */
-function makeFolders(path: string): void {
-  if (existsSync(path)) return;
-  const parent = dirname(path);
-  if (parent !== path) makeFolders(parent);
-  mkdirSync(path);
 }

@@ -12,6 +12,7 @@ interface Tally {
   connections: number;
   failed: number;
   stale: number;
+  broken: number;
 }
 
 export class Timeline {
@@ -28,13 +29,18 @@ export class Timeline {
     this.#view = view;
     this.#engine = engine;
     this.#replication = replication;
-    for (const id of services.keys()) this.#tallies.set(id, { connections: 0, failed: 0, stale: 0 });
+    for (const id of services.keys()) this.#tallies.set(id, { connections: 0, failed: 0, stale: 0, broken: 0 });
   }
 
   count(servicePortId: number, outcome: ConnectionOutcome): void {
     const tally = this.#tallies.get(servicePortId);
     if (tally === undefined) return;
-    if (outcome !== 'broken') tally.connections++;
+    // A broken connection was counted when it was made.
+    if (outcome === 'broken') {
+      tally.broken++;
+      return;
+    }
+    tally.connections++;
     if (outcome === 'stale') tally.stale++;
     else if (outcome !== 'ok') tally.failed++;
   }
@@ -54,11 +60,13 @@ export class Timeline {
         connections: tally.connections,
         failed_connections: tally.failed,
         stale_connections: tally.stale,
+        broken_connections: tally.broken,
         event,
       });
       tally.connections = 0;
       tally.failed = 0;
       tally.stale = 0;
+      tally.broken = 0;
     }
   }
 }

@@ -27,7 +27,7 @@ import type { FailureKind, TrialMeter } from './trial-meter.ts';
 const BATCH_CAPACITY = 256;
 
 /** What the traffic needs to know of the pods behind the endpoints. */
-export interface PodView {
+interface PodView {
   podCondition(address: number): 'serving' | 'not_listening' | 'gone';
   isReady(address: number): boolean;
 }

@@ -105,3 +105,19 @@ describe('trial', () => {
     expect(names(8)).toEqual(['S', 'SA', 'A', 'A', 'A', 'FA', 'FA', 'A']);
   });
 });
+
+describe('timeline', () => {
+  it('adds up to the observation, also when the trial ends with its traffic', () => {
+    const { observation, timeline } = run(
+      'alpaca-rolling-update',
+      'iptables',
+      'duration_s=0',
+      'traffic.connections=3000',
+    );
+    for (const name of ['connections', 'failed_connections', 'stale_connections', 'broken_connections'] as const) {
+      const total = timeline.reduce((sum, row) => sum + row[name], 0);
+      expect(total, name).toBe(number(observation, name));
+    }
+    expect(number(observation, 'broken_connections')).toBeGreaterThan(0);
+  });
+});

@@ -116,6 +116,7 @@ export function runTrial(trial: Trial): TrialResult {
     }
   }
   driver.flush();
+  timeline?.sample(simulation.now);
   engine.advance(simulation.now);
 
   return {
@@ -277,7 +278,8 @@ function sampleRegularly(simulation: Simulation, timeline: Timeline, point: Poin
 /** After everything else of the instant. */
 const PRIORITY_SAMPLE = 1000;
 
-function engineOptions(point: PointSpec): EngineOptions {
+/** The engine's options as the scenario's `proxy` section has them. */
+export function engineOptions(point: PointSpec): EngineOptions {
   const { proxy } = point;
   assert(isScheduler(proxy.ipvsScheduler), `Unknown IPVS scheduler ${proxy.ipvsScheduler}`);
   return {

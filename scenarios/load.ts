@@ -9,10 +9,8 @@ import { parseSingleSource, readText } from './source.ts';
 import type { ReadFile, SourceDocument } from './source.ts';
 import type { Axis, Experiment, PointSpec } from './spec.ts';
 
-export type { AxisValues } from './resolve-point.ts';
 export { listExperiments } from './list-experiments.ts';
-export type { ExperimentSummary } from './list-experiments.ts';
-export { listProfiles, loadProfile, scenariosFolder } from './load-profile.ts';
+export { scenariosFolder } from './load-profile.ts';
 
 export interface LoadOptions {
   /** `path=value`, in order; a swept path's value replaces the values of its axis. */

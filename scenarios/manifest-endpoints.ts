@@ -17,7 +17,7 @@ import type { CompletePort, CompleteService } from './manifest-services.ts';
 type Slice = KubernetesObject<EndpointSliceObject>;
 
 /** Endpoints of a slice and its ports, as kube-proxy reads them (endpointslicecache.go). */
-export interface CompleteSlice {
+interface CompleteSlice {
   readonly ports: readonly { readonly name: string; readonly protocol: Protocol; readonly port: number }[];
   readonly endpoints: readonly Omit<Endpoint, 'port'>[];
 }
@@ -244,7 +244,7 @@ function resolvePort(port: CompletePort, containers: readonly Container[]): numb
 }
 
 /** Pods and Deployments under each of their labels, so that a selector looks at few of them. */
-export class SelectorIndex {
+class SelectorIndex {
   readonly #pods = new Map<string, CompletePod[]>();
   readonly #deployments = new Map<string, number[]>();
   readonly #labels: readonly Labels[];

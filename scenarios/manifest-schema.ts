@@ -18,7 +18,7 @@ const dnsName = z
   .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be lower-case letters, digits, "-" and "."')
   .max(253);
 
-export const metadataSchema = z.object({
+const metadataSchema = z.object({
   name: dnsName,
   namespace: optional(dnsName.max(63)),
   labels,
@@ -81,7 +81,6 @@ const podSpecSchema = z.object({
   hostNetwork: optional(z.boolean()),
   nodeName: optional(z.string()),
 });
-export type PodSpec = z.output<typeof podSpecSchema>;
 
 export const deploymentSchema = z.object({
   metadata: metadataSchema,

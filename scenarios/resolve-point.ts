@@ -27,6 +27,11 @@ export interface PlacedAxis extends Axis {
   readonly position: Position;
 }
 
+/** Simulated days that arrivals may take without a duration. */
+const LONGEST_DAYS = 30;
+/** Rows of a trial's timeline. */
+const TIMELINE_ROWS = 100_000;
+
 /** Makes points of a document. Manifests and profiles are read once. */
 export class Resolver {
   readonly #draft: Draft;
@@ -210,6 +215,7 @@ export class Resolver {
         ]);
       }
     }
+    checkLength(point, fail);
     const end = point.durationSeconds;
     for (const entry of churn) {
       if (end > 0 && entry.atSeconds >= end) {
@@ -273,5 +279,26 @@ export function at<T>(position: Position, action: () => T): T {
   } catch (error) {
     if (error instanceof InputError && error.file === undefined) throw new InputError(error.message, position);
     throw error;
+  }
+}
+
+/** A trial must end, and its timeline must fit in memory. */
+function checkLength(point: PointSpec, fail: Fail): void {
+  const { traffic, durationSeconds } = point;
+  const arrivalDays = traffic.connections / traffic.connectionsPerSecond / 86_400;
+  if (durationSeconds === 0 && arrivalDays > LONGEST_DAYS) {
+    fail(
+      `${traffic.connections} connections at ${traffic.connectionsPerSecond} a second take ${arrivalDays.toPrecision(3)} days; ` +
+        `expected at most ${LONGEST_DAYS}, or a "duration_s".`,
+      ['traffic', 'connections_per_s'],
+    );
+  }
+  if (point.timelineSeconds === 0) return;
+  const rows = (durationSeconds > 0 ? durationSeconds : arrivalDays * 86_400) / point.timelineSeconds;
+  if (rows > TIMELINE_ROWS) {
+    fail(
+      `A timeline of ${Math.round(rows)} rows is too long; expected at most ${TIMELINE_ROWS}: take a larger "timeline_s".`,
+      ['timeline_s'],
+    );
   }
 }

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { didYouMean, quote } from './errors.ts';
 
-export interface Mistake {
+interface Mistake {
   /** Inside the document. */
   readonly path: readonly (string | number)[];
   /** Point at the key rather than at its value. */

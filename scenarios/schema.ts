@@ -7,7 +7,7 @@ export const AXIS_LIMIT = 10_000;
 export const ENDPOINT_LIMIT = 2_000_000;
 const SECONDS_LIMIT = 1e6;
 
-export const IPVS_SCHEDULER_NAMES = [
+const IPVS_SCHEDULER_NAMES = [
   'rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos',
 ] as const; // prettier-ignore
 
@@ -59,7 +59,7 @@ const cluster = z.strictObject({
 });
 
 const traffic = z.strictObject({
-  connections: count(10_000_000).default(1000),
+  connections: z.int().min(1).max(10_000_000).default(1000),
   connections_per_s: z.number().positive().max(1e7).default(1000).describe('Poisson arrivals a second'),
   packets_per_connection: distribution.default(10).describe('Both directions together, at least 1'),
   packet_gap_s: distribution.default(0.001).describe('Time between the packets of a connection'),

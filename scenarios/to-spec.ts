@@ -10,7 +10,7 @@ export type Fail = (message: string, path: Path) => never;
 /** The API server's default range 30000-32767 has this many node ports, for each protocol. */
 const NODE_PORT_COUNT = 2768;
 
-export function toDistribution(input: DistributionInput, path: Path, fail: Fail): DistributionSpec {
+function toDistribution(input: DistributionInput, path: Path, fail: Fail): DistributionSpec {
   if (typeof input === 'number') return { kind: 'constant', value: input };
   switch (input.distribution) {
     case 'constant':

@@ -23,7 +23,7 @@ export function randomPod(stream: RandomStream): number {
   return POD_NET + pick(stream, POD_NUMBERS);
 }
 
-export function randomEndpoint(stream: RandomStream): Endpoint {
+function randomEndpoint(stream: RandomStream): Endpoint {
   const kind = stream.below(20);
   let address = randomPod(stream);
   if (kind === 0) address = pick(stream, NODE_ADDRESSES);

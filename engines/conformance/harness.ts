@@ -19,8 +19,8 @@ import { Rng } from '../../sim/rng.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
 
-export const OUTCOME_NAMES = ['accept', 'endpoint', 'reply', 'reject', 'drop'] as const;
-export type OutcomeName = (typeof OUTCOME_NAMES)[number];
+const OUTCOME_NAMES = ['accept', 'endpoint', 'reply', 'reject', 'drop'] as const;
+type OutcomeName = (typeof OUTCOME_NAMES)[number];
 export type CounterName = (typeof COUNTER_NAMES)[number];
 export type OriginName = 'host' | 'pod' | 'external';
 
@@ -30,7 +30,7 @@ export function ipv4(text: string): number {
   return address;
 }
 
-export function party(text: string): { address: number; port: number } {
+function party(text: string): { address: number; port: number } {
   const [address, port] = text.split(':');
   return { address: ipv4(address ?? ''), port: Number(port) };
 }
@@ -40,7 +40,7 @@ function partyText(address: number, port: number): string {
 }
 
 /** `10.244.1.1:8080`, then words: `local` (on this node; else on another), `terminating` (still serving), `unready`, `dead` (terminating, not serving). */
-export function endpoint(text: string): Endpoint {
+function endpoint(text: string): Endpoint {
   const [where = '', ...words] = text.split(' ');
   const has = (word: string): boolean => words.includes(word);
   return {
@@ -122,7 +122,7 @@ export interface VerdictWords {
   readonly work: Readonly<Record<CounterName, number>>;
 }
 
-export function fillPacket(batch: PacketBatch, i: number, words: PacketWords): void {
+function fillPacket(batch: PacketBatch, i: number, words: PacketWords): void {
   const src = party(words.src);
   const dst = party(words.dst);
   batch.time[i] = Math.round(words.at * NS_PER_S);

@@ -59,7 +59,7 @@ function serviceText(svc: ServicePort): string {
 
 const ORIGIN_NAMES = ['host', 'pod', 'external'];
 
-export function stepText(step: Step): string {
+function stepText(step: Step): string {
   const at = `${step.at / 1e9}s ${step.kind}`;
   switch (step.kind) {
     case 'packet': {

@@ -25,12 +25,12 @@ export const TCP_IGNORED = 11;
 
 /** Rows of the table; a packet with none of the four flags has none and is INVALID. */
 export const ROW_SYN = 0;
-export const ROW_SYN_ACK = 1;
-export const ROW_FIN = 2;
-export const ROW_ACK = 3;
-export const ROW_RST = 4;
+const ROW_SYN_ACK = 1;
+const ROW_FIN = 2;
+const ROW_ACK = 3;
+const ROW_RST = 4;
 export const ROW_NONE = 5;
-export const TCP_ROWS = 5;
+const TCP_ROWS = 5;
 const COLUMNS = TCP_STATES.length;
 
 const CODES = ['NO', 'SS', 'SR', 'ES', 'FW', 'CW', 'LA', 'TW', 'CL', 'S2', 'IV', 'IG'];

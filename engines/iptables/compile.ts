@@ -5,7 +5,8 @@ import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { shuffle } from '../../sim/rng.ts';
 import { ChainIndex } from './chain-index.ts';
-import { EndpointChooser, endpointKey, keyAddress, keyPort } from './endpoints.ts';
+import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import { EndpointChooser } from './endpoints.ts';
 import { StaleChains, chainIdentity } from './stale-chains.ts';
 
 /**

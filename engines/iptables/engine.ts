@@ -42,7 +42,7 @@ import {
 } from './packet-walk.ts';
 import { SyncCounter } from './report.ts';
 
-export const IPTABLES_MANIFEST: EngineManifest = {
+const IPTABLES_MANIFEST: EngineManifest = {
   protocols: ['tcp', 'udp'],
   serviceTypes: ['ClusterIP', 'NodePort'],
   sessionAffinity: false,

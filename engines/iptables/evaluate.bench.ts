@@ -57,7 +57,13 @@ async function measure(
   if (name === 'established flows') establish(engine, packets, verdicts, work);
   const digest = digestOf(verdicts, work);
   const later = name === 'new flows' ? BETWEEN_RUNS_NS : NS_PER_S;
-  const bench = new Bench({ time: timeMs, iterations: 4, warmupTime: timeMs / 4, warmupIterations: 2, throws: true });
+  const bench = new Bench({
+    time: timeMs,
+    iterations: 4,
+    warmupTime: Math.max(40, timeMs / 4),
+    warmupIterations: 2,
+    throws: true,
+  });
   bench.add(name, () => engine.process(packets, verdicts, work), {
     beforeEach: () => {
       for (let i = 0; i < BATCH; i++) packets.time[i] += later;

@@ -33,7 +33,7 @@ function randomEndpoint(stream: RandomStream): Endpoint {
 }
 
 /** Destinations are distinct: id decides the ClusterIP and the nodePort. A third of the ids have no nodePort. */
-export function randomService(id: number, stream: RandomStream): ServicePort {
+function randomService(id: number, stream: RandomStream): ServicePort {
   return syntheticService({
     id,
     protocol: id % 3 === 0 ? PROTOCOL_UDP : PROTOCOL_TCP,

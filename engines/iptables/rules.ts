@@ -48,7 +48,7 @@ export const TARGET_DROP = 2;
 export const TARGET_RETURN = 3;
 export const TARGET_REJECT = 4;
 export const TARGET_MARK = 5;
-export const TARGET_UNMARK = 6;
+const TARGET_UNMARK = 6;
 export const TARGET_DNAT = 7;
 export const TARGET_MASQUERADE = 8;
 

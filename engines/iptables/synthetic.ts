@@ -11,7 +11,7 @@ export const NODE_ADDRESS = 0xc0a80002;
 const POD_BASE = 0x0a000000;
 const CLUSTER_IP_BASE = 0xac1e0000;
 
-export function syntheticNode(): NodeSpec {
+function syntheticNode(): NodeSpec {
   const clusterCidr = parseCidr('10.0.0.0/8');
   if (clusterCidr === undefined) throw new Error('10.0.0.0/8 is a CIDR');
   return { name: 'node-1', addresses: [NODE_ADDRESS], clusterCidr };

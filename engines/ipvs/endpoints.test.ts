@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { formatIpv4 } from '../../model/address.ts';
 import { Rng } from '../../sim/rng.ts';
-import { endpointKey, keyAddress, keyPort, UsableEndpoints } from './endpoints.ts';
+import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import { UsableEndpoints } from './endpoints.ts';
 import { endpoint } from './test-cluster.ts';
 
 function chosen(usable: UsableEndpoints): string[] {

@@ -4,46 +4,7 @@
  * sync of 200,000 endpoints would otherwise build and compare as many strings.
  */
 import type { Endpoint, ServicePort } from '../../model/cluster.ts';
-
-/** Rank of each number among `count` numbers ordered by their text followed by `terminator`, and the way back. */
-function textRanks(count: number, terminator: string): { rank: Uint16Array; value: Uint16Array } {
-  const texts = Array.from({ length: count }, (_, number) => ({ number, text: number + terminator }));
-  texts.sort((a, b) => (a.text < b.text ? -1 : 1));
-  const rank = new Uint16Array(count);
-  const value = Uint16Array.from(texts, (entry) => entry.number);
-  for (let place = 0; place < count; place++) rank[value[place]] = place;
-  return { rank, value };
-}
-
-/** '.' (0x2e) sorts before the digits and ':' (0x3a) after them, so the last octet has an order of its own. */
-const INNER = textRanks(256, '.');
-const LAST = textRanks(256, ':');
-const PORT = textRanks(65536, '');
-
-/** A 48-bit integer that orders as the text `ip:port` does. */
-export function endpointKey(address: number, port: number): number {
-  const high =
-    (INNER.rank[address >>> 24] << 24) |
-    (INNER.rank[(address >>> 16) & 255] << 16) |
-    (INNER.rank[(address >>> 8) & 255] << 8) |
-    LAST.rank[address & 255];
-  return (high >>> 0) * 65536 + PORT.rank[port];
-}
-
-export function keyAddress(key: number): number {
-  const high = Math.floor(key / 65536);
-  return (
-    ((INNER.value[high >>> 24] << 24) |
-      (INNER.value[(high >>> 16) & 255] << 16) |
-      (INNER.value[(high >>> 8) & 255] << 8) |
-      LAST.value[high & 255]) >>>
-    0
-  );
-}
-
-export function keyPort(key: number): number {
-  return PORT.value[key % 65536];
-}
+import { endpointKey } from '../proxy/endpoint-order.ts';
 
 /** Longer lists are sorted by the library, shorter ones by insertion (they usually come in order). */
 const INSERTION_LIMIT = 24;

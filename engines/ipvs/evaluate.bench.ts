@@ -62,7 +62,13 @@ async function measure(
   }
   const digest = digestOf(verdicts, work);
   const step = name === 'new flows' ? NEW_FLOWS_STEP_NS : ESTABLISHED_STEP_NS;
-  const bench = new Bench({ time: timeMs, iterations: 4, warmupTime: timeMs / 4, warmupIterations: 2, throws: true });
+  const bench = new Bench({
+    time: timeMs,
+    iterations: 4,
+    warmupTime: Math.max(40, timeMs / 4),
+    warmupIterations: 2,
+    throws: true,
+  });
   bench.add(name, () => engine.process(packets, verdicts, work), {
     beforeEach: () => {
       for (let i = 0; i < BATCH; i++) packets.time[i] = packets.time[i] + step;

@@ -20,7 +20,7 @@ export function ip(text: string): number {
 export const NODE_ADDRESS = ip('192.168.0.1');
 const CLUSTER_CIDR = parseCidr('10.0.0.0/8');
 if (CLUSTER_CIDR === undefined) throw new Error('The cluster CIDR does not parse');
-export const NODE: NodeSpec = { name: 'node-a', addresses: [NODE_ADDRESS], clusterCidr: CLUSTER_CIDR };
+const NODE: NodeSpec = { name: 'node-a', addresses: [NODE_ADDRESS], clusterCidr: CLUSTER_CIDR };
 
 export function endpoint(address: string | number, port = 8080, changes: Partial<Endpoint> = {}): Endpoint {
   const number = typeof address === 'number' ? address : ip(address);

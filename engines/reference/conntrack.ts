@@ -78,7 +78,7 @@ function nextState(table: Record<string, string[]>, flags: number, from: string)
   return table[tcpIndex(flags)]?.[STATE_NAMES.indexOf(from)] ?? 'IV';
 }
 
-export function tupleText(tuple: Tuple): string {
+function tupleText(tuple: Tuple): string {
   return `${tuple.protocol} ${tuple.src.address}:${tuple.src.port} ${tuple.dst.address}:${tuple.dst.port}`;
 }
 

@@ -9,7 +9,7 @@ import type { Match, Rule, Table, Target } from './netfilter.ts';
 
 const LOOPBACK: Cidr = { address: 0x7f000000, mask: 0xff000000, prefixLength: 8 };
 
-export function host(address: number): Cidr {
+function host(address: number): Cidr {
   return { address, mask: 0xffffffff, prefixLength: 32 };
 }
 
@@ -54,7 +54,7 @@ export function serviceChain(svc: ServicePort): string {
   return `KUBE-SVC-${hash16(chainKey(svc))}`;
 }
 
-export function externalChain(svc: ServicePort): string {
+function externalChain(svc: ServicePort): string {
   return `KUBE-EXT-${hash16(chainKey(svc))}`;
 }
 

@@ -63,7 +63,7 @@ function rotl(value: number, bits: number): number {
 }
 
 /** jhash_3words of include/linux/jhash.h. */
-export function jhash3(word1: number, word2: number, word3: number, initval: number): number {
+function jhash3(word1: number, word2: number, word3: number, initval: number): number {
   const start = (initval + 0xdeadbeef + (3 << 2)) | 0;
   let a = (word1 + start) | 0;
   let b = (word2 + start) | 0;

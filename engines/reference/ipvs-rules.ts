@@ -6,7 +6,7 @@ import { comment, jump, markRules, plainRule } from './iptables-rules.ts';
 import type { RestoreInput } from './iptables-rules.ts';
 import type { Match, Rule, SetKey, Table } from './netfilter.ts';
 
-export const SET_NAMES = [
+const SET_NAMES = [
   'KUBE-CLUSTER-IP',
   'KUBE-NODE-PORT-TCP',
   'KUBE-NODE-PORT-UDP',

@@ -102,7 +102,7 @@ function ipPartHolds(rule: Rule, packet: Packet): boolean {
   return rule.protocol === undefined || rule.protocol === packet.protocol;
 }
 
-export function setEntry(key: SetKey, packet: Packet): string {
+function setEntry(key: SetKey, packet: Packet): string {
   const { src, dst, protocol } = packet;
   switch (key) {
     case 'dst,dst':

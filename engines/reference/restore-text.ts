@@ -45,7 +45,7 @@ function targetText(rule: Rule, mark: number): string {
 }
 
 /** Word order of proxier.go: comment and addrtype, protocol, destination, source, then the other matches. */
-export function ruleText(chain: string, rule: Rule, mark: number): string {
+function ruleText(chain: string, rule: Rule, mark: number): string {
   const protocol = rule.protocol === 17 ? 'udp' : 'tcp';
   const words: string[] = [`-A ${chain}`];
   // The jumps of built-in chains ask for ctstate first, before their comment.

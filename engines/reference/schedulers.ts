@@ -7,7 +7,7 @@ import { mark } from './marks.ts';
 import { sameParty } from './packet.ts';
 import type { Packet } from './packet.ts';
 
-export interface Pick {
+interface Pick {
   readonly server: RealServer | undefined;
   /** DESTINATIONS_EXAMINED */
   readonly examined: number;

@@ -7,7 +7,7 @@ export interface JsonObject {
 }
 
 /** A kind of number; one chart shows one kind (work is exact, modelled cost depends on a profile, simulated time on delays). */
-export type NumberKind = 'work' | 'modelled cost' | 'simulated time';
+type NumberKind = 'work' | 'modelled cost' | 'simulated time';
 
 export interface ChartTable {
   readonly columns: readonly string[];

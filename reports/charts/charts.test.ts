@@ -9,7 +9,7 @@ import type { Results } from '../results.ts';
 import { readResults } from '../results.ts';
 import { chartsOf } from './all.ts';
 import type { Chart } from './chart.ts';
-import { churnTimeline } from './churn-timeline.ts';
+import { churnTimeline, WRONG_COLOURS } from './churn-timeline.ts';
 import { costVsRules } from './cost-vs-rules.ts';
 import { engineStyle } from './engine-style.ts';
 import { firstPacketVsServices } from './first-packet-vs-services.ts';
@@ -97,28 +97,44 @@ describe('sentences', () => {
   it('the claim of 5,000 rules is answered from the data: a jump, growth, or nothing', () => {
     const at = (rules: number, cost: number): SummaryRow => ({ ...base('iptables', rules), mean: cost });
     const sentence = (...costs: readonly number[]): string =>
-      finding(costVsRules([1000, 4000, 8000].map((rules, i) => at(rules, costs[i] ?? 0))));
+      finding(costVsRules([1000, 4000, 6000].map((rules, i) => at(rules, costs[i] ?? 0))));
     expect(sentence(1000, 1000, 9000)).toContain(
-      'shows a jump across 5,000 rules (1 µs at 4,000 rules and 9 µs at 8,000)',
+      'shows a jump across 5,000 rules (1 µs at 4,000 rules and 9 µs at 6,000)',
     );
     expect(sentence(1000, 2000, 3000)).toContain('passes 5,000 rules without a jump');
     expect(sentence(1000, 1000, 1010)).toContain('does not get dearer across 5,000 rules');
     expect(finding(costVsRules([at(10, 5), at(20, 5)]))).toContain("at most 20 rules here, below the claim's 5,000");
   });
 
+  it('the claim of 5,000 rules stays open where no points are close to it', () => {
+    const from = (below: number, above: number): string =>
+      finding(
+        costVsRules([
+          { ...base('iptables', below), mean: 1000 },
+          { ...base('iptables', above), mean: 1100 },
+        ]),
+      );
+    const open = 'For iptables this sweep has no points close enough to 5,000 rules to tell';
+    expect(from(4000, 6000)).toContain('iptables passes 5,000 rules without a jump');
+    expect(from(4000, 6001)).toContain(`${open} (1 µs at 4,000 rules and 1.1 µs at 6,001)`);
+    expect(from(3000, 5000)).toContain(open);
+    expect(from(3500, 5000)).toContain('without a jump');
+  });
+
   it('the timeline counts what went wrong and for how long the node lagged', () => {
     expect(finding(churnTimeline(CHURN.timeline))).toContain(
-      'With iptables, of 2,895 connections 18 failed and 29 went stale',
+      'With iptables, of 2,895 connections 18 failed, 29 went stale and 16 were cut, all between 10 s and 33 s;',
     );
     const calm = CHURN.timeline.map((row) => ({
       ...row,
       failed_connections: 0,
       stale_connections: 0,
+      broken_connections: 0,
       ready_endpoints: 3,
       installed_endpoints: 3,
     }));
     expect(finding(churnTimeline(calm))).toContain(
-      "failed or went stale; the node's rules never differed from the ready endpoints.",
+      "failed, went stale or was cut; the node's rules never differed from the ready endpoints.",
     );
   });
 });
@@ -158,6 +174,7 @@ describe('timeline rows', () => {
     connections: 1,
     failed_connections: 0,
     stale_connections: 0,
+    broken_connections: 0,
     event,
     point: {},
   });
@@ -177,6 +194,32 @@ describe('timeline rows', () => {
     ]);
   });
 
+  it('says one time where the first and the last are printed equal', () => {
+    const at = (time_s: number): TimelineFileRow => ({ ...row('a', time_s, 2), failed_connections: 1 });
+    expect(finding(churnTimeline([row('a', 1, 2), at(20.5), at(20.53)]))).toContain('all at 20.5 s;');
+    expect(finding(churnTimeline([row('a', 1, 2), at(20.5), at(20.6)]))).toContain('all between 20.5 s and 20.6 s;');
+  });
+
+  it('stacks cut connections on failed and stale ones, and takes them alone for a change', () => {
+    const wrong = { ...row('b', 2, 2), failed_connections: 2, stale_connections: 1, broken_connections: 4 };
+    const late = { ...row('b', 3, 2), broken_connections: 1 };
+    const chart = churnTimeline([row('a', 1, 2), row('b', 1, 2), wrong, late, row('b', 4, 2), row('b', 5, 2)]);
+    expect(finding(chart)).toContain('2 failed, 1 went stale and 5 were cut, all between 2 s and 3 s');
+    expect(chart?.table.columns.slice(4, 8)).toEqual(['connections', 'failed', 'stale', 'cut']);
+    expect(chart?.table.rows.map((cells) => [cells[1], ...cells.slice(5, 8)])).toEqual([
+      [1, 0, 0, 0],
+      [2, 2, 1, 4],
+      [3, 0, 0, 1],
+      [5, 0, 0, 0],
+    ]);
+    const spec = JSON.stringify(chart?.spec);
+    expect(spec).toContain('"series":"cut connections","count":4,"below":3,"above":7');
+    expect(spec).toContain('"domain":["failed connections","stale connections","cut connections"]');
+    const only = churnTimeline([row('a', 1, 2), row('b', 1, 2), row('a', 2, 2), { ...late, time_s: 2 }]);
+    expect(only?.reading).toContain('Replication 1, b.');
+    expect(finding(only)).toContain('0 went stale and 1 was cut, all at 2 s');
+  });
+
   it('draws the first trial of a sweep of several points and says how many there are', () => {
     const rows = [row('a', 1, 2), row('a', 2, 1), row('a', 1, 2), row('a', 2, 0), row('a', 3, 2)];
     const chart = churnTimeline(rows);
@@ -190,6 +233,15 @@ describe('colours', () => {
     const colours = ['iptables', 'ipvs', 'nftables'].map((name) => engineStyle(name).colour);
     expect(new Set(colours).size).toBe(3);
     for (const colour of colours) {
+      for (const page of ['#ffffff', '#14171c']) expect(contrast(colour, page)).toBeGreaterThan(3);
+    }
+  });
+
+  it('of the stacked bars are three, none an engine’s, and reach 3:1, too', () => {
+    expect(WRONG_COLOURS).toHaveLength(3);
+    const engines = ['iptables', 'ipvs', 'nftables'].map((name) => engineStyle(name).colour);
+    expect(new Set([...WRONG_COLOURS, ...engines]).size).toBe(6);
+    for (const colour of WRONG_COLOURS) {
       for (const page of ['#ffffff', '#14171c']) expect(contrast(colour, page)).toBeGreaterThan(3);
     }
   });

@@ -11,6 +11,7 @@ export interface Instant {
   connections: number;
   failed: number;
   stale: number;
+  cut: number;
   events: string[];
 }
 
@@ -68,7 +69,8 @@ export function changingServices(rows: readonly TimelineFileRow[]): string[] {
     const moved =
       start !== undefined &&
       (row.ready_endpoints !== start.ready_endpoints || row.installed_endpoints !== start.installed_endpoints);
-    if (moved || row.failed_connections > 0 || row.stale_connections > 0) changing.add(row.service);
+    const wrong = row.failed_connections + row.stale_connections + row.broken_connections;
+    if (moved || wrong > 0) changing.add(row.service);
   }
   return [...(changing.size > 0 ? changing : first.keys())].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
@@ -83,7 +85,7 @@ export function instantsOf(rows: readonly TimelineFileRow[], engine: string, ser
     if (drawn) state.set(row.service, row);
     let instant = instants.at(-1);
     if (instant?.time_s !== row.time_s) {
-      instant = { time_s: row.time_s, ready: 0, installed: 0, connections: 0, failed: 0, stale: 0, events: [] };
+      instant = { time_s: row.time_s, ready: 0, installed: 0, connections: 0, failed: 0, stale: 0, cut: 0, events: [] };
       instants.push(instant);
     }
     // An event belongs to the cluster: it counts even where its row is that of a service that is not drawn.
@@ -98,6 +100,7 @@ export function instantsOf(rows: readonly TimelineFileRow[], engine: string, ser
     instant.connections += row.connections;
     instant.failed += row.failed_connections;
     instant.stale += row.stale_connections;
+    instant.cut += row.broken_connections;
   }
   return instants;
 }
@@ -111,11 +114,15 @@ export function notable(instants: readonly Instant[]): Instant[] {
       i === instants.length - 1 ||
       instant.ready !== before.ready ||
       instant.installed !== before.installed ||
-      instant.failed > 0 ||
-      instant.stale > 0 ||
+      wentWrong(instant) ||
       instant.events.some((event) => !isSync(event))
     );
   });
+}
+
+/** Whether a connection failed, went stale or was cut up to this instant, since the one before. */
+export function wentWrong(instant: Instant): boolean {
+  return instant.failed > 0 || instant.stale > 0 || instant.cut > 0;
 }
 
 /** Events of kube-proxy's own loop (`partial sync started: ...`), of which there are many; a pod may be named anything. */
@@ -129,6 +136,7 @@ interface Bucket {
   connections: number;
   failed: number;
   stale: number;
+  cut: number;
 }
 
 /** Counts on a regular grid of about 60 bars: rows also stand at events, so their own intervals are uneven. */
@@ -144,10 +152,12 @@ export function wrongByBucket(instants: readonly Instant[], end: number): Bucket
       connections: 0,
       failed: 0,
       stale: 0,
+      cut: 0,
     };
     bucket.connections += instant.connections;
     bucket.failed += instant.failed;
     bucket.stale += instant.stale;
+    bucket.cut += instant.cut;
     buckets.set(index, bucket);
   }
   return [...buckets.values()];

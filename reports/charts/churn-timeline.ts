@@ -3,21 +3,32 @@ import type { TimelineFileRow } from '../csv.ts';
 import type { Chart, Json, JsonObject } from './chart.ts';
 import { VEGA_LITE_SCHEMA } from './chart.ts';
 import type { Instant } from './churn-instants.ts';
-import { changingServices, instantsOf, isSync, notable, oneReplication, wrongByBucket } from './churn-instants.ts';
+import {
+  changingServices,
+  instantsOf,
+  isSync,
+  notable,
+  oneReplication,
+  wentWrong,
+  wrongByBucket,
+} from './churn-instants.ts';
 import { engineLabel, engineStyle, orderEngines } from './engine-style.ts';
 import { axisHeading, DESIGN_WIDTH } from './layout.ts';
 import { field } from './scale.ts';
 import { MARK_COLOUR, STRONG_COLOUR } from './theme.ts';
 import { countOf, formatNumber, joinWords } from './words.ts';
 
-/** Ready is what Kubernetes says, installed is what the node does; wrong connections are failed or stale. */
+/** Ready is what Kubernetes says, installed is what the node does; wrong connections are failed, stale or cut. */
 const READY = 'ready (Kubernetes)';
 const INSTALLED = 'installed (this node)';
 const FAILED = 'failed connections';
 const STALE = 'stale connections';
-/** Neither is an engine's colour; the installed line has that. */
+const CUT = 'cut connections';
+/** None is an engine's colour, which the installed line has; told apart with any colour vision, at least 3:1 on either page. */
 const FAILED_COLOUR = '#c0377a';
 const STALE_COLOUR = '#b08900';
+const CUT_COLOUR = '#6a5acd';
+export const WRONG_COLOURS: readonly string[] = [FAILED_COLOUR, STALE_COLOUR, CUT_COLOUR];
 
 interface EngineTimeline {
   readonly engine: string;
@@ -53,9 +64,9 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
     finding: `${timelines.map(engineSentence).join(' ')}${more}`,
     reading:
       `${context}. Where the coloured line leaves the grey dashed one, the node still sends connections to endpoints that are gone, or not yet ` +
-      'to new ones. Bars count connections by interval: failed ones got no answer, stale ones reached a pod that was not ready. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
+      'to new ones. Bars count connections by interval: failed ones got no answer or a refusal, stale ones reached a pod that was not ready, cut ones were established when their pod stopped. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
     table: {
-      columns: ['engine', 'time (s)', 'ready', 'installed', 'connections', 'failed', 'stale', 'events'],
+      columns: ['engine', 'time (s)', 'ready', 'installed', 'connections', 'failed', 'stale', 'cut', 'events'],
       rows: timelines.flatMap(({ engine, instants }) =>
         notable(instants).map((instant) => [
           engineLabel(engine),
@@ -65,6 +76,7 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
           instant.connections,
           instant.failed,
           instant.stale,
+          instant.cut,
           instant.events.join('; '),
         ]),
       ),
@@ -72,12 +84,13 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
   };
 }
 
-/** "With iptables 12 of 4,000 connections failed, and 3 more went to an endpoint that was gone, between 10.5 s and 14 s; …" */
+/** "With iptables, of 4,000 connections 12 failed, 3 went stale and 80 were cut, all between 10.5 s and 14 s; …" */
 function engineSentence({ engine, instants }: EngineTimeline): string {
   const name = engineLabel(engine);
   let connections = 0;
   let failed = 0;
   let stale = 0;
+  let cut = 0;
   let apart = 0;
   let from: number | undefined;
   let to = 0;
@@ -85,7 +98,8 @@ function engineSentence({ engine, instants }: EngineTimeline): string {
     connections += instant.connections;
     failed += instant.failed;
     stale += instant.stale;
-    if (instant.failed > 0 || instant.stale > 0) {
+    cut += instant.cut;
+    if (wentWrong(instant)) {
       from ??= instant.time_s;
       to = instant.time_s;
     }
@@ -97,9 +111,14 @@ function engineSentence({ engine, instants }: EngineTimeline): string {
       ? `the node's rules differed from the ready endpoints for ${formatNumber(apart)} s`
       : `the node's rules never differed from the ready endpoints`;
   if (from === undefined)
-    return `With ${name} none of ${countOf(connections, 'connection')} failed or went stale; ${gap}.`;
-  const when = from === to ? `at ${formatNumber(from)} s` : `between ${formatNumber(from)} s and ${formatNumber(to)} s`;
-  return `With ${name}, of ${countOf(connections, 'connection')} ${formatNumber(failed)} failed and ${formatNumber(stale)} went stale, all ${when}; ${gap}.`;
+    return `With ${name} none of ${countOf(connections, 'connection')} failed, went stale or was cut; ${gap}.`;
+  // Compared as printed: rounding may make two instants one.
+  const [start, stop] = [formatNumber(from), formatNumber(to)];
+  const when = start === stop ? `at ${start} s` : `between ${start} s and ${stop} s`;
+  return (
+    `With ${name}, of ${countOf(connections, 'connection')} ${formatNumber(failed)} failed, ${formatNumber(stale)} went stale ` +
+    `and ${formatNumber(cut)} ${cut === 1 ? 'was' : 'were'} cut, all ${when}; ${gap}.`
+  );
 }
 
 function enginePanels({ engine, instants }: EngineTimeline, end: number, last: boolean): Json[] {
@@ -218,9 +237,13 @@ function connectionLayers(instants: readonly Instant[], x: JsonObject, end: numb
       above: below + count,
       of: bucket.connections,
     });
-    return [bar(FAILED, bucket.failed, 0), bar(STALE, bucket.stale, bucket.failed)].filter((row) => row['count'] !== 0);
+    return [
+      bar(FAILED, bucket.failed, 0),
+      bar(STALE, bucket.stale, bucket.failed),
+      bar(CUT, bucket.cut, bucket.failed + bucket.stale),
+    ].filter((row) => row['count'] !== 0);
   });
-  const highest = Math.max(1, ...buckets.map((bucket) => bucket.failed + bucket.stale));
+  const highest = Math.max(1, ...buckets.map((bucket) => bucket.failed + bucket.stale + bucket.cut));
   return [
     {
       data: { values },
@@ -236,13 +259,14 @@ function connectionLayers(instants: readonly Instant[], x: JsonObject, end: numb
           axis: { tickCount: Math.min(3, highest), format: ',d', tickMinStep: 1 },
         },
         y2: { field: 'above' },
-        color: seriesColour([FAILED, STALE], [FAILED_COLOUR, STALE_COLOUR], { symbolType: 'square' }),
+        color: seriesColour([FAILED, STALE, CUT], WRONG_COLOURS, { symbolType: 'square' }),
         tooltip: [
           field('from_s', 'from (s)', 'quantitative'),
           field('until_s', 'until (s)', 'quantitative'),
           field('series', 'what'),
           field('count', 'connections', 'quantitative'),
-          field('of', 'of all connections', 'quantitative'),
+          // A cut connection may be older than its bar, so this is no share.
+          field('of', 'connections begun', 'quantitative'),
         ],
       },
     },

@@ -15,7 +15,7 @@ import { MARK_COLOUR } from './theme.ts';
 import { formatNumber, formatTimes } from './words.ts';
 
 /** The claim: "with 5,000 or more rules, network performance may drop". */
-export const CLAIMED_RULES = 5000;
+const CLAIMED_RULES = 5000;
 
 export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   const cost = costMetric(rows, 'cost_first_packet_mean');
@@ -78,6 +78,9 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   };
 }
 
+/** A point above and one below the claim that are further apart (in rules, as a ratio) cannot show what happens at it. */
+const CLOSE_RATIO = 1.5;
+
 /** What happens around CLAIMED_RULES on one line: the cost there, and whether the slope changes. */
 function claimSentence(line: readonly Estimate[], engine: string, unit: Unit): string {
   const name = engineLabel(engine);
@@ -93,6 +96,8 @@ function claimSentence(line: readonly Estimate[], engine: string, unit: Unit): s
   const range = `${formatIn(unit, below.mean)} at ${formatNumber(below.x)} rules and ${formatIn(unit, above.mean)} at ${formatNumber(above.x)}`;
   const rise = above.mean / below.mean;
   const rules = above.x / below.x;
+  if (rules > CLOSE_RATIO)
+    return `For ${name} this sweep has no points close enough to 5,000 rules to tell (${range}).`;
   const growth = `: ${formatTimes(rise)} the cost for ${formatTimes(rules)} the rules`;
   if (rise < 1.05) return `${name} does not get dearer across 5,000 rules (${range}).`;
   if (rise > rules * 1.1) return `${name} shows a jump across 5,000 rules (${range})${growth}.`;

@@ -36,7 +36,7 @@ export function logDomain(values: readonly number[], margin = 1.25): readonly [n
 }
 
 /** Ticks inside the domain at 1, 2 and 5 of each decade, at 1 and 3, or at 1 alone, whichever is the most that stays readable. */
-export function logTicks([low, high]: readonly [number, number]): number[] {
+function logTicks([low, high]: readonly [number, number]): number[] {
   for (const steps of [[1, 2, 5], [1, 3], [1]]) {
     const ticks = decadeTicks(low, high, steps);
     if (ticks.length <= 7) return ticks;
@@ -57,7 +57,7 @@ function decadeTicks(low: number, high: number, steps: readonly number[]): numbe
 }
 
 /** The values of a sweep as ticks, thinned from the largest down when there are many. */
-export function sweepTicks(values: readonly number[]): number[] {
+function sweepTicks(values: readonly number[]): number[] {
   const distinct = [...new Set(values)].filter((value) => value > 0).sort((a, b) => a - b);
   if (distinct.length <= TICKS_MAX) return distinct;
   return logTicks([distinct[0] ?? 1, distinct.at(-1) ?? 10]);

@@ -55,7 +55,7 @@ export function formatIn(unit: Unit, value: number): string {
  * Names of the columns that split the rows into panels: they vary, and not merely together with `x`.
  * `x` absent means: what splits the rows beyond the engine and `along`.
  */
-export function panelColumns(rows: readonly SummaryRow[], along: string): string[] {
+function panelColumns(rows: readonly SummaryRow[], along: string): string[] {
   const names = new Set<string>(['profile', 'services', 'endpoints_per_service']);
   for (const row of rows) for (const name of Object.keys(row.axes)) names.add(name);
   names.delete(along);

@@ -4,10 +4,10 @@
  */
 import type { JsonObject } from './chart.ts';
 
-export const TEXT_COLOUR = 'var(--chart-text, #454c57)';
+const TEXT_COLOUR = 'var(--chart-text, #454c57)';
 export const STRONG_COLOUR = 'var(--chart-strong, #1b2027)';
-export const GRID_COLOUR = 'var(--chart-grid, #e3e6ea)';
-export const LINE_COLOUR = 'var(--chart-line, #9aa3ae)';
+const GRID_COLOUR = 'var(--chart-grid, #e3e6ea)';
+const LINE_COLOUR = 'var(--chart-line, #9aa3ae)';
 export const MARK_COLOUR = 'var(--chart-mark, #6b7280)';
 
 const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, Liberation Sans, sans-serif';

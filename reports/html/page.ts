@@ -21,7 +21,7 @@ export function inlineScript(script: string): string {
 }
 
 /** The Content-Security-Policy source of an inline script: `sha256-` and the digest of its exact text, in base64. */
-export function scriptHash(inlined: string): string {
+function scriptHash(inlined: string): string {
   return `sha256-${createHash('sha256').update(inlined, 'utf8').digest('base64')}`;
 }
 

@@ -146,13 +146,39 @@ describe('files', () => {
     cpSync(join(FIXTURES, 'service-scaling'), dir, { recursive: true });
     const edit = (file: string, change: (text: string) => string): void =>
       writeFileSync(join(dir, file), change(readFileSync(join(dir, file), 'utf8')));
-    edit('manifest.json', (text) => text.replace('"complete"', '"interrupted"'));
+    edit('manifest.json', (text) => text.replace('"complete"', '"interrupted"').replace('"ok": 36', '"ok": 20'));
     edit('summary.csv', (text) => text.slice(0, text.indexOf('\n') + 1));
     await renderExperiment(dir, SITE);
     const page = read('interrupted', 'report.html');
     expect(page).toContain('The sweep was interrupted');
     expect(page).toContain('too few points for a chart');
     expect(page).toContain("script-src 'none'");
+    await renderIndex(dir, [dir, join(out, 'rolling-update')], SITE);
+    expect(read('interrupted', 'report.html').replace(/\s+/g, ' ')).toContain(
+      '2 experiments, 21 of 38 trials finished, 1 failed. </p>',
+    );
+    await renderIndex(dir, [dir], SITE);
+    expect(read('interrupted', 'report.html').replace(/\s+/g, ' ')).toContain(
+      '1 experiment, 20 of 36 trials finished. </p>',
+    );
+  });
+
+  it('without a finding tells a sweep that finished from one of which nothing did', async () => {
+    const dir = join(out, 'no-finding');
+    cpSync(join(FIXTURES, 'service-scaling'), dir, { recursive: true });
+    const file = join(dir, 'manifest.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    const none = 'This sweep has no finding of its own: see the charts and the table.';
+    const early = 'No verdict: too few trials finished.';
+    writeFileSync(file, JSON.stringify({ ...manifest, findings: [] }));
+    await renderExperiment(dir, SITE);
+    expect(read('no-finding', 'report.html')).toContain(none);
+    expect(read('no-finding', 'report.html')).not.toContain(early);
+    const trials = { total: 36, ok: 0, failed: 36 };
+    writeFileSync(file, JSON.stringify({ ...manifest, findings: [], trials }));
+    await renderExperiment(dir, SITE);
+    expect(read('no-finding', 'report.html')).toContain(early);
+    expect(read('no-finding', 'report.html')).not.toContain(none);
   });
 
   it('names the file and the place of what is wrong', async () => {

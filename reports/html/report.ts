@@ -5,7 +5,7 @@ import { chartsOf } from '../charts/all.ts';
 import type { Chart } from '../charts/chart.ts';
 import { DESIGN_WIDTH } from '../charts/layout.ts';
 import { chartConfig, withoutVariables } from '../charts/theme.ts';
-import { countOf } from '../charts/words.ts';
+import { countOf, formatNumber } from '../charts/words.ts';
 import { renderSvg } from '../render-svg.ts';
 import type { Results } from '../results.ts';
 import { readResults, writeFileAtomic } from '../results.ts';
@@ -62,19 +62,17 @@ export async function renderIndex(outDir: string, dirs: readonly string[], site:
       markup`<li>
         <a href="#${id}">${results.manifest.experiment}</a>
         <p class="q">${results.manifest.question}</p>
-        ${verdictList(results.manifest.findings.slice(0, 2))}
+        ${verdictList(results.manifest, 2)}
       </li> `,
   );
   const sections = entries.map(({ dir, id, results, charts }) => section(outDir, dir, id, results, charts));
-  const failed = entries.reduce((sum, { results }) => sum + results.manifest.trials.failed, 0);
-  const trials = entries.reduce((sum, { results }) => sum + results.manifest.trials.total, 0);
   const text = page({
     title: 'Results · chainwalk',
     header: markup`<p class="kicker">chainwalk</p>
       <h1>What a Kubernetes Service costs on the wire</h1>
       <p class="question">
         ${countOf(entries.length, 'experiment')},
-        ${countOf(trials, 'trial')}${failed > 0 ? `, ${failed} of them failed` : ''}.
+        ${trialsText(entries.map(({ results }) => results))}.
       </p>`,
     body: markup`<nav aria-label="Experiments">
         <h2>Questions and verdicts</h2>
@@ -86,6 +84,16 @@ export async function renderIndex(outDir: string, dirs: readonly string[], site:
     script: entries.some(({ charts }) => charts.length > 0) ? site.script : '',
   });
   writeFileAtomic(join(outDir, 'report.html'), text);
+}
+
+/** "152 trials, 2 of them failed", or of an interrupted sweep "20 of 152 trials finished, 2 failed". */
+function trialsText(all: readonly Results[]): string {
+  const sum = (key: 'total' | 'ok' | 'failed'): number => all.reduce((n, { manifest }) => n + manifest.trials[key], 0);
+  const [total, ok, failed] = [sum('total'), sum('ok'), sum('failed')];
+  // A trial that failed was run, too: only trials that never came to an end make a sweep incomplete.
+  if (ok + failed < total)
+    return `${formatNumber(ok)} of ${countOf(total, 'trial')} finished${failed > 0 ? `, ${formatNumber(failed)} failed` : ''}`;
+  return `${countOf(total, 'trial')}${failed > 0 ? `, ${formatNumber(failed)} of them failed` : ''}`;
 }
 
 function section(outDir: string, dir: string, id: string, results: Results, charts: readonly DrawnChart[]): Html {

@@ -26,16 +26,18 @@ export function experimentBody(results: Results, charts: readonly DrawnChart[], 
   const summary = summaryTable(results.summary);
   return markup` <p class="question">${manifest.question}</p>
     ${statusNotice(results)}
-    <div class="verdict">${heading(level, 'Verdict')}${verdictList(manifest.findings)}</div>
+    <div class="verdict">${heading(level, 'Verdict')}${verdictList(manifest)}</div>
     ${charts.length === 0 ? markup`<p>There are too few points for a chart; the table has every number.</p>` : charts.map((drawn) => figure(drawn, level === 2 ? 2 : below, idPrefix))}
     ${summary === undefined ? markup`` : markup`${heading(level, 'Summary')}${table(summary)}`}
     ${failedTrials(results, level)} ${heading(level, 'How this was measured')} ${howMeasured(results)}`;
 }
 
-export function verdictList(findings: Results['manifest']['findings']): Html {
-  if (findings.length === 0) return markup`<p>No verdict: too few trials finished.</p>`;
+/** The first `count` findings of the manifest, or why there is none. */
+export function verdictList({ findings, trials }: Results['manifest'], count = findings.length): Html {
+  if (findings.length === 0 && trials.ok === 0) return markup`<p>No verdict: too few trials finished.</p>`;
+  if (findings.length === 0) return markup`<p>This sweep has no finding of its own: see the charts and the table.</p>`;
   return markup`<ul>
-    ${findings.map((finding) => markup`<li>${finding.text}</li> `)}
+    ${findings.slice(0, count).map((finding) => markup`<li>${finding.text}</li> `)}
   </ul>`;
 }
 

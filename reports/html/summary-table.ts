@@ -39,6 +39,7 @@ const METRICS: readonly MetricColumn[] = [
   { metric: 'connections', title: 'connections', format: formatNumber },
   { metric: 'failed_connections', title: 'failed connections', format: formatNumber },
   { metric: 'stale_connections', title: 'stale connections', format: formatNumber },
+  { metric: 'broken_connections', title: 'cut connections', format: formatNumber },
 ];
 
 /** Undefined when the summary has none of the metrics. Columns without any value are left out. */

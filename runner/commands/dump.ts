@@ -1,10 +1,11 @@
 /** `chainwalk dump`: the rules that kube-proxy would install for an experiment's cluster, in native form. */
-import { DEFAULT_ENGINE_OPTIONS, type EngineName } from '../../engines/engine.ts';
+import type { EngineName } from '../../engines/engine.ts';
 import { ENGINES } from '../../engines/registry.ts';
 import { buildCluster } from '../../scenarios/cluster-builder.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { Rng } from '../../sim/rng.ts';
 import { planSweep } from '../sweep-plan.ts';
+import { engineOptions } from '../trial.ts';
 import { load, type ScenarioOptions } from './experiments.ts';
 
 interface DumpFlags extends ScenarioOptions {
@@ -23,7 +24,7 @@ export function dumpCommand(file: string, flags: DumpFlags): void {
   if (trial === undefined) throw new InputError('The experiment has no trial', { file });
   const rng = new Rng(trial.seed).sub('replication-1');
   const cluster = buildCluster(trial.point.cluster, rng);
-  const engine = ENGINES[flags.engine]({ node: cluster.node, options: DEFAULT_ENGINE_OPTIONS, rng });
+  const engine = ENGINES[flags.engine]({ node: cluster.node, options: engineOptions(trial.point), rng });
   engine.sync(cluster.state, 0);
   process.stdout.write(engine.dump(flags.form));
 }

@@ -1,7 +1,8 @@
 /** `chainwalk run`: one trial, its observation and its timeline on standard output. */
 import { InputError } from '../../scenarios/errors.ts';
+import { attemptTrial } from '../executor.ts';
+import { EXIT_FAILED_TRIALS } from '../exit-codes.ts';
 import { planSweep, type Trial } from '../sweep-plan.ts';
-import { runTrial } from '../trial.ts';
 import { load, type ScenarioOptions } from './experiments.ts';
 
 interface RunFlags extends ScenarioOptions {
@@ -12,12 +13,18 @@ interface RunFlags extends ScenarioOptions {
 
 export function runCommand(file: string, flags: RunFlags): void {
   const trial = pick(planSweep(load(file, flags)).trials, flags);
-  const { observation, timeline } = runTrial(trial);
+  const reply = attemptTrial(trial);
+  if (reply.status === 'failed') {
+    process.stderr.write(`The trial failed: ${reply.reason}\n`);
+    process.exitCode = EXIT_FAILED_TRIALS;
+    return;
+  }
+  const { observation, timeline } = reply.result;
   for (const [name, value] of Object.entries(observation)) {
     if (value !== null) process.stdout.write(`${name.padEnd(46)} ${value}\n`);
   }
   for (const row of timeline) {
-    const counts = `ready ${row.ready_endpoints} installed ${row.installed_endpoints} connections ${row.connections} failed ${row.failed_connections} stale ${row.stale_connections}`;
+    const counts = `ready ${row.ready_endpoints} installed ${row.installed_endpoints} connections ${row.connections} failed ${row.failed_connections} stale ${row.stale_connections} cut ${row.broken_connections}`;
     process.stdout.write(`${row.time_s.toFixed(3).padStart(9)} s  ${row.service}  ${counts}  ${row.event}\n`);
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pc from 'picocolors';
 import { findingsTable } from '../findings-table.ts';
 import { EXIT_FAILED_TRIALS, EXIT_INTERRUPTED } from '../exit-codes.ts';
+import { withInterrupt } from '../interrupt.ts';
 import { planSweep } from '../sweep-plan.ts';
 import { runSweep, type ExperimentResult } from '../sweep.ts';
 import { loadExperiments, type ScenarioOptions } from './experiments.ts';
@@ -16,27 +17,24 @@ interface SweepFlags extends ScenarioOptions {
 
 export async function sweepCommand(files: string[], flags: SweepFlags): Promise<void> {
   const plans = loadExperiments(files, flags).map(planSweep);
-  const interrupt = new AbortController();
-  const onSignal = (): void => interrupt.abort();
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
-  const results = await runSweep(plans, {
-    out: flags.out,
-    workers: flags.workers,
-    command: `chainwalk ${process.argv.slice(2).join(' ')}`,
-    signal: interrupt.signal,
-    stream: process.stderr,
-    report: flags.report,
+  const { results, interrupted } = await withInterrupt(async (signal) => {
+    const results = await runSweep(plans, {
+      out: flags.out,
+      workers: flags.workers,
+      command: `chainwalk ${process.argv.slice(2).join(' ')}`,
+      signal,
+      stream: process.stderr,
+      report: flags.report,
+    });
+    return { results, interrupted: signal.aborted };
   });
-  process.removeListener('SIGINT', onSignal);
-  process.removeListener('SIGTERM', onSignal);
   printFindings(results);
   const failed = results.reduce((sum, result) => sum + result.failed, 0);
   if (failed > 0)
     process.stdout.write(`\n${pc.red(`${failed} trials failed`)}: see status and failure_reason in observations.csv\n`);
   const report = join(flags.out, 'report.html');
   if (flags.report && existsSync(report)) process.stdout.write(`\nReport: ${report}\n`);
-  if (interrupt.signal.aborted) {
+  if (interrupted) {
     process.stderr.write('Interrupted: the results hold what had finished.\n');
     process.exitCode = EXIT_INTERRUPTED;
   } else if (failed > 0) process.exitCode = EXIT_FAILED_TRIALS;
