@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync
 import { join } from 'node:path';
 
 const root = import.meta.dirname;
-const rooms = ['model', 'sim', 'scenarios', 'control', 'engines', 'costs', 'runner', 'reports'];
+const rooms = ['model', 'sim', 'scenarios', 'control', 'engines', 'costs', 'kernel', 'runner', 'reports'];
 const stamp = join(root, 'dist', '.built');
 
 function newest(path) {

@@ -13,6 +13,7 @@ import { reportCommand } from './commands/report.ts';
 import { runCommand } from './commands/run.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { sweepCommand } from './commands/sweep.ts';
+import { traceCommand } from './commands/trace.ts';
 import { EXIT_BAD_INPUT, EXIT_FAILED_TRIALS } from './exit-codes.ts';
 import { defaultWorkers, versions } from './host.ts';
 
@@ -75,15 +76,25 @@ function program(): Command {
     .option('--suite <name>', 'events, iptables, ipvs, trial or all', 'all')
     .option('--size <size>', 'smoke or full', 'smoke')
     .action(benchCommand);
-  scenarioOptions(
+  proxyOptions(
     cli
       .command('dump')
-      .description("print the rules of an experiment's cluster in native form")
-      .argument('<file>', 'experiment file'),
+      .description("print the rules of manifests, or of an experiment's cluster, in native form")
+      .argument('<files...>', 'Kubernetes manifests, or one experiment'),
   )
-    .option('--engine <name>', 'iptables or ipvs', 'iptables')
-    .option('--form <form>', 'restore (what kube-proxy feeds to the tools) or kernel (loadable state)', 'restore')
+    .option('--form <form>', 'kernel (loadable state) or restore (what kube-proxy feeds to the tools)', 'kernel')
     .action(dumpCommand);
+  proxyOptions(
+    cli
+      .command('trace')
+      .description('follow a packet through the rules, rule by rule')
+      .argument('<files...>', 'Kubernetes manifests, or one experiment')
+      .requiredOption('--from <ip>', 'source of the packet; an address of the node: sent by the node itself')
+      .requiredOption('--to <target>', 'IP:PORT[/PROTOCOL], IPv6 as [IP]:PORT, or SERVICE[:PORT]'),
+  )
+    .option('--protocol <name>', "tcp, udp or sctp (default: the Service's, else tcp)")
+    .option('--in-interface <name>', 'interface by which the packet comes in')
+    .action(traceCommand);
   cli
     .command('conformance')
     .description("run golden cases: kube-proxy's own expectations of its rules and of packet flows")
@@ -100,6 +111,25 @@ function scenarioOptions(command: Command): Command {
     .option('--seed <n>', 'seed in place of the one in the file', nonNegativeInteger('--seed'))
     .option('--set <path=value>', 'change a value of the scenario, e.g. services=100 (may be repeated)', collect)
     .option('--quick', 'small sizes, same columns');
+}
+
+/** Options of the commands that compile whole rule sets. */
+function proxyOptions(command: Command): Command {
+  return scenarioOptions(command)
+    .option('--engine <name>', 'iptables, ipvs or nftables', 'iptables')
+    .option('--family <family>', 'ipv4 or ipv6 (default of dump: ipv4)')
+    .option('--node <name>', 'the node whose rules they are (default: the first by name)')
+    .option('--masquerade-all', 'masquerade all traffic to cluster IPs')
+    .option('--detect-local-cidr <cidr>', "what counts as local traffic (default: the cluster's pods)")
+    .option('--detect-local-bridge <name>', 'local traffic comes in by this bridge')
+    .option('--detect-local-prefix <name>', 'local traffic comes in by interfaces with this prefix')
+    .option(
+      '--nodeport-addresses <cidr>',
+      'where node ports are open, or "primary" (may be repeated; default: all, in nftables mode primary)',
+      collect,
+    )
+    .option('--ipvs-scheduler <name>', 'scheduler of ipvs mode')
+    .option('--nfacct', 'the node has the counters of xt_nfacct');
 }
 
 /** An option that may be given several times. */

@@ -279,7 +279,7 @@ function sampleRegularly(simulation: Simulation, timeline: Timeline, point: Poin
 const PRIORITY_SAMPLE = 1000;
 
 /** The engine's options as the scenario's `proxy` section has them. */
-export function engineOptions(point: PointSpec): EngineOptions {
+function engineOptions(point: PointSpec): EngineOptions {
   const { proxy } = point;
   assert(isScheduler(proxy.ipvsScheduler), `Unknown IPVS scheduler ${proxy.ipvsScheduler}`);
   return {

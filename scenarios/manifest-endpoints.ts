@@ -244,12 +244,12 @@ function resolvePort(port: CompletePort, containers: readonly Container[]): numb
 }
 
 /** Pods and Deployments under each of their labels, so that a selector looks at few of them. */
-class SelectorIndex {
+export class SelectorIndex {
   readonly #pods = new Map<string, CompletePod[]>();
   readonly #deployments = new Map<string, number[]>();
   readonly #labels: readonly Labels[];
 
-  constructor(pods: readonly CompletePod[], deployments: readonly CompleteDeployment[]) {
+  constructor(pods: readonly CompletePod[], deployments: readonly Pick<CompleteDeployment, 'model'>[] = []) {
     this.#labels = deployments.map((deployment) => deployment.model.labels);
     for (const pod of pods) for (const key of labelKeys(pod.namespace, pod.labels)) push(this.#pods, key, pod);
     deployments.forEach(({ model }, i) => {

@@ -108,7 +108,7 @@ class Collector {
     const known = isForeign(value['apiVersion']) ? undefined : KINDS.find((each) => each === kind);
     const metadata = isMapping(value['metadata']) ? value['metadata'] : {};
     if (known === undefined) {
-      const near = didYouMean(kind, KINDS);
+      const near = isForeign(value['apiVersion']) ? '' : didYouMean(kind, KINDS);
       if (near !== '') throw new InputError(`Unknown kind ${quote(kind)}.${near}`, source.position([...path, 'kind']));
       const name = typeof metadata['name'] === 'string' ? metadata['name'] : 'without a name';
       const names = this.#ignored.get(kind) ?? [];
@@ -156,7 +156,7 @@ class Collector {
   }
 }
 
-/** A group of somebody else's: serving.knative.dev has a Service, too, which is not what kube-proxy sees. */
+/** A group of somebody else's: serving.knative.dev has a Service, too, which is not what kube-proxy sees. Its versions may have any name. */
 function isForeign(version: unknown): boolean {
   return typeof version === 'string' && /^[a-z0-9-]+\.[a-z0-9.-]+\//.test(version) && !version.includes('.k8s.io/');
 }
@@ -195,13 +195,13 @@ function checkApiVersion(
   const version = value['apiVersion'];
   // Asked for only when something is wrong: the first position in a large dump costs a whole YAML parse.
   const place = () => source.position([...path, 'apiVersion']);
-  if (version === undefined && optional) return;
+  if ((version === undefined && optional) || isForeign(version)) return;
   if (version === undefined) throw new InputError(`"apiVersion" is missing in this ${kind}.`, source.position(path));
   if (typeof version !== 'string' || !/^([a-z0-9.-]+\/)?v\d+((alpha|beta)\d+)?$/.test(version)) {
     throw new InputError(`"apiVersion" must be text such as "v1" or "apps/v1", got ${quote(version)}.`, place());
   }
   const expected = (API_VERSIONS as Readonly<Record<string, string | undefined>>)[kind];
-  if (expected === undefined || version === expected || isForeign(version)) return;
+  if (expected === undefined || version === expected) return;
   const group = expected.split('/')[0];
   throw new InputError(
     `"apiVersion" of a ${kind} must be "${expected}"${version.startsWith(group) ? ' (older versions are no longer served)' : ''}, got ${quote(version)}.`,

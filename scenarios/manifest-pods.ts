@@ -1,15 +1,15 @@
 /** Pods: those given, and those that Deployments would have made, on nodes and with addresses. */
 import { cidrContains, parseIpv4 } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
-import type { Pod } from '../model/workload.ts';
+import { canonicalIp } from '../model/ip-text.ts';
+import type { Deployment, Pod } from '../model/workload.ts';
 import { hashText, nameSuffix } from './allocate.ts';
 import { quote } from './errors.ts';
-import type { CompleteDeployment } from './manifest-deployments.ts';
 import { blockSize } from './manifest-nodes.ts';
 import type { CompleteNode } from './manifest-nodes.ts';
 import { objectName } from './manifest-objects.ts';
 import type { KubernetesObject } from './manifest-objects.ts';
-import type { Container, PodObject } from './manifest-schema.ts';
+import type { Container, DeploymentObject, PodObject } from './manifest-schema.ts';
 
 /** A kubelet runs at most 110 pods unless told otherwise; the rest of a block is for client pods. */
 const PODS_A_NODE = 110;
@@ -71,6 +71,14 @@ export interface CompletePod {
   readonly terminating: boolean;
   /** Index of its Deployment, or -1. */
   readonly deployment: number;
+  /** Addresses of both families in the Pod's status, canonical; absent when there are none. */
+  readonly givenIps?: readonly string[];
+}
+
+/** What a Deployment's pods are made from. */
+export interface PodSource {
+  readonly object: KubernetesObject<DeploymentObject>;
+  readonly model: Pick<Deployment, 'namespace' | 'name' | 'replicas' | 'labels'>;
 }
 
 export interface PodPlace {
@@ -80,7 +88,7 @@ export interface PodPlace {
 
 /** The pods that a Deployment's ReplicaSet has made, named as it would name them. `known` places (from EndpointSlices) are used first. */
 export function deploymentPods(
-  deployment: CompleteDeployment,
+  deployment: PodSource,
   index: number,
   known: readonly PodPlace[],
   places: PodPlaces,
@@ -110,6 +118,7 @@ export function givenPod(
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;
   const ready = (status?.conditions ?? []).find((condition) => condition.type === 'Ready');
   const address = podAddress(object);
+  const givenIps = podIps(object);
   const place = address === undefined || !spec.nodeName ? places.next(spec.nodeName ?? undefined) : undefined;
   return {
     namespace: object.namespace,
@@ -121,25 +130,27 @@ export function givenPod(
     ready: ready === undefined ? status?.phase === undefined || status.phase === 'Running' : ready.status === 'True',
     terminating: typeof metadata.deletionTimestamp === 'string',
     deployment,
+    ...(givenIps.length === 0 ? {} : { givenIps }),
   };
 }
 
 /** The IPv4 address in a Pod's status, if it has one. */
 export function podAddress(object: KubernetesObject<PodObject>): number | undefined {
+  const ipv4 = podIps(object).find((address) => !address.includes(':'));
+  return ipv4 === undefined ? undefined : parseIpv4(ipv4);
+}
+
+/** Every address in a Pod's status, canonical. */
+function podIps(object: KubernetesObject<PodObject>): string[] {
   const { status } = object.data;
   const texts = [status?.podIP, ...(status?.podIPs ?? []).map((each) => each.ip)];
-  for (const text of texts) {
-    if (typeof text !== 'string' || text === '' || text.includes(':')) continue;
-    const address = parseIpv4(text);
-    if (address === undefined) {
-      throw object.error(`The podIP of Pod ${objectName(object)} must be an IP address, got ${quote(text)}.`, [
-        'status',
-        'podIP',
-      ]);
-    }
-    return address;
-  }
-  return undefined;
+  return texts.flatMap((text) => {
+    if (typeof text !== 'string' || text === '') return [];
+    const address = canonicalIp(text);
+    if (address !== undefined) return [address];
+    const path = text === status?.podIP ? ['status', 'podIP'] : ['status', 'podIPs'];
+    throw object.error(`The podIP of Pod ${objectName(object)} must be an IP address, got ${quote(text)}.`, path);
+  });
 }
 
 export function toModelPod(pod: CompletePod): Pod {

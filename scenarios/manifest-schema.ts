@@ -6,6 +6,8 @@ const optional = <T extends z.ZodType>(schema: T) => schema.nullish();
 const labels = optional(z.record(z.string(), z.string()));
 const portNumber = z.int().min(1).max(65535);
 const portReference = z.union([portNumber, z.string().min(1).max(63)]);
+/** The API server takes 0 and "" for absent. */
+const targetPort = z.union([z.int().min(0).max(65535), z.string().max(63)]);
 const intOrPercent = z.union([
   z.int().min(0).max(100_000),
   z.string().regex(/^\d{1,5}%$/, 'must be an integer or a percentage such as "25%"'),
@@ -99,6 +101,7 @@ export const deploymentSchema = z.object({
 });
 export type DeploymentObject = z.output<typeof deploymentSchema>;
 
+const ingressSchema = z.object({ ip: optional(z.string()), ipMode: optional(z.enum(['VIP', 'Proxy'])) });
 const trafficPolicy = optional(z.enum(['Cluster', 'Local']));
 export const serviceSchema = z.object({
   metadata: metadataSchema,
@@ -106,6 +109,8 @@ export const serviceSchema = z.object({
     type: optional(z.enum(['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'])),
     clusterIP: optional(z.string()),
     clusterIPs: optional(z.array(z.string())),
+    ipFamilies: optional(z.array(z.enum(['IPv4', 'IPv6']))),
+    ipFamilyPolicy: optional(z.enum(['SingleStack', 'PreferDualStack', 'RequireDualStack'])),
     selector: labels,
     ports: optional(
       z
@@ -114,13 +119,17 @@ export const serviceSchema = z.object({
             name: optional(z.string().max(63)),
             protocol,
             port: portNumber,
-            targetPort: optional(portReference),
+            targetPort: optional(targetPort),
             nodePort: optional(z.int().min(0).max(65535)),
           }),
         )
         .max(1000),
     ),
     sessionAffinity: optional(z.enum(['None', 'ClientIP'])),
+    sessionAffinityConfig: optional(
+      z.object({ clientIP: optional(z.object({ timeoutSeconds: optional(z.int().min(1).max(86_400)) })) }),
+    ),
+    healthCheckNodePort: optional(z.int().min(0).max(65535)),
     externalTrafficPolicy: trafficPolicy,
     internalTrafficPolicy: trafficPolicy,
     externalIPs: optional(z.array(z.string())),
@@ -131,12 +140,13 @@ export const serviceSchema = z.object({
   }),
   status: optional(
     z.object({
-      loadBalancer: optional(z.object({ ingress: optional(z.array(z.object({ ip: optional(z.string()) }))) })),
+      loadBalancer: optional(z.object({ ingress: optional(z.array(ingressSchema)) })),
     }),
   ),
 });
 export type ServiceObject = z.output<typeof serviceSchema>;
 
+const hintNames = optional(z.array(z.object({ name: z.string() })));
 export const endpointSliceSchema = z.object({
   metadata: metadataSchema,
   addressType: z.enum(['IPv4', 'IPv6', 'FQDN']),
@@ -152,6 +162,7 @@ export const endpointSliceSchema = z.object({
           }),
         ),
         nodeName: optional(z.string()),
+        hints: optional(z.object({ forZones: hintNames, forNodes: hintNames })),
       }),
     ),
   ),

@@ -15,15 +15,8 @@ export class UsableEndpoints {
   count = 0;
   /** Their keys in kube-proxy's order. */
   keys = new Float64Array(64);
-  /** 1 where the endpoint runs on the node itself. */
-  isLocal = new Uint8Array(64);
-  readonly #nodeName: string;
   readonly #chosen: Endpoint[] = [];
   readonly #seen = new Set<number>();
-
-  constructor(nodeName: string) {
-    this.#nodeName = nodeName;
-  }
 
   choose(endpoints: readonly Endpoint[]): void {
     const distinct = this.distinct(endpoints);
@@ -36,24 +29,20 @@ export class UsableEndpoints {
     this.count = chosen.length;
     if (this.count > this.keys.length) {
       this.keys = new Float64Array(this.count * 2);
-      this.isLocal = new Uint8Array(this.count * 2);
     }
     if (this.count > INSERTION_LIMIT) {
       chosen.sort((a, b) => endpointKey(a.address, a.port) - endpointKey(b.address, b.port));
     }
-    const { keys, isLocal } = this;
+    const { keys } = this;
     for (let i = 0; i < chosen.length; i++) {
       const endpoint = chosen[i];
       const key = endpointKey(endpoint.address, endpoint.port);
-      const local = endpoint.nodeName === this.#nodeName ? 1 : 0;
       let at = i;
       while (at > 0 && keys[at - 1] > key) {
         keys[at] = keys[at - 1];
-        isLocal[at] = isLocal[at - 1];
         at--;
       }
       keys[at] = key;
-      isLocal[at] = local;
     }
   }
 

@@ -37,7 +37,8 @@ export class Syncer {
   readonly #nodeAddresses: readonly number[];
   readonly #ruleOptions: RuleOptions;
   readonly #serviceOrder: RandomStream;
-  readonly #usable: UsableEndpoints;
+  readonly #usable = new UsableEndpoints();
+  readonly #nodeName: string;
   /** What kube-proxy knows, by id. */
   readonly #state = new Map<number, ServicePort>();
   /** Real servers of weight 0 that wait for their connections to end. */
@@ -63,10 +64,10 @@ export class Syncer {
     this.#scheduler = scheduler;
     this.#sets = sets;
     this.#conntrack = conntrack;
+    this.#nodeName = node.name;
     this.#nodeAddresses = node.addresses;
     this.#ruleOptions = ruleOptions;
     this.#serviceOrder = serviceOrder;
-    this.#usable = new UsableEndpoints(node.name);
   }
 
   clearState(): void {
@@ -146,10 +147,8 @@ export class Syncer {
     const { protocol, clusterIp, port, nodePort } = servicePort;
     const usable = this.#usable;
     usable.choose(servicePort.endpoints);
-    for (let i = 0; i < usable.count; i++) {
-      if (usable.isLocal[i] === 0) continue;
-      const key = usable.keys[i];
-      this.#sets.addLocalEndpoint(protocol, keyAddress(key), keyPort(key));
+    for (const endpoint of usable.distinct(servicePort.endpoints)) {
+      if (endpoint.nodeName === this.#nodeName) this.#sets.addLocalEndpoint(protocol, endpoint.address, endpoint.port);
     }
     this.#sets.addClusterIp(protocol, clusterIp, port);
     this.#syncVirtualServer(servicePort, clusterIp, port);

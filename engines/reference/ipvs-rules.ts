@@ -1,7 +1,7 @@
 /** The constant iptables rules and the ipsets of IPVS mode (README 6; pkg/proxy/ipvs/proxier.go writeIptablesRules, ipset.go). */
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
-import { usableEndpoints } from './endpoints.ts';
+import { distinctEndpoints } from './endpoints.ts';
 import { comment, jump, markRules, plainRule } from './iptables-rules.ts';
 import type { RestoreInput } from './iptables-rules.ts';
 import type { Match, Rule, SetKey, Table } from './netfilter.ts';
@@ -29,7 +29,7 @@ export function wantedSets(services: readonly ServicePort[], node: NodeSpec): Se
     if (svc.nodePort > 0) {
       sets.get(svc.protocol === PROTOCOL_TCP ? 'KUBE-NODE-PORT-TCP' : 'KUBE-NODE-PORT-UDP')?.add(`${svc.nodePort}`);
     }
-    for (const endpoint of usableEndpoints(svc)) {
+    for (const endpoint of distinctEndpoints(svc)) {
       if (endpoint.nodeName !== node.name) continue;
       const entry = `${endpoint.address},${svc.protocol}:${endpoint.port},${endpoint.address}`;
       sets.get('KUBE-LOOP-BACK')?.add(entry);

@@ -10,7 +10,7 @@ import type { Match, Rule, RuleSet, Target } from './rules.ts';
 import type { BlockedVip } from './service-plan.ts';
 
 /** kube-proxy's own chains, as `table/CHAIN`. */
-export const KUBE_CHAINS: readonly string[] = [
+const KUBE_CHAINS: readonly string[] = [
   'nat/KUBE-SERVICES',
   'nat/KUBE-POSTROUTING',
   'nat/KUBE-NODE-PORT',

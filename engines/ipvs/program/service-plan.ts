@@ -5,7 +5,7 @@ import type { SetName } from './ip-sets.ts';
 import type { Protocol, VirtualServerSpec } from './ipvs-table.ts';
 import { FLAG_PERSISTENT, FLAG_SOURCE_HASH } from './ipvs-table.ts';
 
-export interface PlannedServer {
+interface PlannedServer {
   readonly spec: VirtualServerSpec;
   /** Whether its address belongs on kube-ipvs0. */
   readonly isBound: boolean;

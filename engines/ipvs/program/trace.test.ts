@@ -103,15 +103,9 @@ describe('trace', () => {
   it('sees through IPv6 sets', () => {
     const six = testService({ clusterIp: 'fd00::1', nodePort: 30080, endpoints: [testEndpoint('fd01::1')] });
     const ipv6 = programOf([six], { ipFamily: 'IPv6', localDetector: { kind: 'cidr', cidr: 'fd01::/16' } });
-    expect(ask(ipv6, 'FD01:0::7', 'fd00::1:80')).toEqual(['', false]);
-    expect(ipv6.trace({ ...flow('fd01::7', 'x:80'), destIp: 'FD00:0::1' })).toMatchObject({
-      output: '[fd01::1]:8080',
-      masq: false,
-    });
-    expect(ipv6.trace({ ...flow('2001:db8::9', 'x:30080'), destIp: '2001:db8::2' })).toMatchObject({
-      output: '[fd01::1]:8080',
-      masq: true,
-    });
+    expect(ask(ipv6, 'FD01:0::7', 'FD00:0::1:80')).toEqual(['[fd01::1]:8080', false]);
+    expect(ask(ipv6, '2001:db8::9', '2001:db8::2:30080')).toEqual(['[fd01::1]:8080', true]);
+    expect(ask(ipv6, '2001:db8::9', 'fd00::1:81')).toEqual(['REJECT', false]);
   });
 
   it('tells each rule in its turn', () => {

@@ -27,7 +27,7 @@ export interface Flow {
   readonly isFromBridge?: boolean;
 }
 
-export interface TraceStep {
+interface TraceStep {
   readonly chain: string;
   /** The rule's text, or what IPVS did. */
   readonly text: string;
