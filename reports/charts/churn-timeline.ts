@@ -64,7 +64,7 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
     },
     finding: `${timelines.map(engineSentence).join(' ')}${more}`,
     reading:
-      `${context}. Where the coloured line leaves the grey dashed one, the node does not use the ready endpoints yet; where the dotted line drops ' +
+      `${context}. Where the coloured line leaves the grey dashed one, the node does not use the ready endpoints yet; where the dotted line drops ` +
       'below it, the node still sends connections to pods that have stopped. Bars count connections by interval: failed ones got no answer or a refusal, stale ones reached a pod that was not ready, cut ones were established when their pod stopped. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
     table: {
       columns: [
