@@ -152,6 +152,11 @@ export class ControlPlane {
     return this.#proxier.installedEndpoints(servicePortId);
   }
 
+  /** Those of them whose process listens: a connection to any other fails. */
+  servingEndpoints(servicePortId: number): number {
+    return this.#proxier.servingEndpoints(servicePortId, (address) => this.podCondition(address) === 'serving');
+  }
+
   /** Pods of a Deployment that are not being deleted, and how many of them the API server counts as available. */
   podCounts(deployment: number): { readonly available: number; readonly total: number } {
     return this.#deployments.counts(deployment);

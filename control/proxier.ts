@@ -137,9 +137,18 @@ export class Proxier {
 
   /** Endpoints that the rules in the kernel lead to. */
   installedEndpoints(servicePortId: number): number {
+    return usableEndpoints(this.#committedEndpoints(servicePortId)).length;
+  }
+
+  /** Those of them at whose address a process listens. */
+  servingEndpoints(servicePortId: number, listens: (address: number) => boolean): number {
+    return usableEndpoints(this.#committedEndpoints(servicePortId)).filter((endpoint) => listens(endpoint.address))
+      .length;
+  }
+
+  #committedEndpoints(servicePortId: number): readonly Endpoint[] {
     const index = this.#indexOf.get(servicePortId);
-    const port = index === undefined ? undefined : this.#committed.servicePorts[index];
-    return port === undefined ? 0 : countUsable(port.endpoints);
+    return index === undefined ? [] : this.#committed.servicePorts[index].endpoints;
   }
 
   #begin(reason: 'requested' | 'interval'): void {
@@ -224,15 +233,15 @@ export class Proxier {
 }
 
 /** Usable endpoints [pkg/proxy/topology.go CategorizeEndpoints]: the ready ones, or if there is none those that serve while they terminate. One address and port counts once. */
-function countUsable(endpoints: readonly Endpoint[]): number {
-  const ready = new Set<number>();
-  const terminating = new Set<number>();
+function usableEndpoints(endpoints: readonly Endpoint[]): Endpoint[] {
+  const ready = new Map<number, Endpoint>();
+  const terminating = new Map<number, Endpoint>();
   for (const endpoint of endpoints) {
     const key = endpoint.address * 65536 + endpoint.port;
-    if (endpoint.ready) ready.add(key);
-    else if (endpoint.serving && endpoint.terminating) terminating.add(key);
+    if (endpoint.ready) ready.set(key, endpoint);
+    else if (endpoint.serving && endpoint.terminating) terminating.set(key, endpoint);
   }
-  return ready.size > 0 ? ready.size : terminating.size;
+  return [...(ready.size > 0 ? ready : terminating).values()];
 }
 
 function isSameSlice(before: SliceContent, after: SliceContent): boolean {

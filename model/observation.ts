@@ -40,6 +40,8 @@ export interface TimelineRow {
   readonly time_s: number;
   readonly ready_endpoints: number;
   readonly installed_endpoints: number;
+  /** Installed endpoints behind which a process listens; the others fail a connection. */
+  readonly serving_endpoints: number;
   readonly connections: number;
   /** New connections that got no answer or a refusal. */
   readonly failed_connections: number;

@@ -42,6 +42,7 @@ const TIMELINE: TimelineRow = {
   time_s: 0.125,
   ready_endpoints: 3,
   installed_endpoints: 2,
+  serving_endpoints: 2,
   connections: 10,
   failed_connections: 1,
   stale_connections: 0,

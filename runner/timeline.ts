@@ -6,6 +6,7 @@ import type { ConnectionOutcome } from './traffic-driver.ts';
 export interface EndpointView {
   readyEndpoints(servicePortId: number): number;
   installedEndpoints(servicePortId: number): number;
+  servingEndpoints(servicePortId: number): number;
 }
 
 interface Tally {
@@ -57,6 +58,7 @@ export class Timeline {
         time_s: at / NS_PER_S,
         ready_endpoints: this.#view.readyEndpoints(id),
         installed_endpoints: this.#view.installedEndpoints(id),
+        serving_endpoints: this.#view.servingEndpoints(id),
         connections: tally.connections,
         failed_connections: tally.failed,
         stale_connections: tally.stale,

@@ -132,10 +132,9 @@ describe('sentences', () => {
       broken_connections: 0,
       ready_endpoints: 3,
       installed_endpoints: 3,
+      serving_endpoints: 3,
     }));
-    expect(finding(churnTimeline(calm))).toContain(
-      "failed, went stale or was cut; the node's rules never differed from the ready endpoints.",
-    );
+    expect(finding(churnTimeline(calm))).toContain("failed, went stale or was cut; the node's rules followed at once.");
   });
 });
 
@@ -155,6 +154,16 @@ describe('charts that are left out', () => {
     expect(spec).not.toContain('"engine":"iptables","statistic":"service-table entries passed"');
   });
 
+  it('says how long the rules led to stopped pods', () => {
+    const dead = CHURN.timeline.map((row) => ({
+      ...row,
+      ready_endpoints: 3,
+      installed_endpoints: 3,
+      serving_endpoints: row.time_s > 10 && row.time_s <= 12 ? 2 : 3,
+    }));
+    expect(finding(churnTimeline(dead))).toContain("the node's rules led to stopped pods for 2.38 s");
+  });
+
   it('draws instructions where the profile gives no time', async () => {
     const rows = SCALING.summary.map((row) => ({ ...row, metric: row.metric.replace(/_ns$/, '_instructions') }));
     const chart = firstPacketVsServices(rows);
@@ -171,6 +180,7 @@ describe('timeline rows', () => {
     time_s,
     ready_endpoints: ready,
     installed_endpoints: 2,
+    serving_endpoints: 2,
     connections: 1,
     failed_connections: 0,
     stale_connections: 0,
@@ -205,8 +215,8 @@ describe('timeline rows', () => {
     const late = { ...row('b', 3, 2), broken_connections: 1 };
     const chart = churnTimeline([row('a', 1, 2), row('b', 1, 2), wrong, late, row('b', 4, 2), row('b', 5, 2)]);
     expect(finding(chart)).toContain('2 failed, 1 went stale and 5 were cut, all between 2 s and 3 s');
-    expect(chart?.table.columns.slice(4, 8)).toEqual(['connections', 'failed', 'stale', 'cut']);
-    expect(chart?.table.rows.map((cells) => [cells[1], ...cells.slice(5, 8)])).toEqual([
+    expect(chart?.table.columns.slice(5, 9)).toEqual(['connections', 'failed', 'stale', 'cut']);
+    expect(chart?.table.rows.map((cells) => [cells[1], ...cells.slice(6, 9)])).toEqual([
       [1, 0, 0, 0],
       [2, 2, 1, 4],
       [3, 0, 0, 1],

@@ -8,6 +8,7 @@ export interface Instant {
   readonly time_s: number;
   ready: number;
   installed: number;
+  serving: number;
   connections: number;
   failed: number;
   stale: number;
@@ -68,7 +69,9 @@ export function changingServices(rows: readonly TimelineFileRow[]): string[] {
     if (start === undefined) first.set(row.service, row);
     const moved =
       start !== undefined &&
-      (row.ready_endpoints !== start.ready_endpoints || row.installed_endpoints !== start.installed_endpoints);
+      (row.ready_endpoints !== start.ready_endpoints ||
+        row.installed_endpoints !== start.installed_endpoints ||
+        row.serving_endpoints !== start.serving_endpoints);
     const wrong = row.failed_connections + row.stale_connections + row.broken_connections;
     if (moved || wrong > 0) changing.add(row.service);
   }
@@ -85,16 +88,28 @@ export function instantsOf(rows: readonly TimelineFileRow[], engine: string, ser
     if (drawn) state.set(row.service, row);
     let instant = instants.at(-1);
     if (instant?.time_s !== row.time_s) {
-      instant = { time_s: row.time_s, ready: 0, installed: 0, connections: 0, failed: 0, stale: 0, cut: 0, events: [] };
+      instant = {
+        time_s: row.time_s,
+        ready: 0,
+        installed: 0,
+        serving: 0,
+        connections: 0,
+        failed: 0,
+        stale: 0,
+        cut: 0,
+        events: [],
+      };
       instants.push(instant);
     }
     // An event belongs to the cluster: it counts even where its row is that of a service that is not drawn.
     if (row.event !== '' && !instant.events.includes(row.event)) instant.events.push(row.event);
     instant.ready = 0;
     instant.installed = 0;
+    instant.serving = 0;
     for (const known of state.values()) {
       instant.ready += known.ready_endpoints;
       instant.installed += known.installed_endpoints;
+      instant.serving += known.serving_endpoints;
     }
     if (!drawn) continue;
     instant.connections += row.connections;
@@ -114,6 +129,7 @@ export function notable(instants: readonly Instant[]): Instant[] {
       i === instants.length - 1 ||
       instant.ready !== before.ready ||
       instant.installed !== before.installed ||
+      instant.serving !== before.serving ||
       wentWrong(instant) ||
       instant.events.some((event) => !isSync(event))
     );

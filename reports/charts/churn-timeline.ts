@@ -21,6 +21,7 @@ import { countOf, formatNumber, joinWords } from './words.ts';
 /** Ready is what Kubernetes says, installed is what the node does; wrong connections are failed, stale or cut. */
 const READY = 'ready (Kubernetes)';
 const INSTALLED = 'installed (this node)';
+const SERVING = 'of those, serving';
 const FAILED = 'failed connections';
 const STALE = 'stale connections';
 const CUT = 'cut connections';
@@ -63,16 +64,28 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
     },
     finding: `${timelines.map(engineSentence).join(' ')}${more}`,
     reading:
-      `${context}. Where the coloured line leaves the grey dashed one, the node still sends connections to endpoints that are gone, or not yet ` +
-      'to new ones. Bars count connections by interval: failed ones got no answer or a refusal, stale ones reached a pod that was not ready, cut ones were established when their pod stopped. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
+      `${context}. Where the coloured line leaves the grey dashed one, the node does not use the ready endpoints yet; where the dotted line drops ` +
+      'below it, the node still sends connections to pods that have stopped. Bars count connections by interval: failed ones got no answer or a refusal, stale ones reached a pod that was not ready, cut ones were established when their pod stopped. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
     table: {
-      columns: ['engine', 'time (s)', 'ready', 'installed', 'connections', 'failed', 'stale', 'cut', 'events'],
+      columns: [
+        'engine',
+        'time (s)',
+        'ready',
+        'installed',
+        'serving',
+        'connections',
+        'failed',
+        'stale',
+        'cut',
+        'events',
+      ],
       rows: timelines.flatMap(({ engine, instants }) =>
         notable(instants).map((instant) => [
           engineLabel(engine),
           instant.time_s,
           instant.ready,
           instant.installed,
+          instant.serving,
           instant.connections,
           instant.failed,
           instant.stale,
@@ -92,6 +105,7 @@ function engineSentence({ engine, instants }: EngineTimeline): string {
   let stale = 0;
   let cut = 0;
   let apart = 0;
+  let dead = 0;
   let from: number | undefined;
   let to = 0;
   instants.forEach((instant, i) => {
@@ -104,12 +118,15 @@ function engineSentence({ engine, instants }: EngineTimeline): string {
       to = instant.time_s;
     }
     const next = instants[i + 1];
-    if (next !== undefined && instant.ready !== instant.installed) apart += next.time_s - instant.time_s;
+    if (next === undefined) return;
+    if (instant.ready !== instant.installed) apart += next.time_s - instant.time_s;
+    if (instant.serving < instant.installed) dead += next.time_s - instant.time_s;
   });
-  const gap =
-    apart > 0
-      ? `the node's rules differed from the ready endpoints for ${formatNumber(apart)} s`
-      : `the node's rules never differed from the ready endpoints`;
+  const gaps = [
+    ...(apart > 0 ? [`had another number of endpoints than are ready for ${formatNumber(apart)} s`] : []),
+    ...(dead > 0 ? [`led to stopped pods for ${formatNumber(dead)} s`] : []),
+  ];
+  const gap = gaps.length > 0 ? `the node's rules ${gaps.join(' and ')}` : "the node's rules followed at once";
   if (from === undefined)
     return `With ${name} none of ${countOf(connections, 'connection')} failed, went stale or was cut; ${gap}.`;
   // Compared as printed: rounding may make two instants one.
@@ -175,6 +192,8 @@ function eventLayer(instants: readonly Instant[], x: JsonObject): Json[] {
 
 function endpointLayers(instants: readonly Instant[], x: JsonObject, colour: string): Json[] {
   const values = instants.flatMap((instant) => [
+    // Drawn first: where all installed endpoints serve, the installed line covers it.
+    { time_s: instant.time_s, series: SERVING, endpoints: instant.serving },
     { time_s: instant.time_s, series: READY, endpoints: instant.ready },
     { time_s: instant.time_s, series: INSTALLED, endpoints: instant.installed },
   ]);
@@ -194,15 +213,16 @@ function endpointLayers(instants: readonly Instant[], x: JsonObject, colour: str
       encoding: {
         x,
         y,
-        color: seriesColour([READY, INSTALLED], [MARK_COLOUR, colour], legend),
+        color: seriesColour([READY, INSTALLED, SERVING], [MARK_COLOUR, colour, FAILED_COLOUR], legend),
         strokeDash: {
           field: 'series',
           type: 'nominal',
           scale: {
-            domain: [READY, INSTALLED],
+            domain: [READY, INSTALLED, SERVING],
             range: [
               [5, 3],
               [1, 0],
+              [2, 2],
             ],
           },
           legend,
