@@ -6,7 +6,7 @@ const count = z.int().min(0);
 const protocol = z.string().regex(/^(tcp|udp|sctp)$/i, 'must be TCP, UDP or SCTP');
 const optionalText = z.string().nullish();
 
-export const proxySchema = z.strictObject({
+const proxySchema = z.strictObject({
   mode: z.enum(['iptables', 'ipvs', 'nftables']).optional(),
   ipFamily: z.enum(['IPv4', 'IPv6']).optional(),
   nodeName: z.string().optional(),
@@ -38,7 +38,7 @@ export const proxySchema = z.strictObject({
 });
 export type GoldenProxy = z.output<typeof proxySchema>;
 
-export const flowSchema = z.strictObject({
+const flowSchema = z.strictObject({
   name: z.string().optional(),
   sourceIP: z.string(),
   protocol,
@@ -91,7 +91,7 @@ const changes = {
   note: z.string().optional(),
 };
 
-export const stepSchema = z.strictObject({
+const stepSchema = z.strictObject({
   ...changes,
   ...expectShape,
   step: z.int().min(0),
@@ -101,7 +101,7 @@ export const stepSchema = z.strictObject({
   expect: expectSchema.optional(),
 });
 
-export const thenSchema = z.strictObject({
+const thenSchema = z.strictObject({
   ...changes,
   ...expectShape,
   expect: expectSchema.optional(),

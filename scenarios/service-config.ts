@@ -35,7 +35,7 @@ export function readProxyObject(data: unknown, form: 'lenient' | 'strict'): Serv
   return checked.value;
 }
 
-export function namespaceOf(object: ServiceObject | SliceObject): string {
+function namespaceOf(object: ServiceObject | SliceObject): string {
   return object.metadata.namespace ?? 'default';
 }
 
@@ -63,7 +63,7 @@ export function serviceConfigs(
 }
 
 /** The key of a service port in `endpointsByPort`: `ns/name:port/TCP`, or `ns/name/TCP` when the port has no name. */
-export function portKey(service: string, portName: string, protocol: string): string {
+function portKey(service: string, portName: string, protocol: string): string {
   return `${service}${portName === '' ? '' : `:${portName}`}/${protocol}`;
 }
 

@@ -21,12 +21,12 @@ export function externallyAccessible(svc: ServicePortConfig): boolean {
 }
 
 /** Some traffic may go to endpoints on any node. */
-export function usesClusterEndpoints(svc: ServicePortConfig): boolean {
+function usesClusterEndpoints(svc: ServicePortConfig): boolean {
   return !svc.internalPolicyLocal || externallyAccessible(svc);
 }
 
 /** Some traffic may go to endpoints on this node alone. */
-export function usesLocalEndpoints(svc: ServicePortConfig): boolean {
+function usesLocalEndpoints(svc: ServicePortConfig): boolean {
   return svc.internalPolicyLocal || (svc.externalPolicyLocal && externallyAccessible(svc));
 }
 

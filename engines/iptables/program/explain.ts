@@ -20,9 +20,9 @@ export interface ExplainOptions {
   readonly remembers?: (list: string, seconds: number) => boolean;
 }
 
-export type Hook = 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
+type Hook = 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
 
-export interface Step {
+interface Step {
   readonly table: 'nat' | 'filter';
   readonly chain: string;
   /** From 1, as `iptables -L --line-numbers` counts. */

@@ -7,7 +7,7 @@ import type { ProxyConfig } from '../../../model/service-config.ts';
 import type { Match, Rule } from './rules.ts';
 import { comment, destination, jump, rule } from './rules.ts';
 
-export const LAST_RULE_COMMENT = 'kubernetes service nodeports; NOTE: this must be the last rule in this chain';
+const LAST_RULE_COMMENT = 'kubernetes service nodeports; NOTE: this must be the last rule in this chain';
 
 /** The blocks of nodePortAddresses for one family; none given means every address. */
 function blocks(config: ProxyConfig): readonly string[] {

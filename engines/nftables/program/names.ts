@@ -32,7 +32,7 @@ export function nameBase(name: string): string {
 }
 
 /** `ns/name/proto/port` before hashing. An unnamed port leaves the last part empty. */
-export function servicePortText(svc: ServicePortConfig): string {
+function servicePortText(svc: ServicePortConfig): string {
   return `${svc.namespace}/${svc.name}/${svc.protocol}/${svc.portName}`;
 }
 

@@ -17,7 +17,7 @@ export interface TraceFlow {
   readonly inInterface?: string;
 }
 
-export interface TraceStep {
+interface TraceStep {
   readonly chain: string;
   readonly depth: number;
   readonly rule: string;
