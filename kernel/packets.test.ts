@@ -1,3 +1,4 @@
+import { NO_EXTRAS } from '../model/service-config.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transformSync } from 'esbuild';
@@ -42,13 +43,7 @@ function servicePort(index: number, name: string, change: Partial<ServicePortCon
     clusterIp: `127.30.0.${index}`,
     port: 80,
     nodePort: 0,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: [1, 2, 3].map((at) => endpoint(`127.20.${index}.${at}`, at === 1)),
     ...change,
   };

@@ -85,3 +85,24 @@ export function portNameText(svc: ServicePortConfig): string {
 export function hostPort(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
+
+/** What a service port has that uses none of the extras: spread into one. */
+export const NO_EXTRAS = {
+  externalIps: [],
+  loadBalancerVips: [],
+  loadBalancerSourceRanges: [],
+  externalPolicyLocal: false,
+  internalPolicyLocal: false,
+  affinitySeconds: 0,
+  healthCheckNodePort: 0,
+} as const satisfies Partial<ServicePortConfig>;
+
+/** An endpoint on another node that serves: spread into one. */
+export const READY_ELSEWHERE = {
+  isLocal: false,
+  ready: true,
+  serving: true,
+  terminating: false,
+  zoneHints: [],
+  nodeHints: [],
+} as const satisfies Partial<EndpointConfig>;

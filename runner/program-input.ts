@@ -1,4 +1,5 @@
 /** What `dump` and `trace` compile: service ports and kube-proxy's configuration, out of manifests or an experiment's cluster. */
+import { NO_EXTRAS } from '../model/service-config.ts';
 import { formatCidr, formatIpv4 } from '../model/address.ts';
 import type { ClusterState, ServicePort } from '../model/cluster.ts';
 import { canonicalCidr, compareBytes, familyOf, familyOfCidr } from '../model/ip-text.ts';
@@ -154,13 +155,7 @@ function simulatedServices(state: ClusterState, nodeName: string): ServicePortCo
     clusterIp: formatIpv4(svc.clusterIp),
     port: svc.port,
     nodePort: svc.nodePort,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: endpointsOf(svc, nodeName),
   }));
 }

@@ -2,6 +2,7 @@
  * The fast engines against the whole programs: on what both model, an engine installs exactly the rules that kube-proxy's
  * program has. Rules are compared as text, chain by chain.
  */
+import { NO_EXTRAS } from '../../model/service-config.ts';
 import { describe, expect, it } from 'vitest';
 import { formatCidr, formatIpv4 } from '../../model/address.ts';
 import type { ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
@@ -34,13 +35,7 @@ function serviceConfig(svc: ServicePort, nodeName: string): ServicePortConfig {
     clusterIp: formatIpv4(svc.clusterIp),
     port: svc.port,
     nodePort: svc.nodePort,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: distinct.map((endpoint) => ({
       address: formatIpv4(endpoint.address),
       port: endpoint.port,

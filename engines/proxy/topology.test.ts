@@ -1,3 +1,4 @@
+import { NO_EXTRAS, READY_ELSEWHERE } from '../../model/service-config.ts';
 import { describe, expect, it } from 'vitest';
 import { categorizeEndpoints } from './topology.ts';
 import type { EndpointConfig, ServicePortConfig } from '../../model/service-config.ts';
@@ -6,12 +7,7 @@ function endpoint(address: string, change: Partial<EndpointConfig> = {}): Endpoi
   return {
     address,
     port: 80,
-    isLocal: false,
-    ready: true,
-    serving: true,
-    terminating: false,
-    zoneHints: [],
-    nodeHints: [],
+    ...READY_ELSEWHERE,
     ...change,
   };
 }
@@ -25,13 +21,7 @@ function service(endpoints: EndpointConfig[], change: Partial<ServicePortConfig>
     clusterIp: '172.30.0.1',
     port: 80,
     nodePort: 0,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints,
     ...change,
   };

@@ -1,4 +1,5 @@
 /** Test support: a node's configuration, service ports and endpoints with the values that a test does not care about filled in. */
+import { NO_EXTRAS, READY_ELSEWHERE } from '../../../model/service-config.ts';
 import type { EndpointConfig, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
 import { hostPort } from '../../../model/service-config.ts';
 import { compareBytes } from '../../../model/ip-text.ts';
@@ -38,12 +39,7 @@ export function remote(address: string, overrides: Partial<EndpointConfig> = {})
   return {
     address,
     port: 8080,
-    isLocal: false,
-    ready: true,
-    serving: true,
-    terminating: false,
-    zoneHints: [],
-    nodeHints: [],
+    ...READY_ELSEWHERE,
     ...overrides,
   };
 }
@@ -61,13 +57,7 @@ export function servicePort(overrides: Partial<ServicePortConfig> = {}): Service
     clusterIp: '172.30.0.1',
     port: 80,
     nodePort: 0,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: [remote('10.1.0.1')],
     ...overrides,
   };

@@ -1,4 +1,5 @@
 /** For tests: Service ports and configurations with defaults, and the golden cases' API objects turned into them. */
+import { NO_EXTRAS, READY_ELSEWHERE } from '../../../model/service-config.ts';
 import { canonicalCidr, canonicalIp, compareBytes, familyOf } from '../../../model/ip-text.ts';
 import type { EndpointConfig, IpFamily, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
 import { hostPort } from '../../../model/service-config.ts';
@@ -30,12 +31,7 @@ export function testEndpoint(address: string, change: Partial<EndpointConfig> = 
   return {
     address,
     port: 8080,
-    isLocal: false,
-    ready: true,
-    serving: true,
-    terminating: false,
-    zoneHints: [],
-    nodeHints: [],
+    ...READY_ELSEWHERE,
     ...change,
   };
 }
@@ -50,13 +46,7 @@ export function testService(change: Partial<ServicePortConfig> = {}): ServicePor
     clusterIp: '172.30.0.1',
     port: 80,
     nodePort: 0,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: [testEndpoint('10.1.0.1', { isLocal: true }), testEndpoint('10.1.1.1')],
     ...change,
   };

@@ -1,4 +1,5 @@
 /** For tests: Service ports and configurations with defaults, and the golden cases' API objects turned into them. */
+import { NO_EXTRAS, READY_ELSEWHERE } from '../../../model/service-config.ts';
 import { canonicalCidr, canonicalIp, compareBytes, familyOf, familyOfCidr } from '../../../model/ip-text.ts';
 import type { EndpointConfig, IpFamily, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
 import { hostPort } from '../../../model/service-config.ts';
@@ -29,12 +30,7 @@ export function testEndpoint(address: string, port: number, more: Partial<Endpoi
   return {
     address,
     port,
-    isLocal: false,
-    ready: true,
-    serving: true,
-    terminating: false,
-    zoneHints: [],
-    nodeHints: [],
+    ...READY_ELSEWHERE,
     ...more,
   };
 }
@@ -49,13 +45,7 @@ export function testServicePort(more: Partial<ServicePortConfig> = {}): ServiceP
     clusterIp: '172.30.0.41',
     port: 80,
     nodePort: 0,
-    externalIps: [],
-    loadBalancerVips: [],
-    loadBalancerSourceRanges: [],
-    externalPolicyLocal: false,
-    internalPolicyLocal: false,
-    affinitySeconds: 0,
-    healthCheckNodePort: 0,
+    ...NO_EXTRAS,
     endpoints: [testEndpoint('10.180.0.1', 80, { isLocal: true }), testEndpoint('10.180.2.1', 80)],
     ...more,
   };
