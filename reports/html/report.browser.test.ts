@@ -31,9 +31,9 @@ if (!PRESENT && process.env['CHAINWALK_REQUIRE'] === 'all') {
   it('needs Chromium', () =>
     expect.fail(`no Chromium at ${CHROMIUM} (apt-get install chromium), and CHAINWALK_REQUIRE=all`));
 }
-if (!PRESENT) console.warn('skipped: Chromium not present (apt-get install chromium)');
+const WHY = PRESENT ? '' : ' (skipped: Chromium is not present, apt-get install chromium)';
 
-describe.skipIf(!PRESENT)('report.html in Chromium', () => {
+describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
   beforeAll(async () => {
     out = mkdtempSync(join(tmpdir(), 'chainwalk-browser-'));
     const site = { script: readFileSync(await buildSite(join(out, 'site')), 'utf8') };
