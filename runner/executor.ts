@@ -1,4 +1,4 @@
-/** Runs trials, in this thread or on a pool of worker threads, and hands back each result or failure as data. */
+/** Runs trials on a pool of worker threads and hands back each result or failure as data. */
 import { setMaxListeners } from 'node:events';
 import { Piscina } from 'piscina';
 import { runTrial, type TrialResult } from './trial.ts';
@@ -28,19 +28,6 @@ export function attemptTrial(trial: Trial): WorkerReply {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-export function inlineExecutor(): Executor {
-  return {
-    async run(trials, onOutcome, signal) {
-      for (const trial of trials) {
-        if (signal.aborted) return;
-        onOutcome({ trial, ...attemptTrial(trial) });
-        // Lets signals and the progress line through between trials.
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    },
-  };
 }
 
 /** A piscina pool (see docs/adr/0002-worker-threads.md). A worker that dies fails its trial only. */

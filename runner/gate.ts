@@ -6,10 +6,10 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseObservations } from '../reports/csv.ts';
+import { writeFileAtomic } from '../reports/results.ts';
 import { InputError } from '../scenarios/errors.ts';
 import type { Cell, Observation } from '../model/observation.ts';
 import { versions } from './host.ts';
-import { writeAtomically } from './journal.ts';
 
 export interface Baseline {
   readonly experiment: string;
@@ -144,7 +144,7 @@ export function writeBaseline(
   const lines = observations.map((row) => `    ${JSON.stringify(compact(row))}`);
   // One trial a line: a change of one number shows as one line in a review.
   const text = `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "trials": [\n${lines.join(',\n')}\n  ]\n}\n`;
-  writeAtomically(join(folder, `${experiment}.json`), text);
+  writeFileAtomic(join(folder, `${experiment}.json`), text);
 }
 
 /** Where a difference of modelled cost comes from: the first work counter of the same trial that moved, if any. */

@@ -3,10 +3,11 @@
  * `observations.csv` (and its timeline to `timeline.csv`), so that whatever ends the sweep leaves valid CSV of what
  * finished. `finish` rewrites both in the plan's order.
  */
-import { appendFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Observation, TimelineRow } from '../model/observation.ts';
 import { formatObservations, formatTimeline } from '../reports/csv.ts';
+import { writeFileAtomic } from '../reports/results.ts';
 import { completeRow, observationColumns } from './columns.ts';
 
 interface Entry {
@@ -54,10 +55,10 @@ export class Journal {
   finish(): void {
     const entries = this.#ordered();
     if (entries.length > 0) {
-      writeAtomically(join(this.#folder, 'observations.csv'), formatObservations(entries.map((e) => e.observation)));
+      writeFileAtomic(join(this.#folder, 'observations.csv'), formatObservations(entries.map((e) => e.observation)));
     }
     const timeline = this.timeline();
-    if (timeline.length > 0) writeAtomically(join(this.#folder, 'timeline.csv'), formatTimeline(timeline));
+    if (timeline.length > 0) writeFileAtomic(join(this.#folder, 'timeline.csv'), formatTimeline(timeline));
   }
 
   #ordered(): Entry[] {
@@ -66,17 +67,6 @@ export class Journal {
 
   #blank(): Observation {
     return completeRow({}, this.#columns);
-  }
-}
-
-/** Writes beside the file and renames, so that a reader sees the old text or the new one, never half of it. */
-export function writeAtomically(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
-  try {
-    writeFileSync(temporary, text);
-    renameSync(temporary, path);
-  } finally {
-    rmSync(temporary, { force: true });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { EngineName } from '../engines/engine.ts';
 import type { LoadedExperiment } from '../scenarios/load.ts';
 import type { Axis, PointSpec } from '../scenarios/spec.ts';
+import { toDistribution } from '../scenarios/traffic.ts';
 
 export type AxisValues = Readonly<Record<string, number | string | boolean>>;
 
@@ -53,21 +54,15 @@ export function planSweep(experiment: LoadedExperiment): SweepPlan {
   return { experiment, trials };
 }
 
+/** A heavy tail may have no finite mean. */
+const MEAN_PACKETS_LIMIT = 1000;
+
 /** Host seconds that a trial is expected to take, from its size: packets, endpoints compiled. Used for order and time left only. */
 export function expectedSeconds(trial: Trial): number {
   const { cluster, traffic, durationSeconds } = trial.point;
   const servicePorts = cluster.kind === 'synthetic' ? cluster.services * cluster.ports : cluster.extraServices;
   const endpoints =
     servicePorts * (cluster.kind === 'synthetic' ? cluster.endpointsPerService : cluster.extraEndpointsPerService);
-  const packets = traffic.connections * meanPackets(trial.point);
+  const packets = traffic.connections * Math.min(MEAN_PACKETS_LIMIT, toDistribution(traffic.packetsPerConnection).mean);
   return 0.01 + packets * 1.5e-6 + endpoints * 1.5e-6 + servicePorts * 2e-6 + durationSeconds * 1e-4;
-}
-
-function meanPackets(point: PointSpec): number {
-  const spec = point.traffic.packetsPerConnection;
-  if (spec.kind === 'constant') return spec.value;
-  if (spec.kind === 'exponential') return spec.mean;
-  if (spec.kind === 'lognormal') return spec.median * (1 + spec.sigma * spec.sigma);
-  if (spec.kind === 'pareto') return spec.shape > 1 ? (spec.scale * spec.shape) / (spec.shape - 1) : spec.scale * 10;
-  return spec.values.reduce((sum, value) => sum + value, 0) / Math.max(1, spec.values.length);
 }

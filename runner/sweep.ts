@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import type { CostProfile } from '../model/profile.ts';
 import { formatSummary, type SummaryRow } from '../reports/csv.ts';
 import { renderExperiment, renderIndex } from '../reports/html/report.ts';
+import { writeFileAtomic } from '../reports/results.ts';
 import { axisColumns } from './trial.ts';
 import { ownAxes } from './columns.ts';
-import { inlineExecutor, poolExecutor, type Executor, type TrialOutcome } from './executor.ts';
+import { poolExecutor, type Executor, type TrialOutcome } from './executor.ts';
 import { findingsOf, type Finding } from './findings.ts';
 import { commit, hostSeconds, machine, projectRoot, versions } from './host.ts';
-import { Journal, writeAtomically } from './journal.ts';
+import { Journal } from './journal.ts';
 import { assertWritable } from './output-folder.ts';
 import { startProgress } from './progress.ts';
 import { readSite } from './site.ts';
@@ -19,7 +20,7 @@ import { expectedSeconds, type SweepPlan, type Trial } from './sweep-plan.ts';
 
 export interface SweepOptions {
   readonly out: string;
-  /** Worker threads; 0 runs the trials in this thread, where nothing can interrupt one. */
+  /** Worker threads, at least 1. */
   readonly workers: number;
   /** As typed, for the record. */
   readonly command: string;
@@ -47,7 +48,7 @@ export async function runSweep(plans: readonly SweepPlan[], options: SweepOption
     trials.reduce((sum, trial) => sum + expectedSeconds(trial), 0),
     options.stream,
   );
-  const executor = chooseExecutor(options.workers);
+  const executor = poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), options.workers);
   const results: ExperimentResult[] = [];
   try {
     for (const plan of plans) {
@@ -94,7 +95,7 @@ async function runExperiment(
   journal.finish();
   const observations = journal.observations();
   const summary = summarize(observations, axisNames);
-  writeAtomically(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
+  writeFileAtomic(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
   const findings = findingsOf(summary, experiment.engines, journal.timeline(), trials[0]?.point.churn);
   failures.sort((a, b) => a.trial - b.trial);
   const manifest = {
@@ -104,7 +105,7 @@ async function runExperiment(
     trials: { total: trials.length, ok: observations.length - failures.length, failed: failures.length },
     failures,
   };
-  writeAtomically(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileAtomic(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   if (options.report && summary.length > 0) await renderExperiment(folder, readSite());
   return { experiment: experiment.name, folder, findings, summary, failed: failures.length };
 }
@@ -191,9 +192,4 @@ function profileNote(profile: CostProfile | undefined) {
     title: profile.description,
     sources: [`iptables: ${profile.kernel}`, `IPVS: ${profile.ipvsKernel}`],
   };
-}
-
-function chooseExecutor(workers: number): Executor {
-  if (workers === 0) return inlineExecutor();
-  return poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers);
 }

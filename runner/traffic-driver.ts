@@ -43,7 +43,7 @@ export interface TrafficDriverOptions {
   readonly pods: PodView;
   readonly meter: TrialMeter;
   /** Called once a connection when its fate is known, and again as `broken` if it is cut later. */
-  readonly onOutcome?: (timeNs: number, servicePortId: number, outcome: ConnectionOutcome) => void;
+  readonly onOutcome?: (servicePortId: number, outcome: ConnectionOutcome) => void;
 }
 
 export class TrafficDriver {
@@ -191,7 +191,7 @@ export class TrafficDriver {
       const fate = this.#fate(i);
       if (fate === 'stale') meter.staleConnections++;
       else if (fate !== 'ok' && fate !== 'broken') meter.failures[fate]++;
-      this.#options.onOutcome?.(this.#packets.time[i], pool.servicePortId[slot], fate);
+      this.#options.onOutcome?.(pool.servicePortId[slot], fate);
       // A refused TCP connection has one more packet, the reset; the other failures have none.
       if (fate === 'refused' && pool.protocol[slot] === PROTOCOL_TCP)
         pool.packets[slot] = Math.min(pool.packets[slot], 2);
@@ -203,7 +203,7 @@ export class TrafficDriver {
         (original && pods.podCondition(pool.endpointAddress[slot]) !== 'serving');
       if (cut && pool.next[slot] > 2) {
         meter.brokenConnections++;
-        this.#options.onOutcome?.(this.#packets.time[i], pool.servicePortId[slot], 'broken');
+        this.#options.onOutcome?.(pool.servicePortId[slot], 'broken');
         return this.#end(slot);
       }
     }

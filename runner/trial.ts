@@ -92,12 +92,7 @@ export function runTrial(trial: Trial): TrialResult {
     source: planTraffic(point.traffic, cluster, rng),
     pods: control,
     meter,
-    ...(timeline === undefined
-      ? {}
-      : {
-          onOutcome: (_at: number, id: number, outcome: Parameters<Timeline['count']>[1]) =>
-            timeline.count(id, outcome),
-        }),
+    onOutcome: (id, outcome) => timeline?.count(id, outcome),
   });
   // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
   simulation.beforeCallback = () => driver.flush();

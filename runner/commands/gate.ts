@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InputError } from '../../scenarios/errors.ts';
 import { EXIT_CHECK_FAILED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED } from '../exit-codes.ts';
-import { compareAll, formatDifference, readBaselines, readObservations, writeBaseline } from '../gate.ts';
+import {
+  type Baseline,
+  compareAll,
+  formatDifference,
+  readBaselines,
+  readObservations,
+  writeBaseline,
+} from '../gate.ts';
 import { projectRoot } from '../host.ts';
 import { withInterrupt } from '../interrupt.ts';
 import { assertWritable } from '../output-folder.ts';
@@ -43,12 +50,12 @@ export async function gateCommand(flags: GateFlags): Promise<void> {
   const baselines = readBaselines(folder);
   if (flags.results !== undefined) {
     compare(
-      folder,
+      baselines,
       flags.results,
       baselines.map((baseline) => baseline.experiment),
     );
   } else {
-    await quickRun(flags.workers, (results, names) => compare(folder, results, names));
+    await quickRun(flags.workers, (results, names) => compare(baselines, results, names));
   }
 }
 
@@ -84,8 +91,7 @@ async function quickRun(workers: number, use: (results: string, names: readonly 
   }
 }
 
-function compare(baselineFolder: string, results: string, names: readonly string[]): void {
-  const baselines = readBaselines(baselineFolder);
+function compare(baselines: readonly Baseline[], results: string, names: readonly string[]): void {
   const differences = compareAll(
     baselines,
     new Map(names.map((name) => [name, readObservations(join(results, name))])),
