@@ -13,6 +13,7 @@ import {
   STATISTIC_RULES,
 } from '../model/counters.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch } from '../model/packet.ts';
+import { NO_SYNC_WORK } from '../model/sync-report.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, VerdictBatch } from '../model/verdict.ts';
 import { costContext, CostModel, SERVICE_RULE_BYTES } from './cost-model.ts';
@@ -212,19 +213,14 @@ describe('CostModel', () => {
 
 describe('costContext', () => {
   const report: SyncReport = {
+    ...NO_SYNC_WORK,
     kind: 'full',
     servicePorts: 100,
     changedServicePorts: 100,
     rules: 523,
     tableRules: 523,
     restoreLines: 900,
-    savedLines: 0,
-    netlinkRequests: 0,
-    netlinkReads: 0,
-    ipsetChanges: 0,
-    addressChanges: 0,
     addressesBound: 100,
-    conntrackDeletes: 0,
   };
 
   it('splits the table into the scanned chain and the services own chains', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_SYNC_WORK } from '../model/sync-report.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import {
   addressInstructions,
@@ -11,19 +12,12 @@ import { committedProfile } from './test-data.ts';
 
 const profile = committedProfile();
 const nothing: SyncReport = {
+  ...NO_SYNC_WORK,
   kind: 'full',
   servicePorts: 0,
   changedServicePorts: 0,
   rules: 0,
   tableRules: 0,
-  restoreLines: 0,
-  savedLines: 0,
-  netlinkRequests: 0,
-  netlinkReads: 0,
-  ipsetChanges: 0,
-  addressChanges: 0,
-  addressesBound: 0,
-  conntrackDeletes: 0,
 };
 /** 1,000 services of 10 endpoints in iptables mode: 2 + 3E rules and 3 + 4E lines a service. */
 const full: SyncReport = {

@@ -1,13 +1,17 @@
 /** The contract of an engine: one mode of kube-proxy and the kernel data path that it programs, on one node. */
+import type { Cidr } from '../model/address.ts';
 import type { ClusterDelta, ClusterState, NodeSpec } from '../model/cluster.ts';
 import type { Counters } from '../model/counters.ts';
+import type { EngineName } from '../model/engine-name.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
+import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import type { PacketBatch } from '../model/packet.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import type { SimTime } from '../model/time.ts';
 import type { VerdictBatch } from '../model/verdict.ts';
 import type { Rng } from '../sim/rng.ts';
 
-export type EngineName = 'iptables' | 'ipvs';
+export type { EngineName } from '../model/engine-name.ts';
 
 export const IPVS_SCHEDULERS = [
   'rr',
@@ -39,6 +43,21 @@ export interface EngineOptions {
   readonly ipvsScheduler: IpvsScheduler;
   /** The IPVS connection table has 2^bits buckets (module option conn_tab_bits). */
   readonly ipvsConnTabBits: number;
+  readonly kubeProxy: KubeProxyBehaviour;
+  /** MASQUERADE --random-fully, as kube-proxy writes it where iptables knows it (1.6.2 and later). */
+  readonly masqueradeRandomFully: boolean;
+  /** kube-proxy `iptables.localhostNodePorts`. */
+  readonly localhostNodePorts: boolean;
+  /** kube-proxy `nodePortAddresses`; empty = every address of the node. */
+  readonly nodePortAddresses: readonly Cidr[];
+  /** nfacct counters that exist on the node. */
+  readonly nfacct: { readonly ctStateInvalid: boolean; readonly localhostNodePorts: boolean };
+  /** nf_conntrack_tcp_be_liberal: no rule drops INVALID packets. */
+  readonly conntrackTcpLiberal: boolean;
+  /** Most live entries of the connection-tracking table; a packet that would make one more is dropped. */
+  readonly conntrackMax: number;
+  /** The cluster's service ranges (nftables mode drops what goes to an address of theirs that no Service has). */
+  readonly serviceCidrs: readonly Cidr[];
 }
 
 export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
@@ -48,12 +67,22 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   largeClusterEndpoints: 1000,
   ipvsScheduler: 'rr',
   ipvsConnTabBits: 12,
+  kubeProxy: CURRENT_KUBE_PROXY,
+  masqueradeRandomFully: true,
+  localhostNodePorts: true,
+  nodePortAddresses: [],
+  nfacct: { ctStateInvalid: false, localhostNodePorts: false },
+  conntrackTcpLiberal: false,
+  // kube-proxy's conntrack.min, which holds up to four cores (32,768 each).
+  conntrackMax: 131_072,
+  serviceCidrs: [],
 };
 
 /** What an engine models, as data: the conformance suite and the loader read it instead of guessing. */
 export interface EngineManifest {
   readonly protocols: readonly ('tcp' | 'udp' | 'sctp')[];
   readonly serviceTypes: readonly ('ClusterIP' | 'NodePort' | 'LoadBalancer')[];
+  readonly externalIps: boolean;
   readonly sessionAffinity: boolean;
   readonly trafficPolicyLocal: boolean;
   readonly ipFamilies: readonly ('IPv4' | 'IPv6')[];
@@ -65,6 +94,11 @@ export interface World {
   readonly node: NodeSpec;
   readonly options: EngineOptions;
   readonly rng: Rng;
+  /**
+   * Whether a process behind this endpoint takes a connection now. The kernel's data paths never ask; kube-proxy's own process
+   * (userspace mode) finds out by trying. Absent: every endpoint does.
+   */
+  readonly answers?: (address: number, port: number) => boolean;
 }
 
 export interface Engine {

@@ -3,7 +3,7 @@ import type { EngineFactory, EngineName } from './engine.ts';
 import { createIptablesEngine } from './iptables/engine.ts';
 import { createIpvsEngine } from './ipvs/engine.ts';
 
-export const ENGINES: Readonly<Record<EngineName, EngineFactory>> = {
+export const ENGINES = {
   iptables: createIptablesEngine,
   ipvs: createIpvsEngine,
-};
+} as const satisfies Readonly<Partial<Record<EngineName, EngineFactory>>>;

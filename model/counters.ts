@@ -1,6 +1,6 @@
 /** Work counted for each packet: one row of unsigned 32-bit counters a packet. Exact, not modelled. */
 
-/** iptables rules visited in every chain and table, built-in chains included. */
+/** Rules (iptables or nftables) visited in every chain and table, built-in and base chains included. */
 export const RULES_EVALUATED = 0;
 /** Rules whose every match held (a `statistic` rule that fired included, a target-less rule too). */
 export const RULES_MATCHED = 1;
@@ -32,8 +32,16 @@ export const IPVS_CONNECTION_INSERTS = 13;
 export const NAT_SETUPS = 14;
 /** Source ports tried by the search for a free one (0 when the first was free). */
 export const PORT_TRIES = 15;
+/** Look-ups in nftables sets and maps (`@set`, `vmap @map`, the anonymous map of `numgen ... vmap` included). */
+export const MAP_LOOKUPS = 16;
+/** Evaluations of `-m recent` (check and set). */
+export const RECENT_TESTS = 17;
+/** Lists passed while such an evaluation looks for its own, the one found included (net/netfilter/xt_recent.c recent_table_lookup). */
+export const RECENT_LISTS_PASSED = 18;
+/** Payloads that kube-proxy's process copied from one socket to another (userspace mode). */
+export const USERSPACE_COPIES = 19;
 
-export const COUNTER_STRIDE = 16;
+export const COUNTER_STRIDE = 20;
 
 /** CSV names, in the order of the indices above. */
 export const COUNTER_NAMES = [
@@ -53,6 +61,10 @@ export const COUNTER_NAMES = [
   'ipvs_connection_inserts',
   'nat_setups',
   'port_tries',
+  'map_lookups',
+  'recent_tests',
+  'recent_lists_passed',
+  'userspace_copies',
 ] as const;
 
 /** `rows` has COUNTER_STRIDE values a packet: packet i's counters start at i * COUNTER_STRIDE. `process` overwrites them. */

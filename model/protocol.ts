@@ -2,10 +2,11 @@
 
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
+export const PROTOCOL_SCTP = 132;
 
-export type Protocol = typeof PROTOCOL_TCP | typeof PROTOCOL_UDP;
+export type Protocol = typeof PROTOCOL_TCP | typeof PROTOCOL_UDP | typeof PROTOCOL_SCTP;
 
 /** The lower-case name that iptables and kube-proxy's hashes use. */
-export function protocolName(protocol: Protocol): 'tcp' | 'udp' {
-  return protocol === PROTOCOL_TCP ? 'tcp' : 'udp';
+export function protocolName(protocol: Protocol): 'tcp' | 'udp' | 'sctp' {
+  return protocol === PROTOCOL_TCP ? 'tcp' : protocol === PROTOCOL_UDP ? 'udp' : 'sctp';
 }

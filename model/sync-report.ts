@@ -5,7 +5,7 @@ export interface SyncReport {
   /** Service ports known after the sync, and how many of them this sync rewrote. */
   readonly servicePorts: number;
   readonly changedServicePorts: number;
-  /** Installed after the sync: iptables rules (nat and filter, the jumps from built-in chains included); for IPVS its iptables rules plus virtual and real servers. */
+  /** Installed after the sync: iptables rules (nat and filter, the jumps from built-in chains included); for IPVS its iptables rules plus virtual and real servers; for nftables rules plus elements of maps and sets. */
   readonly rules: number;
   /** iptables rules alone (nat and filter, jumps included) in the kernel after the sync: what a legacy commit replaces. */
   readonly tableRules: number;
@@ -22,6 +22,27 @@ export interface SyncReport {
   /** Addresses added to or removed from kube-ipvs0, and how many are bound after the sync. */
   readonly addressChanges: number;
   readonly addressesBound: number;
+  /** nftables: transactions (`nft -f`), and operations in them: objects added, flushed or deleted. */
+  readonly transactions: number;
+  readonly transactionOperations: number;
+  /** Runs of the iptables command that check or change one rule each (userspace mode). */
+  readonly iptablesCommands: number;
   /** UDP conntrack entries deleted as stale. */
   readonly conntrackDeletes: number;
 }
+
+/** A report of no work: spread into one, so that a mode names its own kinds of work alone. */
+export const NO_SYNC_WORK: Omit<SyncReport, 'kind' | 'servicePorts' | 'changedServicePorts' | 'rules' | 'tableRules'> =
+  {
+    restoreLines: 0,
+    savedLines: 0,
+    netlinkRequests: 0,
+    netlinkReads: 0,
+    ipsetChanges: 0,
+    addressChanges: 0,
+    addressesBound: 0,
+    transactions: 0,
+    transactionOperations: 0,
+    iptablesCommands: 0,
+    conntrackDeletes: 0,
+  };

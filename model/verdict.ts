@@ -15,12 +15,22 @@ export const REASON_NONE = 0;
 export const REASON_NO_ENDPOINTS = 1;
 /** ctstate INVALID. */
 export const REASON_INVALID = 2;
-/** IPVS: NEW packet to a VIP's unused port (KUBE-IPVS-FILTER). */
+/** NEW packet to a VIP's unused port (IPVS: KUBE-IPVS-FILTER; nftables: cluster-ips-check). */
 export const REASON_UNUSED_VIP_PORT = 3;
 /** IPVS: the connection's real server has been deleted. */
 export const REASON_SERVER_UNAVAILABLE = 4;
 /** No free source port was found for the translated tuple. */
 export const REASON_PORT_CLASH = 5;
+/** The Service's policy is Local and its endpoints are on other nodes. */
+export const REASON_NO_LOCAL_ENDPOINTS = 6;
+/** The source is in none of the load balancer's source ranges. */
+export const REASON_SOURCE_RANGE = 7;
+/** nftables: an address of the service range that no Service has. */
+export const REASON_UNALLOCATED_VIP = 8;
+/** The connection-tracking table is full. */
+export const REASON_CONNTRACK_FULL = 9;
+/** userspace: no endpoint took the connection. */
+export const REASON_NO_ANSWER = 10;
 
 export const REASON_NAMES = [
   'none',
@@ -29,6 +39,11 @@ export const REASON_NAMES = [
   'unused_vip_port',
   'server_unavailable',
   'port_clash',
+  'no_local_endpoints',
+  'source_range',
+  'unallocated_vip',
+  'conntrack_full',
+  'no_answer',
 ] as const;
 
 /** Parallel to the PacketBatch: element i is packet i's. Addresses and ports are those on leaving the node. */

@@ -1,5 +1,4 @@
 /** The ordered list of trials that a sweep runs: point x engine x replication, in the order of the scenario's axes. */
-import type { EngineName } from '../engines/engine.ts';
 import type { LoadedExperiment } from '../scenarios/load.ts';
 import type { Axis, PointSpec } from '../scenarios/spec.ts';
 import { toDistribution } from '../scenarios/traffic.ts';
@@ -11,7 +10,7 @@ export interface Trial {
   /** Position in the plan; rows are written in this order. */
   readonly index: number;
   readonly experiment: string;
-  readonly engine: EngineName;
+  readonly engine: LoadedExperiment['engines'][number];
   /** From 1. */
   readonly replication: number;
   readonly seed: number;

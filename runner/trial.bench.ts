@@ -3,7 +3,7 @@
  * Goal: 20,000 services x 10 endpoints in at most 3 s and 500 MB. Each row has the digest of the trial's verdicts.
  */
 import { join } from 'node:path';
-import type { EngineName } from '../engines/engine.ts';
+import type { Trial } from './sweep-plan.ts';
 import { loadExperiment } from '../scenarios/load.ts';
 import { hostSeconds, peakMemoryBytes, projectRoot } from './host.ts';
 import { planSweep } from './sweep-plan.ts';
@@ -23,7 +23,7 @@ export function benchTrial(size: 'smoke' | 'full'): TrialBenchRow[] {
   return services.flatMap((count) => (['iptables', 'ipvs'] as const).map((engine) => benchOne(engine, count)));
 }
 
-function benchOne(engine: EngineName, services: number): TrialBenchRow {
+function benchOne(engine: Trial['engine'], services: number): TrialBenchRow {
   const experiment = loadExperiment(join(projectRoot(), 'scenarios', 'experiments', 'service-scaling.yaml'), {
     set: [
       `sweep.services=[${services}]`,

@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import type { EngineFactory, EngineName } from '../engine.ts';
 import { clearMarks, reachedMarks } from '../reference/marks.ts';
+import type { WorldKind } from './generate-cluster.ts';
 import { runLockstep } from './lockstep.ts';
 
 export interface Campaign {
@@ -10,6 +11,8 @@ export interface Campaign {
   readonly factory: EngineFactory;
   /** Names of marks.ts that must have been reached. */
   readonly mustReach: readonly string[];
+  /** `plain` unless given. */
+  readonly world?: WorldKind;
 }
 
 /** More than CI does: CHAINWALK_LOCKSTEP_CLUSTERS=20000 CHAINWALK_LOCKSTEP_SEED=7. */
@@ -17,7 +20,7 @@ const CLUSTERS = Number(process.env['CHAINWALK_LOCKSTEP_CLUSTERS'] ?? 1000);
 const SEED = Number(process.env['CHAINWALK_LOCKSTEP_SEED'] ?? 1);
 const PACKETS = 1000;
 
-export function runCampaign({ mode, reference, factory, mustReach }: Campaign): void {
+export function runCampaign({ mode, reference, factory, mustReach, world = 'plain' }: Campaign): void {
   clearMarks();
   const mismatch = runLockstep({
     mode,
@@ -29,6 +32,7 @@ export function runCampaign({ mode, reference, factory, mustReach }: Campaign): 
     seed: SEED,
     clusters: CLUSTERS,
     packetsPerCluster: PACKETS,
+    world,
   });
   if (mismatch !== undefined) throw new Error(mismatch.text);
   const reached = reachedMarks();

@@ -1,6 +1,9 @@
 /** Random small clusters and changes to them, close together on purpose: shared endpoints, colliding buckets, all conditions. */
-import type { ClusterDelta, Endpoint, ServicePort } from '../../model/cluster.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import type { Cidr } from '../../model/address.ts';
+import { parseCidr } from '../../model/address.ts';
+import type { ClusterDelta, Endpoint, ServiceExtras, ServicePort } from '../../model/cluster.ts';
+import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 
 export const NODE_NAME = 'node-a';
@@ -10,6 +13,21 @@ export const POD_CIDR = { address: 0x0af40000, mask: 0xffff0000, prefixLength: 1
 const POD_NET = 0x0af40100;
 const POD_NUMBERS = [1, 2, 3, 10, 11, 100];
 const ENDPOINT_PORTS = [80, 8080, 8];
+/** 203.0.113.64 and 198.51.100.0: a Service's own external IP and load-balancer address are these plus a number of its own. */
+const EXTERNAL_NET = 0xcb007140;
+const VIP_NET = 0xc6336400;
+const FIRST_HEALTH_PORT = 31000;
+const SOURCE_RANGES = [
+  '203.0.113.0/24', '203.0.113.0/31', '10.244.1.0/30', '192.168.0.1/32', '192.168.0.0/24', '0.0.0.0/0', '10.0.0.0/8',
+].map(cidr); // prettier-ignore
+const AFFINITY_SECONDS = [0, 0, 0, 10, 60, 10_800];
+const HINTS = [
+  undefined,
+  { zones: ['a'], nodes: [] },
+  { zones: ['b'], nodes: [] },
+  { zones: ['a', 'b'], nodes: ['node-a'] },
+  { zones: ['a'], nodes: ['node-b'] },
+];
 
 export function chance(stream: RandomStream, oneIn: number): boolean {
   return stream.below(oneIn) === 0;
@@ -22,6 +40,13 @@ export function pick<T>(stream: RandomStream, values: readonly T[]): T {
 export function randomPod(stream: RandomStream): number {
   return POD_NET + pick(stream, POD_NUMBERS);
 }
+
+function cidr(text: string): Cidr {
+  return parseCidr(text) as Cidr;
+}
+
+/** What Services of a small random cluster may be. `plain`: cluster IPs and node ports of TCP and UDP. */
+export type WorldKind = 'plain' | 'whole';
 
 function randomEndpoint(stream: RandomStream): Endpoint {
   const kind = stream.below(20);
@@ -46,10 +71,12 @@ function randomEndpoint(stream: RandomStream): Endpoint {
 export class ChangingCluster {
   readonly #stream: RandomStream;
   readonly #services = new Map<number, ServicePort>();
+  readonly #whole: boolean;
   #nextId = 0;
 
-  constructor(stream: RandomStream, count: number) {
+  constructor(stream: RandomStream, count: number, world: WorldKind) {
     this.#stream = stream;
+    this.#whole = world === 'whole';
     for (let i = 0; i < count; i++) this.#add();
   }
 
@@ -63,11 +90,52 @@ export class ChangingCluster {
     const endpoints: Endpoint[] = [];
     // An engine must cope with duplicates, but few real clusters have them.
     for (let i = 0; i < count; i++) {
-      const endpoint = randomEndpoint(stream);
+      const endpoint = this.#hinted(randomEndpoint(stream));
       const known = endpoints.some((e) => e.address === endpoint.address && e.port === endpoint.port);
       if (!known || chance(stream, 10)) endpoints.push(endpoint);
     }
     return endpoints;
+  }
+
+  /** In a whole world half of the Services have hints, which count only where every ready endpoint has some. */
+  #hinted(endpoint: Endpoint): Endpoint {
+    if (!this.#whole) return endpoint;
+    const hints = pick(this.#stream, HINTS);
+    return hints === undefined ? endpoint : { ...endpoint, hints };
+  }
+
+  /** What the ports of one Service have in common; `number` makes its addresses its own. */
+  #extras(number: number, nodePort: number): ServiceExtras | undefined {
+    const stream = this.#stream;
+    if (!this.#whole || chance(stream, 3)) return undefined;
+    const externalIps = chance(stream, 3) ? [EXTERNAL_NET + (number % 64)] : [];
+    if (externalIps.length > 0 && chance(stream, 4)) externalIps.push(EXTERNAL_NET + 64 + (number % 64));
+    // A node's own address may be an external IP, too.
+    if (chance(stream, 12) && !this.#claimsNode()) externalIps.push(NODE_ADDRESSES[1] ?? 0);
+    const loadBalancerVips = chance(stream, 3) ? [VIP_NET + (number % 128)] : [];
+    if (loadBalancerVips.length > 0 && chance(stream, 4)) loadBalancerVips.push(VIP_NET + 128 + (number % 64));
+    const fromOutside = nodePort > 0 || externalIps.length > 0 || loadBalancerVips.length > 0;
+    const externalPolicyLocal = fromOutside && chance(stream, 3);
+    const ranges = loadBalancerVips.length > 0 && chance(stream, 2) ? 1 + stream.below(2) : 0;
+    return {
+      ...NO_SERVICE_EXTRAS,
+      externalIps,
+      loadBalancerVips,
+      loadBalancerSourceRanges: Array.from({ length: ranges }, () => pick(stream, SOURCE_RANGES)),
+      externalPolicyLocal,
+      internalPolicyLocal: chance(stream, 5),
+      affinitySeconds: pick(stream, AFFINITY_SECONDS),
+      healthCheckNodePort: externalPolicyLocal && loadBalancerVips.length > 0 ? FIRST_HEALTH_PORT + number : 0,
+    };
+  }
+
+  #claimsNode(): boolean {
+    return [...this.#services.values()].some((svc) => svc.extras?.externalIps.includes(NODE_ADDRESSES[1] ?? 0));
+  }
+
+  #protocol(): ServicePort['protocol'] {
+    if (this.#whole && chance(this.#stream, 10)) return PROTOCOL_SCTP;
+    return chance(this.#stream, 3) ? PROTOCOL_UDP : PROTOCOL_TCP;
   }
 
   #freeNodePort(): number {
@@ -84,15 +152,18 @@ export class ChangingCluster {
     const sibling = pick(stream, [undefined, ...this.#services.values()]);
     // A second port of a Service shares its address; other Services get an address with the same low octet, so buckets collide.
     const shares = sibling !== undefined && chance(stream, 3);
+    const nodePort = chance(stream, 2) ? this.#freeNodePort() : 0;
+    const extras = shares ? sibling.extras : this.#extras(id, nodePort);
     const svc: ServicePort = {
       id,
       namespace: shares ? sibling.namespace : `ns${id % 2}`,
       name: shares ? sibling.name : `svc${id}`,
       portName: shares || chance(stream, 2) ? `p${id}` : '',
-      protocol: chance(stream, 3) ? PROTOCOL_UDP : PROTOCOL_TCP,
+      protocol: this.#protocol(),
       clusterIp: shares ? sibling.clusterIp : 0x0a600000 + id * 256 + 1 + (chance(stream, 4) ? id : 0),
       port: shares ? 1000 + id : pick(stream, [80, 53, 443]),
-      nodePort: chance(stream, 2) ? this.#freeNodePort() : 0,
+      nodePort,
+      ...(extras === undefined ? {} : { extras }),
       endpoints: this.#endpoints(),
     };
     this.#services.set(id, svc);
@@ -110,7 +181,7 @@ export class ChangingCluster {
         if (chance(stream, 6)) return { ...svc, port: 2000 + svc.id };
         return { ...svc, nodePort: svc.nodePort > 0 && chance(stream, 2) ? 0 : this.#freeNodePort() };
       case 2:
-        endpoints.push(randomEndpoint(stream));
+        endpoints.push(this.#hinted(randomEndpoint(stream)));
         return { ...svc, endpoints };
       case 3:
         endpoints.splice(stream.below(endpoints.length + 1), 1);
@@ -119,7 +190,7 @@ export class ChangingCluster {
         // The commonest change of all: one endpoint's conditions.
         const i = stream.below(Math.max(1, endpoints.length));
         const old = endpoints[i];
-        const fresh = randomEndpoint(stream);
+        const fresh = this.#hinted(randomEndpoint(stream));
         if (old !== undefined) {
           endpoints[i] = { ...fresh, address: old.address, port: old.port, nodeName: old.nodeName };
         }
@@ -128,7 +199,20 @@ export class ChangingCluster {
     }
   }
 
-  /** Changes one to three service ports. */
+  /** The Service itself is edited: all of its ports change together. */
+  #edited(svc: ServicePort): ServicePort[] {
+    const siblings = [...this.#services.values()].filter(
+      (each) => each.namespace === svc.namespace && each.name === svc.name,
+    );
+    const extras = this.#extras(svc.id, Math.max(...siblings.map((each) => each.nodePort)));
+    return siblings.map((each) => {
+      const { id, namespace, name, portName, protocol, clusterIp, port, nodePort, endpoints } = each;
+      const plain = { id, namespace, name, portName, protocol, clusterIp, port, nodePort, endpoints };
+      return extras === undefined ? plain : { ...plain, extras };
+    });
+  }
+
+  /** Changes one to three service ports, or one Service. */
   change(): ClusterDelta {
     const stream = this.#stream;
     const upserted = new Map<number, ServicePort>();
@@ -145,9 +229,11 @@ export class ChangingCluster {
         upserted.delete(svc.id);
         removed.add(svc.id);
       } else {
-        const changed = this.#changed(svc);
-        this.#services.set(svc.id, changed);
-        upserted.set(svc.id, changed);
+        const edited = this.#whole && chance(stream, 6) ? this.#edited(svc) : [this.#changed(svc)];
+        for (const changed of edited) {
+          this.#services.set(changed.id, changed);
+          upserted.set(changed.id, changed);
+        }
       }
     }
     return { upserted: [...upserted.values()].sort((a, b) => a.id - b.id), removedIds: [...removed] };

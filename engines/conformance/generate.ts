@@ -5,9 +5,13 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S, NS_PER_US } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { IPVS_SCHEDULERS } from '../engine.ts';
-import type { EngineName } from '../engine.ts';
+import { parseCidr } from '../../model/address.ts';
+import type { Cidr } from '../../model/address.ts';
+import { CURRENT_KUBE_PROXY } from '../../model/kube-proxy.ts';
+import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engine.ts';
+import type { EngineName, EngineOptions } from '../engine.ts';
 import { ChangingCluster, chance, NODE_ADDRESSES, NODE_NAME, pick, POD_CIDR, randomPod } from './generate-cluster.ts';
+import type { WorldKind } from './generate-cluster.ts';
 import type { PacketStep, Program, Step } from './program.ts';
 
 /** [from the server, flags] of each packet of a conversation. */
@@ -62,6 +66,8 @@ export interface GenerateOptions {
   readonly mode: EngineName;
   readonly seed: number;
   readonly packets: number;
+  /** `whole`: everything that a service port may have and that kube-proxy may be told, and SCTP. */
+  readonly world?: WorldKind;
 }
 
 class Generator {
@@ -73,9 +79,9 @@ class Generator {
   #conversations: Conversation[] = [];
   #client = 0;
 
-  constructor(stream: RandomStream) {
+  constructor(stream: RandomStream, world: WorldKind) {
     this.#stream = stream;
-    this.#cluster = new ChangingCluster(stream, stream.below(9));
+    this.#cluster = new ChangingCluster(stream, stream.below(9), world);
     this.#storm = chance(stream, 40);
   }
 
@@ -130,7 +136,7 @@ class Generator {
 
   #conversation(): Conversation {
     const addresses = this.#addresses();
-    const script = addresses.protocol === PROTOCOL_UDP ? UDP_SCRIPT : pick(this.#stream, SCRIPTS);
+    const script = addresses.protocol !== PROTOCOL_TCP ? UDP_SCRIPT : pick(this.#stream, SCRIPTS);
     return { addresses, script, next: 0 };
   }
 
@@ -159,17 +165,25 @@ class Generator {
     const svc = services[stream.below(Math.max(1, services.length))];
     const endpoint = svc?.endpoints[stream.below(Math.max(1, svc.endpoints.length))];
     let protocol = svc?.protocol ?? PROTOCOL_TCP;
-    if (chance(stream, 30)) protocol = PROTOCOL_TCP + PROTOCOL_UDP - protocol;
+    if (chance(stream, 30)) protocol = protocol === PROTOCOL_TCP ? PROTOCOL_UDP : PROTOCOL_TCP;
     const nodeAddress = pick(stream, NODE_ADDRESSES);
     const kind = stream.below(20);
     if (svc !== undefined && svc.nodePort > 0 && (origin === ORIGIN_EXTERNAL ? kind < 14 : kind < 5)) {
       const loopback = chance(stream, 8);
       return { protocol, dstAddress: loopback ? 0x7f000001 : nodeAddress, dstPort: svc.nodePort };
     }
+    const { externalIps = [], loadBalancerVips = [], healthCheckNodePort = 0 } = svc?.extras ?? {};
+    const outside = [...externalIps, ...loadBalancerVips];
+    if (svc !== undefined && outside.length > 0 && (origin === ORIGIN_EXTERNAL || kind < 9)) {
+      return { protocol, dstAddress: pick(stream, outside), dstPort: kind === 8 ? 9999 : svc.port };
+    }
+    if (healthCheckNodePort > 0 && kind === 15)
+      return { protocol, dstAddress: nodeAddress, dstPort: healthCheckNodePort };
     if (svc !== undefined && kind < 16) return { protocol, dstAddress: svc.clusterIp, dstPort: svc.port };
     if (svc !== undefined && kind === 16) return { protocol, dstAddress: svc.clusterIp, dstPort: 9999 };
     if (endpoint !== undefined && kind === 17)
       return { protocol, dstAddress: endpoint.address, dstPort: endpoint.port };
+    // 10.96.255.1 is of the service range, and no Service has it.
     const elsewhere = [nodeAddress, 0x08080808, 0x7f000001, 0x0a60ff01, randomPod(stream)];
     return { protocol, dstAddress: pick(stream, elsewhere), dstPort: pick(stream, [22, 53, ...SOURCE_PORTS]) };
   }
@@ -190,20 +204,57 @@ class Generator {
 }
 
 /** The program of that seed; the same on every machine. */
-export function generateProgram({ mode, seed, packets }: GenerateOptions): Program {
-  const stream = new Rng(seed).stream(`lockstep/${mode}`);
+export function generateProgram({ mode, seed, packets, world = 'plain' }: GenerateOptions): Program {
+  const stream = new Rng(seed).stream(world === 'plain' ? `lockstep/${mode}` : `lockstep/${mode}/${world}`);
   const withCidr = !chance(stream, 3);
   const node: NodeSpec = {
     name: NODE_NAME,
     addresses: chance(stream, 3) ? NODE_ADDRESSES.slice(0, 1) : NODE_ADDRESSES,
     ...(withCidr ? { clusterCidr: POD_CIDR } : {}),
+    ...(world === 'whole' ? wholeNode(stream) : {}),
   };
-  const options = {
+  const options: Program['options'] = {
+    ...DEFAULT_ENGINE_OPTIONS,
+    masqueradeRandomFully: false,
     masqueradeAll: chance(stream, 4),
     masqueradeBit: pick(stream, [14, 14, 0, 31]),
     largeClusterEndpoints: pick(stream, [1000, 1000, 3, 10]),
     ipvsScheduler: pick(stream, IPVS_SCHEDULERS),
     ipvsConnTabBits: pick(stream, [1, 8, 12]),
+    ...(world === 'whole' ? wholeOptions(stream) : {}),
   };
-  return { mode, seed, node, options, steps: new Generator(stream).steps(packets) };
+  return { mode, seed, node, options, steps: new Generator(stream, world).steps(packets) };
+}
+
+function wholeNode(stream: RandomStream): Pick<NodeSpec, 'zone' | 'podInterface'> {
+  const podInterface = pick(stream, [undefined, undefined, { kind: 'bridge', name: 'cni0' }, { kind: 'prefix', name: 'veth' }] as const); // prettier-ignore
+  return {
+    ...(chance(stream, 3) ? {} : { zone: pick(stream, ['a', 'b']) }),
+    ...(podInterface === undefined ? {} : { podInterface }),
+  };
+}
+
+const NODE_PORT_ADDRESSES = [[], [], ['192.168.0.1/32'], ['192.168.0.0/24'], ['127.0.0.0/8', '192.168.0.2/32']].map(
+  (texts) => texts.map((text) => parseCidr(text) as Cidr),
+);
+const SERVICE_CIDRS = [[], [parseCidr('10.96.0.0/12') as Cidr]];
+
+function wholeOptions(stream: RandomStream): Partial<EngineOptions> {
+  return {
+    masqueradeRandomFully: chance(stream, 2),
+    localhostNodePorts: chance(stream, 2),
+    nodePortAddresses: pick(stream, NODE_PORT_ADDRESSES),
+    nfacct: { ctStateInvalid: chance(stream, 2), localhostNodePorts: chance(stream, 2) },
+    conntrackTcpLiberal: chance(stream, 4),
+    conntrackMax: pick(stream, [131_072, 131_072, 40, 10]),
+    serviceCidrs: pick(stream, SERVICE_CIDRS),
+    kubeProxy: {
+      ...CURRENT_KUBE_PROXY,
+      masqueradeRules: pick(stream, ['service', 'service', 'dispatch']),
+      iptablesPartialSync: !chance(stream, 4),
+      conntrackCleanup: pick(stream, ['reconcile', 'events']),
+      nftablesBaseChains: pick(stream, ['v1.35', 'v1.31']),
+      nftablesClusterIpPort: chance(stream, 3),
+    },
+  };
 }

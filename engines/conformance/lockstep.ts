@@ -8,6 +8,7 @@ import { Rng } from '../../sim/rng.ts';
 import type { Engine, EngineFactory, EngineName, EngineOptions } from '../engine.ts';
 import { generateProgram } from './generate.ts';
 import { POD_CIDR } from './generate-cluster.ts';
+import type { WorldKind } from './generate-cluster.ts';
 import { programText } from './program.ts';
 import type { PacketStep, Program, Step } from './program.ts';
 import { shrink } from './shrink.ts';
@@ -38,6 +39,7 @@ export interface LockstepOptions {
   readonly seed: number;
   readonly clusters: number;
   readonly packetsPerCluster: number;
+  readonly world?: WorldKind;
 }
 
 const BATCH = 64;
@@ -253,7 +255,12 @@ export function runProgram(program: Program, engines: readonly Contender[]): Dis
 export function runLockstep(options: LockstepOptions): Mismatch | undefined {
   for (let cluster = 0; cluster < options.clusters; cluster++) {
     const seed = options.seed + cluster;
-    const program = generateProgram({ mode: options.mode, seed, packets: options.packetsPerCluster });
+    const program = generateProgram({
+      mode: options.mode,
+      seed,
+      packets: options.packetsPerCluster,
+      ...(options.world === undefined ? {} : { world: options.world }),
+    });
     const found = runProgram(program, options.engines);
     if (found === undefined) continue;
     const reference = options.engines[0];

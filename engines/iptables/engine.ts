@@ -45,6 +45,7 @@ import { SyncCounter } from './report.ts';
 const IPTABLES_MANIFEST: EngineManifest = {
   protocols: ['tcp', 'udp'],
   serviceTypes: ['ClusterIP', 'NodePort'],
+  externalIps: false,
   sessionAffinity: false,
   trafficPolicyLocal: false,
   ipFamilies: ['IPv4'],

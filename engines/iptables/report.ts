@@ -1,4 +1,5 @@
 /** Counts of one sync: what kube-proxy fed to iptables-restore, read back, and left in the kernel (engines/README.md, section 7.1). */
+import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
@@ -47,6 +48,7 @@ export class SyncCounter {
     const tableRules = installedNat + FILTER_JUMPS + filterRules;
     this.#savedLines = NAT_FIXED_CHAINS + all.chains + table.staleChains.count + installedNat;
     return {
+      ...NO_SYNC_WORK,
       kind: changed === undefined ? 'full' : 'partial',
       servicePorts: table.count,
       changedServicePorts: changed === undefined ? table.count : changed.length,
@@ -66,11 +68,6 @@ export class SyncCounter {
         found +
         1,
       savedLines,
-      netlinkRequests: 0,
-      netlinkReads: 0,
-      ipsetChanges: 0,
-      addressChanges: 0,
-      addressesBound: 0,
       conntrackDeletes,
     };
   }

@@ -25,6 +25,7 @@ import { Syncer } from './sync.ts';
 const MANIFEST: EngineManifest = {
   protocols: ['tcp', 'udp'],
   serviceTypes: ['ClusterIP', 'NodePort'],
+  externalIps: false,
   sessionAffinity: false,
   trafficPolicyLocal: false,
   ipFamilies: ['IPv4'],

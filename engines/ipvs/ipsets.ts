@@ -1,7 +1,6 @@
 /** The ipsets that kube-proxy fills in IPVS mode and that are not always empty (pkg/proxy/ipvs/ipset.go). */
 import { formatIpv4 } from '../../model/address.ts';
-import { PROTOCOL_TCP, protocolName } from '../../model/protocol.ts';
-import type { Protocol } from '../../model/protocol.ts';
+import { PROTOCOL_TCP } from '../../model/protocol.ts';
 
 /** A set of triples of unsigned 32-bit integers: open addressing in typed arrays. */
 class TripleSet {
@@ -241,7 +240,7 @@ function sorted(set: TripleSet): [number, number, number][] {
 }
 
 function nameOf(word: number): 'tcp' | 'udp' {
-  return protocolName((word >>> 16) as Protocol);
+  return word >>> 16 === PROTOCOL_TCP ? 'tcp' : 'udp';
 }
 
 function text(word: number): string {

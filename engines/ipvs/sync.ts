@@ -4,6 +4,7 @@
  */
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
@@ -119,13 +120,13 @@ export class Syncer {
     const conntrackDeletes = cleansUdp ? this.#deleteStaleUdp(now) : 0;
     const jumps = this.rules.filter((rule) => CHAINS[rule.chain]?.builtIn === true).length;
     return {
+      ...NO_SYNC_WORK,
       kind: 'full',
       servicePorts: this.#state.size,
       changedServicePorts: this.#state.size,
       rules: this.rules.length + this.#services.size + this.#servers.size,
       tableRules: this.rules.length,
       restoreLines: RESTORE_FRAME_LINES + this.rules.length - jumps,
-      savedLines: 0,
       netlinkRequests: this.#netlinkRequests,
       netlinkReads: 2 * this.#virtualServersWanted + 1,
       ipsetChanges: this.#sets.changes,

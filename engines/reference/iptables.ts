@@ -3,6 +3,7 @@ import { CONNTRACK_INSERTS, NAT_SETUPS } from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
 import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
 import type { PacketBatch } from '../../model/packet.ts';
+import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { SimTime } from '../../model/time.ts';
 import {
@@ -37,6 +38,7 @@ class ReferenceIptables implements Engine {
   readonly supports: EngineManifest = {
     protocols: ['tcp', 'udp'],
     serviceTypes: ['ClusterIP', 'NodePort'],
+    externalIps: false,
     sessionAffinity: false,
     trafficPolicyLocal: false,
     ipFamilies: ['IPv4'],
@@ -104,6 +106,7 @@ class ReferenceIptables implements Engine {
     this.#synced = true;
     const tableRules = countRules(this.#nat) + countRules(this.#filter);
     return {
+      ...NO_SYNC_WORK,
       kind,
       servicePorts: services.length,
       changedServicePorts: changed.size,
@@ -111,11 +114,6 @@ class ReferenceIptables implements Engine {
       tableRules,
       restoreLines: 4 + writtenLines + 2 * stale.length,
       savedLines,
-      netlinkRequests: 0,
-      netlinkReads: 0,
-      ipsetChanges: 0,
-      addressChanges: 0,
-      addressesBound: 0,
       conntrackDeletes: udpChanged ? this.#conntrack.cleanUpUdp(services, node, now) : 0,
     };
   }

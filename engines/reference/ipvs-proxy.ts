@@ -1,5 +1,6 @@
 /** kube-proxy's side of IPVS mode: virtual and real servers, ipsets, addresses and graceful termination (README 6.2, 7.1). */
 import type { ServicePort } from '../../model/cluster.ts';
+import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import type { World } from '../engine.ts';
@@ -63,13 +64,13 @@ export class ReferenceIpvsProxy {
     let servers = 0;
     for (const virtual of this.table.all()) servers += 1 + virtual.servers.length;
     return {
+      ...NO_SYNC_WORK,
       kind: 'full',
       servicePorts: services.length,
       changedServicePorts: services.length,
       rules: tableRules + servers,
       tableRules,
       restoreLines: 4 + input.nat.size + input.filter.size + countRules(input.nat) + countRules(input.filter),
-      savedLines: 0,
       netlinkRequests: this.#requests,
       netlinkReads: 2 * wanted.size + 1,
       ipsetChanges: setChanges(before, this.sets),

@@ -59,6 +59,7 @@ class ReferenceIpvs implements Engine {
   readonly supports: EngineManifest = {
     protocols: ['tcp', 'udp'],
     serviceTypes: ['ClusterIP', 'NodePort'],
+    externalIps: false,
     sessionAffinity: false,
     trafficPolicyLocal: false,
     ipFamilies: ['IPv4'],
