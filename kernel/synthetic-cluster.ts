@@ -1,4 +1,5 @@
 /** A made-up cluster that has services of every kind and every mixture of features, the same at each call. */
+import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import { compareBytes } from '../model/ip-text.ts';
 import type { EndpointConfig, IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import { hostPort, portNameText } from '../model/service-config.ts';
@@ -28,6 +29,7 @@ export function syntheticConfig(family: IpFamily, overrides: Partial<ProxyConfig
     excludeCidrs: [],
     largeClusterEndpoints: 1_000_000,
     syncPeriodSeconds: 30,
+    kubeProxy: CURRENT_KUBE_PROXY,
     ...overrides,
   };
 }

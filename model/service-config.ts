@@ -2,6 +2,7 @@
  * What kube-proxy knows of Services and endpoints for one IP family when it writes rules: text, as in the API objects, with
  * addresses re-printed canonically (kube-proxy pkg/proxy/serviceport.go newBaseServiceInfo, endpointslicecache.go).
  */
+import type { KubeProxyBehaviour } from './kube-proxy.ts';
 
 export type IpFamily = 'IPv4' | 'IPv6';
 
@@ -74,6 +75,7 @@ export interface ProxyConfig {
   readonly excludeCidrs: readonly string[];
   readonly largeClusterEndpoints: number;
   readonly syncPeriodSeconds: number;
+  readonly kubeProxy: KubeProxyBehaviour;
 }
 
 /** `ns/name:port`, or `ns/name` when the port has no name (kube-proxy ServicePortName.String). */

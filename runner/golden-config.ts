@@ -1,4 +1,5 @@
 /** From a golden case's `proxy` to kube-proxy's configuration, and what the drivers of all modes share. */
+import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import { ProxyObjects } from '../scenarios/proxy-objects.ts';
 import { canonicalIp } from '../model/ip-text.ts';
 import { InputError } from '../scenarios/errors.ts';
@@ -31,6 +32,7 @@ export function proxyConfig(proxy: GoldenProxy): ProxyConfig {
     excludeCidrs: proxy.excludeCIDRs ?? [],
     largeClusterEndpoints: proxy.largeClusterEndpointsThreshold ?? 1000,
     syncPeriodSeconds: proxy.syncPeriodSeconds ?? 30,
+    kubeProxy: CURRENT_KUBE_PROXY,
   };
 }
 

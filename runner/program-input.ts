@@ -1,11 +1,9 @@
 /** What `dump` and `trace` compile: service ports and kube-proxy's configuration, out of manifests or an experiment's cluster. */
-import { NO_EXTRAS } from '../model/service-config.ts';
+import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import { formatCidr, formatIpv4 } from '../model/address.ts';
-import type { ClusterState, ServicePort } from '../model/cluster.ts';
-import { canonicalCidr, compareBytes, familyOf, familyOfCidr } from '../model/ip-text.ts';
-import { protocolName } from '../model/protocol.ts';
-import { hostPort } from '../model/service-config.ts';
-import type { EndpointConfig, IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
+import { servicePortConfig } from '../engines/proxy/configs.ts';
+import { canonicalCidr, familyOf, familyOfCidr } from '../model/ip-text.ts';
+import type { IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import { buildCluster } from '../scenarios/cluster-builder.ts';
 import { didYouMean, InputError } from '../scenarios/errors.ts';
 import { isMapping } from '../scenarios/overrides.ts';
@@ -140,35 +138,9 @@ function ofExperiment(paths: readonly string[], flags: ProxyFlags, family: IpFam
   return {
     node: { name, zone: observed.zone, addresses },
     podCidr: family === 'IPv4' && node.clusterCidr !== undefined ? formatCidr(node.clusterCidr) : '',
-    services: family === 'IPv4' ? simulatedServices(state, name) : [],
+    services: family === 'IPv4' ? state.servicePorts.map((svc) => servicePortConfig(svc, { name, addresses: [] })) : [],
     proxy: trial.point.proxy,
   };
-}
-
-/** What a sweep simulates, as kube-proxy would read it from the API. */
-function simulatedServices(state: ClusterState, nodeName: string): ServicePortConfig[] {
-  return state.servicePorts.map((svc) => ({
-    namespace: svc.namespace,
-    name: svc.name,
-    portName: svc.portName,
-    protocol: protocolName(svc.protocol),
-    clusterIp: formatIpv4(svc.clusterIp),
-    port: svc.port,
-    nodePort: svc.nodePort,
-    ...NO_EXTRAS,
-    endpoints: endpointsOf(svc, nodeName),
-  }));
-}
-
-function endpointsOf(svc: ServicePort, nodeName: string): EndpointConfig[] {
-  const endpoints = svc.endpoints.map((endpoint): [string, EndpointConfig] => {
-    const address = formatIpv4(endpoint.address);
-    const { port, ready, serving, terminating } = endpoint;
-    const isLocal = endpoint.nodeName === nodeName;
-    const config = { address, port, isLocal, ready, serving, terminating, zoneHints: [], nodeHints: [] };
-    return [hostPort(address, port), config];
-  });
-  return [...new Map(endpoints)].sort(([a], [b]) => compareBytes(a, b)).map(([, endpoint]) => endpoint);
 }
 
 /** kube-proxy's defaults, but for what the flags or the experiment say. */
@@ -193,6 +165,7 @@ function proxyConfig({ node, podCidr, proxy }: Seen, flags: ProxyFlags, family: 
     excludeCidrs: [],
     largeClusterEndpoints: proxy?.largeClusterEndpoints ?? 1000,
     syncPeriodSeconds: proxy?.syncPeriodSeconds ?? 30,
+    kubeProxy: CURRENT_KUBE_PROXY,
   };
 }
 

@@ -1,4 +1,5 @@
 /** The IPVS engine as a whole: packet by packet against engines/README.md, and the two evaluators against each other. */
+import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import { describe, expect, it } from 'vitest';
 import type { Endpoint, ServicePort } from '../../model/cluster.ts';
 import {
@@ -256,6 +257,7 @@ describe('SyncReport', () => {
     const engine = makeEngine();
     const first = engine.sync({ servicePorts: twoEndpoints() }, 0);
     expect(first).toEqual({
+      ...NO_SYNC_WORK,
       kind: 'full',
       servicePorts: 1,
       changedServicePorts: 1,

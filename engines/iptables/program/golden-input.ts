@@ -2,6 +2,7 @@
  * Test support: a golden case's `proxy` and objects as what kube-proxy knows of them. Only what the iptables cases use; a key that is
  * not known here is an error that names it.
  */
+import { CURRENT_KUBE_PROXY } from '../../../model/kube-proxy.ts';
 import { canonicalCidr, canonicalIp, compareBytes, familyOf, familyOfCidr } from '../../../model/ip-text.ts';
 import type { EndpointConfig, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
 import { hostPort } from '../../../model/service-config.ts';
@@ -58,6 +59,7 @@ export function proxyConfig(proxy: unknown): ProxyConfig {
     excludeCidrs: [],
     largeClusterEndpoints: fields.take('largeClusterEndpointsThreshold', 1000),
     syncPeriodSeconds: fields.take('syncPeriodSeconds', 30),
+    kubeProxy: CURRENT_KUBE_PROXY,
   };
   fields.end('mode');
   nfacct.end();

@@ -1,4 +1,5 @@
 /** Test support: a node's configuration, service ports and endpoints with the values that a test does not care about filled in. */
+import { CURRENT_KUBE_PROXY } from '../../../model/kube-proxy.ts';
 import { NO_EXTRAS, READY_ELSEWHERE } from '../../../model/service-config.ts';
 import type { EndpointConfig, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
 import { hostPort } from '../../../model/service-config.ts';
@@ -30,6 +31,7 @@ export function testConfig(overrides: Partial<ProxyConfig> = {}): ProxyConfig {
     excludeCidrs: [],
     largeClusterEndpoints: 1000,
     syncPeriodSeconds: 30,
+    kubeProxy: CURRENT_KUBE_PROXY,
     ...overrides,
   };
 }

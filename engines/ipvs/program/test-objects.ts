@@ -1,4 +1,5 @@
 /** For tests: Service ports and configurations with defaults, and the golden cases' API objects turned into them. */
+import { CURRENT_KUBE_PROXY } from '../../../model/kube-proxy.ts';
 import { NO_EXTRAS, READY_ELSEWHERE } from '../../../model/service-config.ts';
 import { canonicalCidr, canonicalIp, compareBytes, familyOf } from '../../../model/ip-text.ts';
 import type { EndpointConfig, IpFamily, ProxyConfig, ServicePortConfig } from '../../../model/service-config.ts';
@@ -25,6 +26,7 @@ export const TEST_CONFIG: ProxyConfig = {
   excludeCidrs: [],
   largeClusterEndpoints: 1000,
   syncPeriodSeconds: 30,
+  kubeProxy: CURRENT_KUBE_PROXY,
 };
 
 export function testEndpoint(address: string, change: Partial<EndpointConfig> = {}): EndpointConfig {
