@@ -16,8 +16,9 @@ import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch } from '../model/
 import { NO_SYNC_WORK } from '../model/sync-report.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, VerdictBatch } from '../model/verdict.ts';
-import { costContext, CostModel, SERVICE_RULE_BYTES } from './cost-model.ts';
-import type { CostContext } from './cost-model.ts';
+import { costContext, SERVICE_RULE_BYTES } from './context.ts';
+import type { CostContext } from './context.ts';
+import { CostModel } from './cost-model.ts';
 import { committedProfile } from './test-data.ts';
 
 const profile = committedProfile();
