@@ -99,7 +99,8 @@ function fitDistance(base: CostProfile, nft: readonly MeasuredRow[], values: Map
       const matrix = uniform.map((row, i) => [(oneCold[i] - none[i]) / row.value, (oneFar[i] - none[i]) / row.value]);
       const targets = uniform.map((row, i) => 1 - none[i] / row.value);
       const [cold, far] = nonNegativeLeastSquares(matrix, targets) as [number, number];
-      const score = matrix.reduce((sum, [a, b], i) => sum + (a * cold + b * far - targets[i]) ** 2, 0);
+      const errors = matrix.map(([a, b], i) => a * cold + b * far - targets[i]);
+      const score = errors.reduce((sum, error) => sum + error * error, 0);
       if (score >= best) continue;
       best = score;
       for (const [path, value] of found) values.set(path, value);
