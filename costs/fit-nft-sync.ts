@@ -20,7 +20,10 @@ export interface NftPoint {
 /** Rules of the rig's base chains and of the chains that they jump to. */
 const FIXED_RULES = 20;
 
-/** Deletions make no map: with them, what reading and checking the table takes shows alone. */
+/**
+ * Deletions make no map: with them, what reading and checking the table takes shows alone. Commands without any CPU time were
+ * shorter than the tick that it is counted in.
+ */
 export function nftPoints(rows: readonly MeasuredRow[]): NftPoint[] {
   return rows
     .filter((row) => row.engine === 'nft' && row.mode === 'sync' && row.unit === 'user_s')
@@ -36,7 +39,8 @@ export function nftPoints(rows: readonly MeasuredRow[]): NftPoint[] {
         tableRules: FIXED_RULES + services * (2 + 2 * endpoints),
         cpuNs: cpuNs(rows, row),
       };
-    });
+    })
+    .filter((point) => point.cpuNs > 0);
 }
 
 /** A service has 1 + E chains, 2 + 2E rules and 2 elements; one that is written again gets its chains added and flushed. */
