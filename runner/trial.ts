@@ -1,5 +1,6 @@
 /** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
-import { CostModel, costContext } from '../costs/cost-model.ts';
+import { costContext } from '../costs/context.ts';
+import { CostModel } from '../costs/cost-model.ts';
 import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
 import { ControlPlane } from '../control/control-plane.ts';
 import type { SyncRequest } from '../control/proxier.ts';
