@@ -87,12 +87,6 @@ export function proxierTiming(proxy: ProxySpec, engine: EngineName): ProxierTimi
   };
 }
 
-/** The modes whose costs are known. */
-export function costMode(engine: EngineName): 'iptables' | 'ipvs' {
-  if (engine === 'iptables' || engine === 'ipvs') return engine;
-  throw new Error(`There is no cost model of ${engine} mode`);
-}
-
 /** What a cluster has that an engine says it does not model, in words; such a trial would answer another question. */
 export function unsupported(supports: EngineManifest, { servicePorts }: ClusterState): string[] {
   const missing = new Set<string>();

@@ -19,7 +19,7 @@ import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
-import { costMode, engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
 import { quantileSorted } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
 import { Timeline } from './timeline.ts';
@@ -140,7 +140,7 @@ function costModel(trial: Trial, cluster: BuiltCluster, report: SyncReport): Cos
   const lifetimeSeconds =
     toDistribution(traffic.packetsPerConnection).mean * toDistribution(traffic.packetGapSeconds).mean;
   const concurrent = Math.ceil(traffic.connectionsPerSecond * lifetimeSeconds);
-  const context = costContext(costMode(trial.engine), report, {
+  const context = costContext(trial.engine, report, {
     sameServiceProbability: sameServiceProbability(traffic, cluster),
     concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
     ipvsScheduler: proxy.ipvsScheduler,
@@ -165,7 +165,7 @@ export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltClust
 /** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
 class SyncLog {
   readonly #profile: PointSpec['profile'];
-  readonly #engine: 'iptables' | 'ipvs';
+  readonly #engine: Trial['engine'];
   /** Every sync writes everything, whatever it is called for. */
   readonly #alwaysFull: boolean;
   #last: SyncReport | undefined;
@@ -176,7 +176,7 @@ class SyncLog {
 
   constructor(point: PointSpec, engine: Trial['engine']) {
     this.#profile = point.profile;
-    this.#engine = costMode(engine);
+    this.#engine = engine;
     this.#alwaysFull = engine === 'iptables' && !point.proxy.kubeProxy.iptablesPartialSync;
   }
 
