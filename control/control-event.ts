@@ -14,6 +14,8 @@ type ControlEventKind =
   | 'pod_gone'
   | 'container_restarted'
   | 'endpoints_changed'
+  | 'proxy_stopped'
+  | 'proxy_started'
   | 'sync_started'
   | 'sync_finished'
   | 'rollout_finished';

@@ -205,6 +205,10 @@ export class ControlPlane {
   }
 
   #replay(event: ChurnEvent): void {
+    if (event.kind === 'proxy_restart') {
+      this.#proxier.restart(event.downNs);
+      return;
+    }
     const { deployment } = event;
     const { name } = this.#workload.deployments[deployment];
     switch (event.kind) {

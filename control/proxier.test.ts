@@ -25,6 +25,9 @@ interface Rig {
   readonly simulation: Simulation;
   readonly proxier: Proxier;
   readonly requests: SyncRequest[];
+  /** When rules took effect, and when the process stopped. */
+  readonly commits: number[];
+  readonly interrupts: number[];
   receive(at: number, write: SliceWrite): void;
 }
 
@@ -34,13 +37,16 @@ function rigOf(
   state: ClusterState = stateOf(planOf(deploymentOf({ replicas: 0 }))),
   syncRunner: SyncRunnerKind = 'from-completion',
   reachable?: Reachable,
+  carriesTraffic = false,
 ): Rig {
   const simulation = new Simulation();
   const requests: SyncRequest[] = [];
+  const commits: number[] = [];
+  const interrupts: number[] = [];
   const proxier = new Proxier({
     simulation,
     nodeName: 'node-1',
-    timing: { syncRunner, minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
+    timing: { syncRunner, minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15, carriesTraffic },
     state,
     initialSlices: [writeOf([endpointOf(1), endpointOf(2)])],
     isPod: () => true,
@@ -49,7 +55,8 @@ function rigOf(
         requests.push(request);
         return durationNs;
       },
-      commit: () => undefined,
+      commit: () => commits.push(simulation.now),
+      interrupt: () => interrupts.push(simulation.now),
     },
     emit: () => undefined,
     ...(reachable === undefined ? {} : { reachable }),
@@ -59,6 +66,8 @@ function rigOf(
     simulation,
     proxier,
     requests,
+    commits,
+    interrupts,
     receive: (at, write) => {
       simulation.at(at, PRIORITY_WATCH, () => proxier.receive(write));
     },
@@ -167,5 +176,47 @@ describe('Proxier', () => {
     // The first sync, then 2 s and 2.1 s, then 3.1 s; or 2 s, then 3 s.
     expect(times('token-bucket')).toEqual([3, 4]);
     expect(times('from-completion')).toEqual([2, 3]);
+  });
+});
+
+describe('a restart of kube-proxy', () => {
+  it('programs nothing while it is down, then everything in one full sync', () => {
+    const rig = rigOf(NS_PER_S / 2);
+    rig.simulation.at(10 * NS_PER_S, PRIORITY_WATCH, () => rig.proxier.restart(5 * NS_PER_S));
+    rig.receive(11 * NS_PER_S, writeOf([endpointOf(1)], 1, [11 * NS_PER_S]));
+    rig.simulation.runUntil(14.9 * NS_PER_S);
+    expect([rig.requests.length, rig.proxier.installedEndpoints(WEB)]).toEqual([1, 2]);
+    rig.simulation.runUntil(60 * NS_PER_S);
+    expect(rig.requests.slice(1)).toMatchObject([{ kind: 'full', delta: { upserted: [{ id: WEB }] } }]);
+    expect([rig.interrupts, rig.commits]).toEqual([[10 * NS_PER_S], [0, 15.5 * NS_PER_S]]);
+    expect([rig.proxier.installedEndpoints(WEB), rig.proxier.latencies]).toEqual([1, [4.5 * NS_PER_S]]);
+  });
+
+  it('breaks a sync off, and the next process brings what that was to bring', () => {
+    const rig = rigOf(2 * NS_PER_S);
+    rig.receive(10 * NS_PER_S, writeOf([endpointOf(1)], 1, [9 * NS_PER_S]));
+    rig.simulation.at(11 * NS_PER_S, PRIORITY_WATCH, () => rig.proxier.restart(NS_PER_S));
+    rig.simulation.runUntil(60 * NS_PER_S);
+    expect(rig.commits).toEqual([0, 14 * NS_PER_S]);
+    expect(rig.proxier.latencies).toEqual([5 * NS_PER_S]);
+    rig.receive(70 * NS_PER_S, writeOf([endpointOf(1), endpointOf(2)]));
+    rig.simulation.runUntil(80 * NS_PER_S);
+    expect(rig.commits).toHaveLength(3);
+  });
+});
+
+describe('a process that carries the traffic', () => {
+  it('takes endpoints over at once, and its periodic sync is no full one', () => {
+    const rig = rigOf(NS_PER_S, undefined, 'from-completion', undefined, true);
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(1)], 1, [NS_PER_S]));
+    rig.receive(2.1 * NS_PER_S, writeOf([endpointOf(2)], 1, [2 * NS_PER_S]));
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.requests).toHaveLength(1);
+    expect([rig.commits.slice(1), rig.proxier.latencies]).toEqual([
+      [2 * NS_PER_S, 2.1 * NS_PER_S],
+      [NS_PER_S, 0.1 * NS_PER_S],
+    ]);
+    rig.simulation.runUntil(1.1e15);
+    expect(rig.requests.slice(1).map((request) => request.kind)).toEqual(['partial']);
   });
 });

@@ -9,7 +9,7 @@ import { assert } from '../sim/assert.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import type { EmitEvent } from './control-event.ts';
 import type { SlicePort, SliceWrite } from './endpoint-slices.ts';
-import { PRIORITY_PROXIER_COMMIT } from './priorities.ts';
+import { PRIORITY_PROXIER_COMMIT, PRIORITY_PROXIER_SYNC } from './priorities.ts';
 import { hintsText, sameEndpoint } from './slice-packing.ts';
 import type { SliceEndpoint } from './slice-packing.ts';
 import { createSyncRunner } from './sync-runner.ts';
@@ -33,6 +33,8 @@ export interface SyncPort {
   begin(request: SyncRequest): number;
   /** At now + that: the rules take effect. */
   commit(request: SyncRequest): void;
+  /** kube-proxy's process stops; what it had written stays as it is. */
+  interrupt?(): void;
 }
 
 /** kube-proxy's configuration in ns. */
@@ -43,6 +45,11 @@ export interface ProxierTiming {
   readonly syncPeriodNs: SimTime;
   /** From a sync to one that nobody asked for: IPVS and userspace syncPeriod, iptables and nftables 1 hour. */
   readonly maxIntervalNs: SimTime;
+  /**
+   * The process carries the traffic itself (userspace mode): it takes a change of endpoints over at once, without a sync, and what it
+   * does unasked is no full sync, which would cut every connection [pkg/proxy/userspace/proxier.go OnEndpointsUpdate].
+   */
+  readonly carriesTraffic?: boolean;
 }
 
 export interface ProxierOptions {
@@ -70,7 +77,7 @@ interface SliceContent {
 export class Proxier {
   readonly #options: ProxierOptions;
   readonly #simulation: Simulation;
-  readonly #runner: SyncRunner;
+  #runner: SyncRunner;
   readonly #slices = new Map<number, SliceContent>();
   /** Slices that feed a service port, in order of their creation. */
   readonly #slicesOf = new Map<number, Set<number>>();
@@ -82,6 +89,11 @@ export class Proxier {
   #triggers: SimTime[] = [];
   #lastFullSync: SimTime = 0;
   #syncs = 0;
+  /** Number of kube-proxy's process; what an earlier one has begun does not end. */
+  #process = 1;
+  #isDown = false;
+  /** What the sync that has begun is to bring. */
+  #underWay: { readonly ids: readonly number[]; readonly triggers: readonly SimTime[] } | undefined;
   #coalescedChanges = 0;
   #initialSyncNs: SimTime = 0;
   readonly #latencies: number[] = [];
@@ -89,13 +101,7 @@ export class Proxier {
   constructor(options: ProxierOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
-    const { syncRunner, minSyncPeriodNs, maxIntervalNs } = options.timing;
-    this.#runner = createSyncRunner(syncRunner, {
-      simulation: options.simulation,
-      minIntervalNs: minSyncPeriodNs,
-      maxIntervalNs,
-      run: (reason) => this.#begin(reason),
-    });
+    this.#runner = this.#newRunner();
     options.state.servicePorts.forEach((port, index) => this.#indexOf.set(port.id, index));
     for (const write of options.initialSlices) this.#store(write);
     this.#state = { servicePorts: options.state.servicePorts.map((port) => this.#joined(port)) };
@@ -138,7 +144,43 @@ export class Proxier {
     this.#store(write);
     for (const id of write.servicePortIds) this.#changedIds.add(id);
     this.#triggers.push(...write.triggers);
-    if (!this.#runner.request()) this.#coalescedChanges++;
+    if (this.#isDown) return;
+    if (this.#options.timing.carriesTraffic === true) this.#takeOver();
+    else if (!this.#runner.request()) this.#coalescedChanges++;
+  }
+
+  /** The process stops and a new one starts `downNs` later, with a full sync that the traffic does not wait for. */
+  restart(downNs: SimTime): void {
+    const { emit, nodeName, sync } = this.#options;
+    const process = ++this.#process;
+    this.#isDown = true;
+    // What a sync that will not end was to bring is still to come.
+    for (const id of this.#underWay?.ids ?? []) this.#changedIds.add(id);
+    this.#triggers.unshift(...(this.#underWay?.triggers ?? []));
+    this.#underWay = undefined;
+    emit('proxy_stopped', `kube-proxy on ${nodeName} stopped`);
+    sync.interrupt?.();
+    this.#simulation.at(this.#simulation.now + downNs, PRIORITY_PROXIER_SYNC, () => {
+      if (process !== this.#process) return;
+      this.#isDown = false;
+      this.#runner = this.#newRunner();
+      emit('proxy_started', `kube-proxy on ${nodeName} started`);
+      this.#run(true);
+    });
+  }
+
+  /** A runner in the state of a run; it is deaf once the process has ended. */
+  #newRunner(): SyncRunner {
+    const { syncRunner, minSyncPeriodNs, maxIntervalNs } = this.#options.timing;
+    const process = this.#process;
+    return createSyncRunner(syncRunner, {
+      simulation: this.#simulation,
+      minIntervalNs: minSyncPeriodNs,
+      maxIntervalNs,
+      run: (reason) => {
+        if (process === this.#process) this.#begin(reason);
+      },
+    });
   }
 
   /** Endpoints that the rules in the kernel lead to. */
@@ -158,25 +200,42 @@ export class Proxier {
   }
 
   #begin(reason: 'requested' | 'interval'): void {
-    const ids = [...this.#changedIds].sort((a, b) => a - b);
-    const triggers = this.#triggers;
-    this.#changedIds.clear();
-    this.#triggers = [];
-    const upserted = this.#rebuild(ids);
-    const isFull = reason === 'interval' || this.#simulation.now - this.#lastFullSync >= FULL_SYNC_PERIOD_NS;
-    const request: SyncRequest = {
-      kind: isFull ? 'full' : 'partial',
-      state: this.#state,
-      delta: { upserted, removedIds: [] },
-    };
+    const isDue = reason === 'interval' || this.#simulation.now - this.#lastFullSync >= FULL_SYNC_PERIOD_NS;
+    this.#run(isDue && this.#options.timing.carriesTraffic !== true);
+  }
+
+  #run(isFull: boolean): void {
+    const { ids, triggers, delta } = this.#takeChanges();
+    const request: SyncRequest = { kind: isFull ? 'full' : 'partial', state: this.#state, delta };
     if (isFull) this.#lastFullSync = this.#simulation.now;
     this.#syncs++;
     const what = `${request.kind} sync on ${this.#options.nodeName}`;
     this.#options.emit('sync_started', `${what} started: ${ids.length} service ports changed`, ids);
     const duration = durationOf(this.#options.sync.begin(request));
-    this.#simulation.at(this.#simulation.now + duration, PRIORITY_PROXIER_COMMIT, () =>
-      this.#commit(request, triggers, duration),
-    );
+    const process = this.#process;
+    this.#underWay = { ids, triggers };
+    this.#simulation.at(this.#simulation.now + duration, PRIORITY_PROXIER_COMMIT, () => {
+      if (process !== this.#process) return;
+      this.#underWay = undefined;
+      this.#commit(request, triggers, duration);
+    });
+  }
+
+  /** The changes that no sync has begun to write, with the state that they lead to. */
+  #takeChanges(): { ids: readonly number[]; triggers: readonly SimTime[]; delta: ClusterDelta } {
+    const ids = [...this.#changedIds].sort((a, b) => a - b);
+    const triggers = this.#triggers;
+    this.#changedIds.clear();
+    this.#triggers = [];
+    return { ids, triggers, delta: { upserted: this.#rebuild(ids), removedIds: [] } };
+  }
+
+  /** Endpoints are told to the process that carries the traffic; no rule changes. */
+  #takeOver(): void {
+    const { triggers, delta } = this.#takeChanges();
+    this.#options.sync.commit({ kind: 'partial', state: this.#state, delta });
+    this.#committed = this.#state;
+    for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
   }
 
   #commit(request: SyncRequest, triggers: readonly SimTime[], duration: SimTime): void {

@@ -166,9 +166,10 @@ describe('predictSyncReport', () => {
     expect(predictSyncReport('nftables', nothing, change).transactionOperations).toBe(0);
   });
 
-  it('expects no command of userspace mode for endpoints alone', () => {
+  it('expects three commands a rule of a userspace process that starts, one of a periodic sync, none for endpoints alone', () => {
     const last = { ...nothing, servicePorts: 100, tableRules: 205, iptablesCommands: 800 };
     expect(predictSyncReport('userspace', last, change).iptablesCommands).toBe(0);
-    expect(predictSyncReport('userspace', last, { ...change, kind: 'full' }).iptablesCommands).toBe(205);
+    expect(predictSyncReport('userspace', last, { ...change, kind: 'full' }).iptablesCommands).toBe(615);
+    expect(predictSyncReport('userspace', last, { ...change, changedServicePorts: 0 }).iptablesCommands).toBe(205);
   });
 });

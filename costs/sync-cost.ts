@@ -161,8 +161,7 @@ export function predictSyncReport(engine: EngineName, last: SyncReport, change: 
     case 'nftables':
       return { ...unchanged, transactions: 1, transactionOperations: nftOperations(last, change) };
     case 'userspace':
-      // A full sync checks each rule once more; a change of endpoints alone tells the balancer and touches no rule.
-      return { ...unchanged, iptablesCommands: change.kind === 'full' ? last.tableRules : 0 };
+      return { ...unchanged, iptablesCommands: userspaceCommands(last, change) };
   }
 }
 
@@ -178,6 +177,15 @@ function restoreLines(last: SyncReport, change: PendingChange): number {
 function nftOperations(last: SyncReport, change: PendingChange): number {
   const perServicePort = last.servicePorts === 0 ? 0 : last.tableRules / last.servicePorts;
   return Math.round(2 * perServicePort * rewritten(last, change));
+}
+
+/**
+ * A process that starts adds each rule (two commands) and checks it once more; a sync that nobody asked for checks each rule; a change
+ * of endpoints alone tells the balancer and touches no rule.
+ */
+function userspaceCommands(last: SyncReport, change: PendingChange): number {
+  if (change.kind === 'full') return 3 * last.tableRules;
+  return change.changedServicePorts === 0 ? last.tableRules : 0;
 }
 
 function rewritten(last: SyncReport, change: PendingChange): number {

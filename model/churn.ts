@@ -18,7 +18,9 @@ export type ChurnEvent =
       readonly mode: FailureMode;
       readonly durationNs: SimTime;
     }
-  | { readonly kind: 'scale'; readonly at: SimTime; readonly deployment: number; readonly replicas: number };
+  | { readonly kind: 'scale'; readonly at: SimTime; readonly deployment: number; readonly replicas: number }
+  /** kube-proxy on the observed node stops, and starts again `downNs` later. */
+  | { readonly kind: 'proxy_restart'; readonly at: SimTime; readonly downNs: SimTime };
 
 export interface ChurnPlan {
   /** In ascending order of time. */

@@ -84,6 +84,7 @@ export function proxierTiming(proxy: ProxySpec, engine: EngineName): ProxierTimi
     minSyncPeriodNs: minSyncPeriodSeconds * NS_PER_S,
     syncPeriodNs,
     maxIntervalNs: engine === 'ipvs' || engine === 'userspace' ? syncPeriodNs : 3600 * NS_PER_S,
+    carriesTraffic: engine === 'userspace',
   };
 }
 

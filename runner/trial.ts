@@ -81,6 +81,10 @@ export function runTrial(trial: Trial): TrialResult {
         syncs.record(report, full);
         costs ??= costModel(trial, cluster, report);
       },
+      interrupt: () => {
+        driver.flush();
+        engine.interrupt?.(simulation.now);
+      },
     },
     reachable: (svc) => endpointCategories(svc, node).reachable,
     onEvent: (event) => {
@@ -144,6 +148,7 @@ function costModel(trial: Trial, cluster: BuiltCluster, report: SyncReport): Cos
     sameServiceProbability: sameServiceProbability(traffic, cluster),
     concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
     ipvsScheduler: proxy.ipvsScheduler,
+    payloadBytes: traffic.payloadBytes,
   });
   return new CostModel(profile, context);
 }

@@ -23,6 +23,9 @@ function planEvent(
   path: readonly (string | number)[],
 ): ChurnEvent {
   const { deployments } = cluster.workload;
+  if (entry.kind === 'proxy_restart') {
+    return { kind: 'proxy_restart', at: nanoseconds(entry.atSeconds), downNs: nanoseconds(entry.downSeconds) };
+  }
   const deployment = findDeployment(entry.deployment, deployments, [...path, 'deployment']);
   const at = nanoseconds(entry.atSeconds);
   switch (entry.kind) {

@@ -262,7 +262,7 @@ export class Resolver {
     for (const entry of churn) {
       if (end > 0 && entry.atSeconds >= end) {
         this.#warnings.add(
-          `The ${entry.kind} of ${entry.deployment} at ${entry.atSeconds} s comes after the end at ${end} s and does not happen.`,
+          `The ${entry.kind}${entry.kind === 'proxy_restart' ? '' : ` of ${entry.deployment}`} at ${entry.atSeconds} s comes after the end at ${end} s and does not happen.`,
         );
       }
     }

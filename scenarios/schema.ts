@@ -105,6 +105,12 @@ const traffic = z.strictObject({
   host_client_ratio: ratio.default(0).describe('Share of connections from a process of the node itself'),
   client_pods: z.int().min(1).max(200).default(8).describe('Client pods on the observed node'),
   only_manifest_services: z.boolean().default(false),
+  payload_bytes: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(1000)
+    .describe('Payload of a packet; only userspace mode, which copies it, cares'),
 });
 
 const deployment = z.string().min(1).describe('Name of a Deployment, or namespace/name');
@@ -121,6 +127,10 @@ const churn = z.strictObject({
     })
     .optional(),
   scale: z.strictObject({ deployment, replicas: count(10_000), at_s: seconds }).optional(),
+  proxy_restart: z
+    .strictObject({ at_s: seconds, down_s: seconds.default(1).describe('From its end to its next start') })
+    .optional()
+    .describe('kube-proxy on the observed node stops and starts again'),
 });
 
 const proxy = z.strictObject({

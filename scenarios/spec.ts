@@ -85,6 +85,8 @@ export interface TrafficSpec {
   readonly clientPods: number;
   /** Only services of the manifests get traffic, not the synthetic crowd beside them. */
   readonly onlyManifestServices: boolean;
+  /** Payload of a packet: a parameter of userspace mode alone. */
+  readonly payloadBytes: number;
 }
 
 export type ChurnSpec =
@@ -98,7 +100,8 @@ export type ChurnSpec =
       readonly atSeconds: number;
       readonly durationSeconds: number;
     }
-  | { readonly kind: 'scale'; readonly deployment: string; readonly replicas: number; readonly atSeconds: number };
+  | { readonly kind: 'scale'; readonly deployment: string; readonly replicas: number; readonly atSeconds: number }
+  | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number };
 
 /** What counts as traffic of this cluster's pods; `cluster` is the cluster's own range. */
 export type LocalDetection =

@@ -142,6 +142,7 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
     hostClientRatio: input.host_client_ratio,
     clientPods: input.client_pods,
     onlyManifestServices: input.only_manifest_services,
+    payloadBytes: input.payload_bytes,
   };
 }
 
@@ -153,12 +154,19 @@ function toPopularity(input: ExperimentInput['traffic']['popularity']): TrafficS
 
 export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[] {
   return input.map((entry, i) => {
-    const kinds = [entry.rolling_update, entry.probe_failure, entry.scale].filter((each) => each !== undefined);
-    if (kinds.length !== 1) {
-      fail(`An entry of "churn" must have exactly one of rolling_update, probe_failure, scale, got ${kinds.length}.`, [
-        'churn',
-        i,
-      ]);
+    const count = Object.values(entry).filter((each) => each !== undefined).length;
+    if (count !== 1) {
+      fail(
+        `An entry of "churn" must have exactly one of rolling_update, probe_failure, scale, proxy_restart, got ${count}.`,
+        ['churn', i],
+      );
+    }
+    if (entry.proxy_restart !== undefined) {
+      return {
+        kind: 'proxy_restart',
+        atSeconds: entry.proxy_restart.at_s,
+        downSeconds: entry.proxy_restart.down_s,
+      };
     }
     if (entry.rolling_update !== undefined) {
       return {

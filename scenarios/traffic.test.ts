@@ -41,6 +41,7 @@ const base: TrafficSpec = {
   hostClientRatio: 0,
   clientPods: 4,
   onlyManifestServices: false,
+  payloadBytes: 1000,
 };
 
 interface Connection {
