@@ -133,7 +133,7 @@ export function toPort(protocol: Protocol, dport: number): Statement {
 }
 
 export function markWord(masqueradeBit: number): string {
-  return `0x${(2 ** masqueradeBit).toString(16).padStart(8, '0')}`;
+  return `0x${((1 << masqueradeBit) >>> 0).toString(16).padStart(8, '0')}`;
 }
 
 export function markClear(mark: string): Statement {
@@ -145,7 +145,12 @@ export function setMark(operator: 'or' | 'xor', mark: string): Statement {
 }
 
 export function vmap(map: string, byAddress: boolean): Statement {
-  return { kind: 'vmap', map, byAddress, text: `${byAddress ? 'ip daddr . ' : ''}meta l4proto . th dport vmap @${map}` };
+  return {
+    kind: 'vmap',
+    map,
+    byAddress,
+    text: `${byAddress ? 'ip daddr . ' : ''}meta l4proto . th dport vmap @${map}`,
+  };
 }
 
 export function numgen(chains: readonly string[]): Statement {

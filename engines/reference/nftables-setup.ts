@@ -100,10 +100,7 @@ export function setUp(table: ReferenceTable, node: NodeSpec, options: EngineOpti
 
   const clusterIps = inSet('daddr', 'cluster-ips');
   table.addContainer('cluster-ips', 'set', 'type ipv4_addr ; comment "Active ClusterIPs" ;');
-  table.addRule(
-    'cluster-ips-check',
-    rule([clusterIps, REJECT], -1, 'Reject traffic to invalid ports of ClusterIPs'),
-  );
+  table.addRule('cluster-ips-check', rule([clusterIps, REJECT], -1, 'Reject traffic to invalid ports of ClusterIPs'));
   if (options.serviceCidrs.length > 0) {
     const inRanges = daddrInRanges(options.serviceCidrs);
     table.addRule('cluster-ips-check', rule([inRanges, DROP], -1, 'Drop traffic to unallocated ClusterIPs'));

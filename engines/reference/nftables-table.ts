@@ -83,7 +83,13 @@ export class ReferenceTable {
     const known = this.containers.get(name);
     if (known !== undefined && known.timeoutSeconds !== timeoutSeconds) mark('affinity time-out changed');
     const elements = known?.elements ?? new Map<string, NftElement>();
-    this.containers.set(name, { kind, body, timeoutSeconds, elements, clients: known?.clients ?? new Map() });
+    this.containers.set(name, {
+      kind,
+      body,
+      timeoutSeconds,
+      elements,
+      clients: known?.clients ?? new Map<number, number>(),
+    });
   }
 
   flushContainer(name: string): void {

@@ -15,7 +15,7 @@ import {
 import type { RandomStream } from '../../sim/rng.ts';
 import { mark } from './marks.ts';
 import type { NftRule, NftVerdict, Statement } from './nftables-rules.ts';
-import type { NftElement, ReferenceTable } from './nftables-table.ts';
+import type { BaseChain, NftElement, ReferenceTable } from './nftables-table.ts';
 import { count } from './packet.ts';
 import type { Packet, Party, Work } from './packet.ts';
 
@@ -43,6 +43,7 @@ const SECOND = 1e9;
 const REFUSING_MAPS = ['no-endpoint-services', 'no-endpoint-nodeports'];
 
 export class NftWalk {
+  readonly #base: { readonly name: string; readonly hook: BaseChain };
   readonly #packet: Packet;
   readonly #world: Surroundings;
   readonly #work: Work;
@@ -50,14 +51,15 @@ export class NftWalk {
   /** The map element that led to where the walk is. */
   #by: { readonly map: string; readonly element: NftElement } | undefined;
 
-  constructor(packet: Packet, world: Surroundings, work: Work) {
+  constructor(name: string, hook: BaseChain, packet: Packet, world: Surroundings, work: Work) {
+    this.#base = { name, hook };
     this.#packet = packet;
     this.#world = world;
     this.#work = work;
   }
 
-  run(baseChain: string): Ruling {
-    let place: Place = { chain: baseChain, next: 0 };
+  run(): Ruling {
+    let place: Place = { chain: this.#base.name, next: 0 };
     let goneTo = false;
     for (;;) {
       const rule = this.#world.table.chain(place.chain).rules[place.next];
@@ -70,13 +72,13 @@ export class NftWalk {
         continue;
       }
       place = { ...place, next: place.next + 1 };
-      const decided = this.#evaluate(rule);
+      const decided = this.#evaluate(place.chain, rule);
       if (decided === undefined) continue;
       if ('ruling' in decided) return decided.ruling;
       const { verdict } = decided;
-      if (verdict.kind === 'return') place = { ...place, next: Infinity };
-      else if (verdict.kind === 'drop') return this.#refusal(place.chain, rule, OUTCOME_DROP);
-      else if (verdict.kind === 'reject') return this.#refusal(place.chain, rule, OUTCOME_REJECT);
+      if (verdict.kind === 'drop') return this.#refusal(place.chain, rule, OUTCOME_DROP);
+      if (verdict.kind === 'reject') return this.#refusal(place.chain, rule, OUTCOME_REJECT);
+      if (!('chain' in verdict)) place = { ...place, next: Infinity };
       else {
         count(this.#work, JUMPS);
         if (verdict.kind === 'jump') this.#stack.push(place);
@@ -87,17 +89,29 @@ export class NftWalk {
   }
 
   /** Undefined when the walk goes on with the next rule. */
-  #evaluate(rule: NftRule): { verdict: NftVerdict } | { ruling: Ruling } | undefined {
+  #evaluate(chain: string, rule: NftRule): { verdict: NftVerdict } | { ruling: Ruling } | undefined {
     count(this.#work, RULES_EVALUATED);
     for (const statement of rule.statements) {
       const result = this.#statement(statement, rule);
       if (result === 'holds') continue;
-      if (result === 'break') return undefined;
+      if (result === 'break') {
+        if (chain.startsWith('firewall-') && rule.owner >= 0) mark('source range accepted');
+        return undefined;
+      }
       count(this.#work, RULES_MATCHED);
+      this.#markMatch(chain, rule);
       return result;
     }
     count(this.#work, RULES_MATCHED);
     return undefined;
+  }
+
+  #markMatch(chain: string, { comment, statements }: NftRule): void {
+    if (comment === 'short-circuit pod traffic') mark('short circuit for pods');
+    if (comment === 'short-circuit local traffic') mark('short circuit for this node');
+    const marks = statements.some(({ text }) => text === 'jump mark-for-masquerade');
+    if (marks && chain.startsWith('endpoint-')) mark('hairpin');
+    if (marks && statements.some(({ kind }) => kind === 'protocol')) mark('cluster IP masqueraded by address and port');
   }
 
   #statement(statement: Statement, rule: NftRule): Result {
@@ -135,7 +149,7 @@ export class NftWalk {
       case 'numgen': {
         count(this.#work, MAP_LOOKUPS);
         const { chains } = statement;
-        const value = Math.floor((this.#world.numgen.nextUint32() * chains.length) / 2 ** 32);
+        const value = Math.floor((this.#world.numgen.nextUint32() * chains.length) / 4_294_967_296);
         return { verdict: { kind: 'goto', chain: chains[value] ?? '' } };
       }
       case 'update':
@@ -168,6 +182,7 @@ export class NftWalk {
   #update(name: string): void {
     count(this.#work, MAP_LOOKUPS);
     const set = this.#world.table.container(name);
+    if ((set.clients.get(this.#packet.src.address) ?? 0) > this.#packet.time) mark('affinity renewed');
     set.clients.set(this.#packet.src.address, this.#packet.time + set.timeoutSeconds * SECOND);
   }
 
@@ -184,17 +199,26 @@ export class NftWalk {
   }
 
   #refusal(chain: string, rule: NftRule, outcome: number): Ruling {
-    const refuse = (reason: number, servicePortId: number): Ruling => ({
-      kind: 'refuse',
-      outcome,
-      reason,
-      servicePortId,
-    });
-    if (chain.startsWith('firewall-')  && rule.owner >= 0) return refuse(REASON_SOURCE_RANGE, rule.owner);
+    const { name, hook } = this.#base;
+    // In v1.31 the filters of OUTPUT stand on both sides of DNAT; in v1.35 those that look at the translated packet are filter-output.
+    if (name === 'filter-output' && hook.priority < 0) mark('refused in front of DNAT on OUTPUT');
+    const where = name === 'filter-output-post-dnat' ? 'behind DNAT on OUTPUT' : `on ${hook.hook.toUpperCase()}`;
+    const refuse = (reason: number, servicePortId: number): Ruling => {
+      return { kind: 'refuse', outcome, reason, servicePortId };
+    };
+    if (chain.startsWith('firewall-') && rule.owner >= 0) {
+      mark('source range refused');
+      return refuse(REASON_SOURCE_RANGE, rule.owner);
+    }
     if (this.#by !== undefined && REFUSING_MAPS.includes(this.#by.map)) {
       const reason = outcome === OUTCOME_REJECT ? REASON_NO_ENDPOINTS : REASON_NO_LOCAL_ENDPOINTS;
       return refuse(reason, this.#by.element.owner);
     }
-    return refuse(outcome === OUTCOME_REJECT ? REASON_UNUSED_VIP_PORT : REASON_UNALLOCATED_VIP, -1);
+    if (outcome === OUTCOME_REJECT) {
+      mark(`unused port rejected ${where}`);
+      return refuse(REASON_UNUSED_VIP_PORT, -1);
+    }
+    mark(`unallocated address dropped ${where}`);
+    return refuse(REASON_UNALLOCATED_VIP, -1);
   }
 }
