@@ -1,67 +1,40 @@
-/** Rare branches of nftables mode: what a campaign over whole worlds must have reached, and occasions that no single rule shows. */
+/** Rare branches of nftables mode: kinds of rules that held, and occasions that no single rule shows. */
 import { cidrContains } from '../../model/address.ts';
 import type { ServicePort } from '../../model/cluster.ts';
 import type { World } from '../engine.ts';
 import { extrasOf } from './endpoints.ts';
 import { mark } from './marks.ts';
+import type { NftRule, Statement } from './nftables-rules.ts';
 import type { Packet } from './packet.ts';
 
-/** Beside those that all modes share. */
-export const NFTABLES_MARKS: readonly string[] = [
-  'a local endpoint wins over its duplicate',
-  'a packet of a flow refused',
-  'affinity expired',
-  'affinity hit',
-  'affinity renewed',
-  'affinity set deleted',
-  'affinity time-out changed',
-  'answered sctp flow expired',
-  'cluster IP masqueraded by address and port',
-  'element changed',
-  'element of firewall-ips: goto',
-  'element of no-endpoint-nodeports: drop',
-  'element of no-endpoint-nodeports: goto',
-  'element of no-endpoint-services: drop',
-  'element of no-endpoint-services: goto',
-  'element of service-ips: goto',
-  'element of service-nodeports: goto',
-  'goto fell through',
-  'hairpin',
-  'hints for the node followed',
-  'hints for the zone followed',
-  'local endpoints beside the cluster ones',
-  'node port on an address that takes none',
-  'node port on loopback',
-  'nothing to send',
-  'random-fully',
-  'refused in front of DNAT on OUTPUT',
-  'short circuit for pods',
-  'short circuit for this node',
-  'source range accepted',
-  'source range accepted a VIP',
-  'source range refused',
-  'stale chain deleted',
-  'stale chain is too young',
-  'stale chain used again',
-  'stale chain waits anew',
-  'stale udp flow, events: endpoint gone, address',
-  'stale udp flow, events: endpoint gone, node port',
-  'stale udp flow, events: first endpoint, address',
-  'stale udp flow, events: first endpoint, node port',
-  'stale udp flow, events: service port removed',
-  'stale udp flow, reconcile: address and port',
-  'stale udp flow, reconcile: node port',
-  'table full',
-  'table full for an invalid packet',
-  'terminating local endpoints used',
-  'unallocated address dropped behind DNAT on OUTPUT',
-  'unallocated address dropped on FORWARD',
-  'unallocated address dropped on OUTPUT',
-  'unanswered sctp flow expired',
-  'unused port rejected behind DNAT on OUTPUT',
-  'unused port rejected on FORWARD',
-  'unused port rejected on OUTPUT',
-];
+/** A rule that held all through: the kind of its chain, and what its statements are. */
+export function markRule(chain: string, { statements }: NftRule): void {
+  const isOfService = chain.includes('/');
+  mark(`${isOfService ? chain.slice(0, chain.indexOf('-')) : chain}: ${statements.map(kindOf).join(' ')}`);
+}
+
+function kindOf(statement: Statement): string {
+  switch (statement.kind) {
+    case 'blocks': {
+      const what = statement.looksUp ? 'braces' : statement.blocks[0].prefixLength === 32 ? 'address' : 'block';
+      return `${statement.not ? '! ' : ''}${statement.field} ${what}`;
+    }
+    case 'in set':
+      return `${statement.field} @${statement.set.replace(/-.*\/.*/, '')}`;
+    case 'fib local':
+      return `${statement.field} local`;
+    case 'from pod interface':
+      return statement.not ? '! iifname' : 'iifname';
+    case 'protocol':
+      return statement.dport === undefined ? 'protocol' : 'port';
+    case 'verdict':
+      return statement.verdict.kind;
+    case 'vmap':
+      return `@${statement.map}`;
+    default:
+      return statement.kind;
+  }
+}
 
 /** What a packet of no flow is about to meet, by its addresses. */
 export function markOccasions(packet: Packet, world: World, services: readonly ServicePort[]): void {

@@ -14,6 +14,7 @@ import {
 } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { mark } from './marks.ts';
+import { markRule } from './nftables-marks.ts';
 import type { NftRule, NftVerdict, Statement } from './nftables-rules.ts';
 import type { BaseChain, NftElement, ReferenceTable } from './nftables-table.ts';
 import { count } from './packet.ts';
@@ -99,19 +100,12 @@ export class NftWalk {
         return undefined;
       }
       count(this.#work, RULES_MATCHED);
-      this.#markMatch(chain, rule);
+      markRule(chain, rule);
       return result;
     }
     count(this.#work, RULES_MATCHED);
+    markRule(chain, rule);
     return undefined;
-  }
-
-  #markMatch(chain: string, { comment, statements }: NftRule): void {
-    if (comment === 'short-circuit pod traffic') mark('short circuit for pods');
-    if (comment === 'short-circuit local traffic') mark('short circuit for this node');
-    const marks = statements.some(({ text }) => text === 'jump mark-for-masquerade');
-    if (marks && chain.startsWith('endpoint-')) mark('hairpin');
-    if (marks && statements.some(({ kind }) => kind === 'protocol')) mark('cluster IP masqueraded by address and port');
   }
 
   #statement(statement: Statement, rule: NftRule): Result {
@@ -193,7 +187,9 @@ export class NftWalk {
     const key = byAddress ? `${formatIpv4(dst.address)} . ${byPort}` : byPort;
     const element = this.#world.table.container(map).elements.get(key);
     if (element?.verdict === undefined) return 'break';
-    mark(`element of ${map}: ${element.verdict.kind}`);
+    mark(
+      `element of ${map}: ${element.verdict.kind} ${'chain' in element.verdict ? element.verdict.chain.replace(/-.*\/.*/, '') : ''}`.trimEnd(),
+    );
     this.#by = { map, element };
     return { verdict: element.verdict };
   }
