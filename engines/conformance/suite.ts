@@ -9,6 +9,8 @@ import { CHANGE_CASES } from './change-cases.ts';
 import { DELIVERY_CASES } from './delivery-cases.ts';
 import { answer, makeEngine, send, sendAll, service } from './harness.ts';
 import type { PacketWords, VerdictWords } from './harness.ts';
+import { NFTABLES_PACKET_CASES } from './nftables-cases.ts';
+import { NFTABLES_SYNC_CASES } from './nftables-sync-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
 
@@ -67,6 +69,15 @@ function connections(count: number, dst: string): PacketWords[] {
 
 const THREE_ENDPOINTS = ['10.244.1.1:80', '10.244.1.2:80', '10.244.1.3:80'];
 
+const CASES: readonly ConformanceCase[] = [
+  ...DELIVERY_CASES,
+  ...REFUSAL_CASES,
+  ...CHANGE_CASES,
+  ...WORK_CASES,
+  ...NFTABLES_PACKET_CASES,
+  ...NFTABLES_SYNC_CASES,
+];
+
 export function runConformance({ name, factory, evaluator = 'literal', skip = [] }: ConformanceOptions): void {
   const make = (options: Partial<EngineOptions> = {}): Engine => makeEngine(factory, { ...options, evaluator });
   const mode = make().name;
@@ -78,7 +89,7 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
   };
 
   describe(`conformance: ${name}`, () => {
-    for (const conformanceCase of [...DELIVERY_CASES, ...REFUSAL_CASES, ...CHANGE_CASES, ...WORK_CASES]) {
+    for (const conformanceCase of CASES) {
       if (conformanceCase.mode !== 'both' && conformanceCase.mode !== mode) continue;
       test(conformanceCase.name, () => {
         runCase(make(conformanceCase.options), conformanceCase);
