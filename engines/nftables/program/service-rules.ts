@@ -145,8 +145,14 @@ function writeEntryRules(plan: Plan, context: ServicePortContext): void {
       blocks: [svc.clusterIp],
       form: 'single',
     };
-    const fromOutside = config.masqueradeAll ? [] : [fromPod(config, true)];
-    writer.addRule(plan.internalChain, buildRule(config.ipFamily, [toClusterIp, ...fromOutside, jump(MARK_CHAIN)]));
+    const toPort: Statement = { kind: 'destination-port', protocol: svc.protocol, port: svc.port };
+    const statements = [
+      toClusterIp,
+      ...(config.kubeProxy.nftablesClusterIpPort ? [toPort] : []),
+      ...(config.masqueradeAll ? [] : [fromPod(config, true)]),
+      jump(MARK_CHAIN),
+    ];
+    writer.addRule(plan.internalChain, buildRule(config.ipFamily, statements));
   }
   if (plan.usesExternal) writeExternalChain(plan, context);
   if (plan.usesFirewall) {

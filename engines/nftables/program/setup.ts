@@ -1,5 +1,6 @@
-/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains as of v1.35). */
+/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains as of v1.31 or v1.35). */
 import { cidrContainsIp, familyOf, familyOfCidr, isLoopbackIp } from '../../../model/ip-text.ts';
+import type { KubeProxyBehaviour } from '../../../model/kube-proxy.ts';
 import type { IpFamily, ProxyConfig } from '../../../model/service-config.ts';
 import type { Statement } from './rules.ts';
 import { buildRule, jump } from './rules.ts';
@@ -21,31 +22,69 @@ const DNAT_PRIORITY = -100;
 const SNAT_PRIORITY = 100;
 const FILTER_PRIORITY = 0;
 
-/** Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output. */
-const BASE_CHAINS: readonly (readonly [string, BaseChain])[] = [
-  ['filter-prerouting-pre-dnat', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
-  ['filter-output-pre-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
-  ['filter-input', { type: 'filter', hook: 'input', priority: FILTER_PRIORITY }],
-  ['filter-forward', { type: 'filter', hook: 'forward', priority: FILTER_PRIORITY }],
-  ['filter-output', { type: 'filter', hook: 'output', priority: FILTER_PRIORITY }],
+interface Layout {
+  readonly baseChains: readonly (readonly [string, BaseChain])[];
+  readonly jumps: readonly { readonly from: string; readonly to: string; readonly newOnly: boolean }[];
+}
+
+const NAT_CHAINS: Layout['baseChains'] = [
   ['nat-prerouting', { type: 'nat', hook: 'prerouting', priority: DNAT_PRIORITY }],
   ['nat-output', { type: 'nat', hook: 'output', priority: DNAT_PRIORITY }],
   ['nat-postrouting', { type: 'nat', hook: 'postrouting', priority: SNAT_PRIORITY }],
 ];
 
-const JUMPS: readonly { readonly from: string; readonly to: string; readonly newOnly: boolean }[] = [
-  { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
-  { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
-  { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-output', to: 'cluster-ips-check', newOnly: true },
-  { from: 'filter-prerouting-pre-dnat', to: 'firewall-check', newOnly: true },
-  { from: 'filter-output-pre-dnat', to: 'firewall-check', newOnly: true },
+const NAT_JUMPS: Layout['jumps'] = [
   { from: 'nat-output', to: 'services', newOnly: false },
   { from: 'nat-prerouting', to: 'services', newOnly: false },
   { from: 'nat-postrouting', to: 'masquerading', newOnly: false },
 ];
+
+const LAYOUTS: Readonly<Record<KubeProxyBehaviour['nftablesBaseChains'], Layout>> = {
+  // Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output.
+  'v1.35': {
+    baseChains: [
+      ['filter-prerouting-pre-dnat', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output-pre-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
+      ['filter-input', { type: 'filter', hook: 'input', priority: FILTER_PRIORITY }],
+      ['filter-forward', { type: 'filter', hook: 'forward', priority: FILTER_PRIORITY }],
+      ['filter-output', { type: 'filter', hook: 'output', priority: FILTER_PRIORITY }],
+      ...NAT_CHAINS,
+    ],
+    jumps: [
+      { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
+      { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-output', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-prerouting-pre-dnat', to: 'firewall-check', newOnly: true },
+      { from: 'filter-output-pre-dnat', to: 'firewall-check', newOnly: true },
+      ...NAT_JUMPS,
+    ],
+  },
+  // All filters stand before DNAT, as far as their hooks do; what is left of a cluster IP behind DNAT is looked at in a chain of its own.
+  'v1.31': {
+    baseChains: [
+      ['filter-prerouting', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
+      ['filter-input', { type: 'filter', hook: 'input', priority: DNAT_PRIORITY - 10 }],
+      ['filter-forward', { type: 'filter', hook: 'forward', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output-post-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY + 10 }],
+      ...NAT_CHAINS,
+    ],
+    jumps: [
+      { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
+      { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-prerouting', to: 'firewall-check', newOnly: true },
+      { from: 'filter-output', to: 'firewall-check', newOnly: true },
+      ...NAT_JUMPS,
+      { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-output-post-dnat', to: 'cluster-ips-check', newOnly: true },
+    ],
+  },
+};
 
 /** The sets and maps whose elements are kept in step with the Services. */
 export const TRACKED_CONTAINERS: readonly string[] = [
@@ -64,17 +103,18 @@ export function addressType(family: IpFamily): 'ipv4_addr' | 'ipv6_addr' {
 /** `recreateBaseChains` at kube-proxy's first sync: chains of another version may hang on other hooks or priorities. */
 export function setupOperations(config: ProxyConfig, recreateBaseChains: boolean): NftOperation[] {
   const operations: NftOperation[] = [{ verb: 'add', object: 'table', comment: 'rules for kube-proxy' }];
+  const { baseChains, jumps } = LAYOUTS[config.kubeProxy.nftablesBaseChains];
   if (recreateBaseChains) {
-    for (const [name] of BASE_CHAINS) {
+    for (const [name] of baseChains) {
       operations.push({ verb: 'add', object: 'chain', chain: { name, base: undefined, comment: '' } });
       operations.push({ verb: 'delete', object: 'chain', name });
     }
   }
-  for (const [name, base] of BASE_CHAINS) freshChain(operations, name, base);
-  for (const name of new Set(JUMPS.map(({ to }) => to))) freshChain(operations, name);
+  for (const [name, base] of baseChains) freshChain(operations, name, base);
+  for (const name of new Set(jumps.map(({ to }) => to))) freshChain(operations, name);
   freshChain(operations, MARK_CHAIN);
   freshChain(operations, REJECT_CHAIN, undefined, 'helper for @no-endpoint-services / @no-endpoint-nodeports');
-  for (const { from, to, newOnly } of JUMPS) {
+  for (const { from, to, newOnly } of jumps) {
     addRule(operations, config, from, newOnly ? [{ kind: 'ct-new' }, jump(to)] : [jump(to)]);
   }
   addMasquerading(operations, config);
