@@ -3,7 +3,7 @@ import type { ServicePort } from '../../model/cluster.ts';
 import type { CaseStep, ConformanceCase } from './cases.ts';
 import { EMPTY, EP1, EP2, ONE, POD, VIP } from './cases.ts';
 import { service } from './harness.ts';
-import { block, V131, widened } from './nftables-cases.ts';
+import { block, V131, widened } from './nftables-words.ts';
 
 const NONE = service({ name: 'one', at: VIP, endpoints: [] });
 

@@ -9,7 +9,8 @@ import { CHANGE_CASES } from './change-cases.ts';
 import { DELIVERY_CASES } from './delivery-cases.ts';
 import { answer, makeEngine, send, sendAll, service } from './harness.ts';
 import type { PacketWords, VerdictWords } from './harness.ts';
-import { NFTABLES_PACKET_CASES } from './nftables-cases.ts';
+import { NFTABLES_CASES } from './nftables-cases.ts';
+import { NFTABLES_POLICY_CASES } from './nftables-policy-cases.ts';
 import { NFTABLES_SYNC_CASES } from './nftables-sync-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
@@ -74,7 +75,8 @@ const CASES: readonly ConformanceCase[] = [
   ...REFUSAL_CASES,
   ...CHANGE_CASES,
   ...WORK_CASES,
-  ...NFTABLES_PACKET_CASES,
+  ...NFTABLES_CASES,
+  ...NFTABLES_POLICY_CASES,
   ...NFTABLES_SYNC_CASES,
 ];
 
