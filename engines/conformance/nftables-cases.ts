@@ -1,8 +1,9 @@
 /** Packets of nftables mode, worked out by hand from engines/README.md, section 9: verdicts, and every rule and look-up on the way. */
+import type { NodeSpec } from '../../model/cluster.ts';
 import type { EngineOptions } from '../engine.ts';
 import type { CaseStep, ConformanceCase } from './cases.ts';
 import { EMPTY, EP1, EP2, HOST, ONE, ONE_NODE_PORT, OUTSIDE, POD, TWO, VIP } from './cases.ts';
-import { service } from './harness.ts';
+import { CASE_NODE, service } from './harness.ts';
 import type { OriginName } from './harness.ts';
 import { block, syn, V131, work } from './nftables-words.ts';
 
@@ -177,6 +178,59 @@ const FLOWS: readonly ConformanceCase[] = [
   },
 ];
 
+const PODS_BY_INTERFACE: NodeSpec = {
+  name: 'node-a',
+  addresses: CASE_NODE.addresses,
+  podInterface: { kind: 'prefix', name: 'veth' },
+};
+
+const DETECTORS: readonly ConformanceCase[] = [
+  {
+    name: 'pods are told by their interface: whatever came in elsewhere is masqueraded',
+    mode: 'nftables',
+    services: [ONE],
+    node: PODS_BY_INTERFACE,
+    steps: [
+      syn(0, 'pod', POD, VIP, { outcome: 'endpoint', dst: EP1, masqueraded: false, src: POD }),
+      syn(0, 'external', '10.244.9.9:40000', VIP, { outcome: 'endpoint', dst: EP1, masqueraded: true }),
+      syn(0, 'host', HOST, VIP, { outcome: 'endpoint', dst: EP1, masqueraded: true }),
+    ],
+  },
+  {
+    name: 'without a local detector nothing on its way to a cluster IP is masqueraded',
+    mode: 'nftables',
+    services: [ONE],
+    node: { name: 'node-a', addresses: CASE_NODE.addresses },
+    steps: [
+      // The chain has the draw alone: a rule less than with a detector.
+      syn(0, 'external', OUTSIDE, VIP, { outcome: 'endpoint', dst: EP1, src: OUTSIDE, work: { rules_evaluated: 13 } }),
+    ],
+  },
+  {
+    name: 'SCTP is balanced and masqueraded as the others are',
+    mode: 'nftables',
+    services: [
+      service({ name: 'one', at: VIP, sctp: true, nodePort: 30080, endpoints: [EP1] }),
+      service({ id: 1, name: 'two', at: VIP, udp: true, endpoints: [] }),
+    ],
+    steps: [
+      { at: 0, src: POD, dst: VIP, sctp: true, origin: 'pod', expect: { outcome: 'endpoint', dst: EP1, service: 0 } },
+      { at: 0, answers: 0, sctp: true, origin: 'pod', expect: { outcome: 'reply', src: VIP, dst: POD } },
+      {
+        at: 1,
+        src: OUTSIDE,
+        dst: '192.168.0.1:30080',
+        sctp: true,
+        origin: 'external',
+        expect: { outcome: 'endpoint', dst: EP1, masqueraded: true, service: 0 },
+      },
+      // One address and port, another protocol, another service port.
+      { at: 2, src: POD, dst: VIP, udp: true, origin: 'pod', expect: { outcome: 'reject', service: 1 } },
+      syn(3, 'pod', POD, VIP, { outcome: 'reject', reason: 'unused_vip_port', service: -1 }),
+    ],
+  },
+];
+
 const NODE_PORTS: readonly ConformanceCase[] = [
   {
     name: 'node ports are open on the node port addresses alone',
@@ -339,4 +393,4 @@ const REFUSALS: readonly ConformanceCase[] = [
   },
 ];
 
-export const NFTABLES_CASES: readonly ConformanceCase[] = [...FLOWS, ...NODE_PORTS, ...REFUSALS];
+export const NFTABLES_CASES: readonly ConformanceCase[] = [...FLOWS, ...DETECTORS, ...NODE_PORTS, ...REFUSALS];

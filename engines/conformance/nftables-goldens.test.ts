@@ -129,6 +129,7 @@ function observe(engine: Engine, flow: GoldenFlow, localAddresses: readonly stri
       src: `${flow.sourceIP}:${20000 + i}`,
       dst: `${flow.destIP}:${flow.destPort}`,
       udp: flow.protocol === 'udp',
+      sctp: flow.protocol === 'sctp',
       flags: 'SYN',
       origin,
     })),

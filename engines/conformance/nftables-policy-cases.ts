@@ -1,27 +1,30 @@
 /** Load balancers, Local policies and affinity of nftables mode, worked out by hand from engines/README.md, section 9. */
 import type { ServicePort } from '../../model/cluster.ts';
 import type { ConformanceCase } from './cases.ts';
-import { EMPTY, EP1, EP2, HOST, ONE, ONE_NODE_PORT, OUTSIDE, POD, VIP } from './cases.ts';
-import { ipv4, service } from './harness.ts';
-import { block, LB, STRANGER, syn, V131, widened, work } from './nftables-words.ts';
+import { EP1, EP2, HOST, OUTSIDE, POD, VIP } from './cases.ts';
+import { service } from './harness.ts';
+import { LB, STRANGER, syn, V131, work } from './nftables-words.ts';
 
-const balanced = widened(ONE, {
-  loadBalancerVips: [ipv4('198.51.100.1')],
-  loadBalancerSourceRanges: [block('203.0.113.0/24')],
-});
-const localOnly = (endpoints: readonly string[]): ServicePort =>
-  widened(service({ name: 'one', at: VIP, nodePort: 30080, endpoints }), {
-    externalIps: [ipv4('198.51.100.1')],
-    externalPolicyLocal: true,
-  });
-const sticky = (endpoints: readonly string[]): ServicePort =>
-  widened(service({ name: 'one', at: VIP, endpoints }), { affinitySeconds: 10 });
+const EXTERNAL = '198.51.100.1';
+
+/** A load balancer that only these ranges may use. */
+function ranged(endpoints: readonly string[], sourceRanges = ['203.0.113.0/24'], nodePort = 0): ServicePort {
+  return service({ name: 'one', at: VIP, nodePort, vips: [EXTERNAL], sourceRanges, endpoints });
+}
+
+function localOnly(endpoints: readonly string[]): ServicePort {
+  return service({ name: 'one', at: VIP, nodePort: 30080, externalIps: [EXTERNAL], externalLocal: true, endpoints });
+}
+
+function sticky(endpoints: readonly string[], affinitySeconds = 10): ServicePort {
+  return service({ name: 'one', at: VIP, affinitySeconds, endpoints });
+}
 
 const SOURCE_RANGES: readonly ConformanceCase[] = [
   {
     name: 'a source range lets its own in and drops others in front of nat',
     mode: 'nftables',
-    services: [balanced],
+    services: [ranged([EP1])],
     steps: [
       syn(0, 'external', OUTSIDE, LB, { outcome: 'endpoint', dst: EP1, masqueraded: true, service: 0 }),
       // One range in the braces is a compare.
@@ -41,7 +44,7 @@ const SOURCE_RANGES: readonly ConformanceCase[] = [
   {
     name: 'a source range that holds the node lets the VIP in as a source',
     mode: 'nftables',
-    services: [widened(balanced, { ...balanced.extras, loadBalancerSourceRanges: [block('192.168.0.0/28')] })],
+    services: [ranged([EP1], ['192.168.0.0/28'])],
     steps: [
       syn(0, 'external', '198.51.100.1:40000', LB, { outcome: 'endpoint', dst: EP1 }),
       // The range and the VIP in the braces are a set.
@@ -55,13 +58,13 @@ const SOURCE_RANGES: readonly ConformanceCase[] = [
   {
     name: 'node ports know no source ranges',
     mode: 'nftables',
-    services: [widened(ONE_NODE_PORT, balanced.extras ?? {})],
+    services: [ranged([EP1], ['203.0.113.0/24'], 30080)],
     steps: [syn(0, 'external', STRANGER, '192.168.0.1:30080', { outcome: 'endpoint', dst: EP1 })],
   },
   {
     name: 'source ranges hold without endpoints, too, and on OUTPUT of v1.31 come second',
     mode: 'nftables',
-    services: [widened(EMPTY, balanced.extras ?? {})],
+    services: [ranged([])],
     options: V131,
     steps: [
       syn(0, 'external', STRANGER, LB, { outcome: 'drop', reason: 'source_range', service: 0 }),
@@ -120,8 +123,8 @@ const POLICIES: readonly ConformanceCase[] = [
     name: 'internal Local uses local endpoints, and drops without',
     mode: 'nftables',
     services: [
-      widened(service({ name: 'one', at: VIP, endpoints: [EP1, `${EP2} local`] }), { internalPolicyLocal: true }),
-      widened(service({ id: 1, name: 'two', at: '10.96.0.2:80', endpoints: [EP1] }), { internalPolicyLocal: true }),
+      service({ name: 'one', at: VIP, internalLocal: true, endpoints: [EP1, `${EP2} local`] }),
+      service({ id: 1, name: 'two', at: '10.96.0.2:80', internalLocal: true, endpoints: [EP1] }),
     ],
     steps: [
       syn(0, 'pod', POD, VIP, { outcome: 'endpoint', dst: EP2 }),
@@ -165,7 +168,7 @@ const AFFINITY: readonly ConformanceCase[] = [
     services: [sticky([EP1])],
     steps: [
       syn(0, 'pod', POD, VIP, { dst: EP1 }),
-      { at: 1, apply: [widened(sticky([EP1, EP2]), { affinitySeconds: 100 })] },
+      { at: 1, apply: [sticky([EP1, EP2], 100)] },
       syn(5, 'pod', '10.244.9.1:40001', VIP, { dst: EP1, work: REMEMBERED }),
       { at: 6, apply: [sticky([EP1, EP2])] },
       syn(104, 'pod', '10.244.9.1:40002', VIP, { dst: EP1, work: REMEMBERED }),

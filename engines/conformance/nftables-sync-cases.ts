@@ -3,7 +3,7 @@ import type { ServicePort } from '../../model/cluster.ts';
 import type { CaseStep, ConformanceCase } from './cases.ts';
 import { EMPTY, EP1, EP2, ONE, POD, VIP } from './cases.ts';
 import { service } from './harness.ts';
-import { block, V131, widened } from './nftables-words.ts';
+import { block, V131 } from './nftables-words.ts';
 
 const NONE = service({ name: 'one', at: VIP, endpoints: [] });
 
@@ -119,7 +119,7 @@ export const NFTABLES_SYNC_CASES: readonly ConformanceCase[] = [
       // Two endpoints: three chains 6, sets 2, masquerade and numgen 2, affinity rules 2, endpoint rules 6.
       ...[1, 2].map((at): CaseStep => ({
         at,
-        apply: [widened(service({ name: 'one', at: VIP, endpoints: [EP1, EP2] }), { affinitySeconds: 10 })],
+        apply: [service({ name: 'one', at: VIP, affinitySeconds: 10, endpoints: [EP1, EP2] })],
         report: { transactionOperations: 18, rules: 22 + 10 + 2 },
       })),
       // Three chains 6, rules 6, the sets gone 2.
@@ -139,7 +139,7 @@ export const NFTABLES_SYNC_CASES: readonly ConformanceCase[] = [
       // local- instead of service-: three chains (one of them emptied only) 2 + 2 + 1, four rules, the element 2.
       {
         at: 1,
-        apply: [widened(service({ name: 'one', at: VIP, endpoints: [`${EP1} local`] }), { internalPolicyLocal: true })],
+        apply: [service({ name: 'one', at: VIP, internalLocal: true, endpoints: [`${EP1} local`] })],
         report: { transactionOperations: 11, rules: 28 },
       },
     ],

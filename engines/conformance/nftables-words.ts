@@ -1,8 +1,6 @@
-/** Words that the cases of nftables mode share: wide service ports, blocks, a new flow, exact counts. */
+/** Words that the cases of nftables mode share: blocks, a new flow, exact counts. */
 import { parseCidr } from '../../model/address.ts';
 import type { Cidr } from '../../model/address.ts';
-import type { ServiceExtras, ServicePort } from '../../model/cluster.ts';
-import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import { CURRENT_KUBE_PROXY } from '../../model/kube-proxy.ts';
 import type { EngineOptions } from '../engine.ts';
 import type { CaseStep, Expectation } from './cases.ts';
@@ -29,10 +27,6 @@ export const FULLY_RANDOM_SKIP = {
 
 export function block(text: string): Cidr {
   return parseCidr(text) as Cidr;
-}
-
-export function widened(svc: ServicePort, extras: Partial<ServiceExtras>): ServicePort {
-  return { ...svc, extras: { ...NO_SERVICE_EXTRAS, ...extras } };
 }
 
 export function syn(at: number, origin: OriginName, src: string, dst: string, expect: Expectation): CaseStep {
