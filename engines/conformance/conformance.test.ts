@@ -5,7 +5,7 @@ import { createNftablesEngine } from '../nftables/engine.ts';
 import { referenceIptables } from '../reference/iptables.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
 import { referenceNftables } from '../reference/nftables.ts';
-import { FULLY_RANDOM_SKIP } from './nftables-cases.ts';
+import { FULLY_RANDOM_SKIP } from './nftables-words.ts';
 import { runConformance } from './suite.ts';
 
 runConformance({ name: 'reference iptables', factory: referenceIptables });
