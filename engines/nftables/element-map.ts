@@ -107,10 +107,9 @@ export class ElementMap {
     const key = keyText(address, service);
     const claims = this.#contested.get(key);
     if (claims === undefined) throw new Error(`Assertion failed: an element that several want has no list of them`);
-    claims.splice(
-      claims.findIndex((claim) => claim.id === id && claim.value === value),
-      1,
-    );
+    let at = placeOf(claims, id);
+    while (claims[at].value !== value) at++;
+    claims.splice(at, 1);
     this.#crown(cell, claims);
     if (claims.length === 1) this.#contested.delete(key);
   }
@@ -189,9 +188,8 @@ export class ElementMap {
       claims = [{ id: this.#owner[cell], value: cells[cell * 4 + 2] }];
       this.#contested.set(key, claims);
     }
-    claims.push(claim);
-    // Stable: the claims of one service port keep their order.
-    claims.sort((a, b) => a.id - b.id);
+    // Behind the claims of its own service port, which keep their order.
+    claims.splice(placeOf(claims, claim.id + 1), 0, claim);
     this.#crown(cell, claims);
   }
 
@@ -245,6 +243,18 @@ export class ElementMap {
       if (epochOf[cell] === this.#epoch) this.#touched.push(to);
     }
   }
+}
+
+/** Index of the first claim with this id or a higher one. */
+function placeOf(claims: readonly Claim[], id: number): number {
+  let low = 0;
+  let high = claims.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (claims[middle].id < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function keyText(address: number, service: number): string {

@@ -14,7 +14,7 @@ export const INTERNAL_LOCAL = 64;
 export const AFFINITY = 128;
 
 /** A value of service-ips, service-nodeports and firewall-ips: slot << 2 | the chain that it goes to. */
-export const TO_CLUSTER = 0;
+const TO_CLUSTER = 0;
 export const TO_LOCAL = 1;
 export const TO_EXTERNAL = 2;
 const TO_FIREWALL = 3;

@@ -7,16 +7,16 @@ import type { EngineOptions } from '../engine.ts';
 /** How a rule tells the node's pods from other sources. */
 export const DETECT_NOTHING = 0;
 export const DETECT_CIDR = 1;
-export const DETECT_INTERFACE = 2;
+const DETECT_INTERFACE = 2;
 
 /** What a rule `ct state new jump ...` of a filter base chain leads to. */
 export const CHECK_FIREWALL = 0;
 export const CHECK_NODE_PORT_ENDPOINTS = 1;
 export const CHECK_SERVICE_ENDPOINTS = 2;
-export const CHECK_CLUSTER_IPS = 3;
+const CHECK_CLUSTER_IPS = 3;
 
 /** The filter base chains' rules, hook by hook, in front of DNAT and behind it. */
-export interface FilterChains {
+interface FilterChains {
   readonly preroutingPreDnat: Uint8Array;
   readonly outputPreDnat: Uint8Array;
   readonly outputPostDnat: Uint8Array;
