@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, COUNTER_STRIDE, PORT_TRIES } from '../../model/counters.ts';
 import { PacketBatch, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { TrackStatus } from './table.ts';
-import { CT_ESTABLISHED, CT_INVALID, CT_NEW, CT_NEW_REPEAT, ConntrackTable, FLOW_DNAT } from './table.ts';
+import { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, CT_NEW_REPEAT, ConntrackTable, FLOW_DNAT } from './table.ts';
 import { TCP_STATES } from './tcp-states.ts';
 
 interface Tuple {
@@ -25,8 +25,11 @@ class Bench {
   readonly packets = new PacketBatch(1);
   readonly stream = new Rng(1).stream('source-port');
 
-  constructor(capacity?: number) {
-    this.table = new ConntrackTable(capacity);
+  constructor(capacity?: number, maxEntries?: number) {
+    this.table = new ConntrackTable({
+      ...(capacity === undefined ? {} : { capacity }),
+      ...(maxEntries === undefined ? {} : { maxEntries }),
+    });
     this.packets.length = 1;
   }
 
@@ -239,5 +242,89 @@ describe('stale UDP flows', () => {
     expect(seen).toEqual([[CLIENT.dst, CLIENT.dport, ENDPOINT.address]]);
     expect(bench.table.deleteStaleUdp(29 * NS_PER_S, stale)).toBe(0);
     expect(bench.table.size(29 * NS_PER_S)).toBe(1);
+  });
+});
+
+describe('SCTP', () => {
+  it('expires after 3 s without a reply, after 210 s with one', () => {
+    const bench = new Bench();
+    const entry = bench.open(0, 1, PROTOCOL_SCTP);
+    expect(bench.table.expiry(entry)).toBe(4 * NS_PER_S);
+    expect(bench.track(REPLY, 0, 2, PROTOCOL_SCTP)).toBe(CT_ESTABLISHED);
+    expect(bench.table.expiry(entry)).toBe(212 * NS_PER_S);
+    expect(bench.track(CLIENT, 0, 211.5, PROTOCOL_SCTP)).toBe(CT_ESTABLISHED);
+    expect(bench.track(CLIENT, 0, 421.5, PROTOCOL_SCTP)).toBe(CT_NEW);
+  });
+});
+
+describe('a full table', () => {
+  const client = (number: number): Tuple => ({ ...CLIENT, src: CLIENT.src + number });
+
+  /** A flow of its own for each number; true when there was room. */
+  function add(bench: Bench, number: number, seconds: number): boolean {
+    const tuple = client(number);
+    const status = bench.track(tuple, 0, seconds, PROTOCOL_UDP);
+    if (status === CT_NEW) bench.table.confirm(tuple.dst, tuple.dport, tuple.src, tuple.sport, 0, -1, bench.row, 0);
+    return status === CT_NEW;
+  }
+
+  it('refuses one more flow until one has expired, and knows its own', () => {
+    const bench = new Bench(16, 3);
+    expect([0, 1, 2].map((number) => add(bench, number, number))).toEqual([true, true, true]);
+    expect(bench.track(client(3), 0, 29, PROTOCOL_UDP)).toBe(CT_FULL);
+    expect(bench.track(client(0), 0, 29.5, PROTOCOL_UDP)).toBe(CT_NEW_REPEAT);
+    expect(bench.track(client(3), 0, 30.9, PROTOCOL_UDP)).toBe(CT_FULL);
+    expect(add(bench, 3, 31)).toBe(true);
+    expect(add(bench, 4, 31.9)).toBe(false);
+    expect(bench.table.size(31.9 * NS_PER_S)).toBe(3);
+  });
+
+  it('refuses what would be INVALID, too, unless it belongs to a flow', () => {
+    const bench = new Bench(16, 1);
+    bench.open(TCP_SYN, 1);
+    expect(bench.track(client(1), TCP_RST, 2)).toBe(CT_FULL);
+    expect(bench.track(client(1), 0, 2)).toBe(CT_FULL);
+    expect(bench.track(CLIENT, 0, 2)).toBe(CT_INVALID);
+    expect(bench.track(client(1), TCP_RST, 200)).toBe(CT_INVALID);
+  });
+
+  it('has room again when a closed connection is opened anew', () => {
+    const bench = new Bench(16, 1);
+    bench.open(TCP_SYN, 1);
+    bench.track(CLIENT, TCP_RST, 2);
+    expect(bench.track(CLIENT, TCP_SYN, 3)).toBe(CT_NEW);
+  });
+
+  it('counts live flows exactly, whatever expires in which order', () => {
+    const stream = new Rng(7).stream('full table');
+    const bench = new Bench(16, 900);
+    const expiry = new Map<number, number>();
+    let refused = 0;
+    for (let step = 0; step < 30_000; step++) {
+      // Sixty-fourths are exact, so that both sides see the same instants.
+      const seconds = step / 64;
+      const tuple = client(stream.below(2500));
+      for (const [key, at] of expiry) if (at <= seconds) expiry.delete(key);
+      const expected = expiry.has(tuple.src) ? CT_NEW_REPEAT : expiry.size >= 900 ? CT_FULL : CT_NEW;
+      expect(bench.track(tuple, 0, seconds, PROTOCOL_UDP)).toBe(expected);
+      if (expected === CT_FULL) refused++;
+      else expiry.set(tuple.src, seconds + 30);
+      if (expected === CT_NEW) {
+        bench.table.confirm(tuple.dst, tuple.dport, tuple.src, tuple.sport, 0, -1, bench.row, 0);
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+  });
+});
+
+describe('MASQUERADE --random-fully', () => {
+  it('searches at once, and only a taken port is passed over', () => {
+    const bench = new Bench();
+    const { address, port } = ENDPOINT;
+    bench.track(CLIENT, TCP_SYN, 1);
+    const drawn = new Rng(1).stream('source-port').nextUint32() & 0xffff;
+    expect(bench.table.chooseSource(0xc0a80001, address, port, bench.stream, bench.row, 0, true)).toBe(true);
+    expect(bench.table.chosenPort).toBe(1024 + (drawn % 64512));
+    expect([bench.row[CONNTRACK_LOOKUPS], bench.row[PORT_TRIES]]).toEqual([2, 1]);
   });
 });

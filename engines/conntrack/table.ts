@@ -1,10 +1,11 @@
 /** The connection-tracking table that the engines share: typed arrays, two hash nodes an entry (net/netfilter/nf_conntrack_core.c). */
 import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, PORT_TRIES } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { SimTime } from '../../model/time.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { RandomStream } from '../../sim/rng.ts';
+import { ExpiryBounds } from './expiry-bounds.ts';
 import {
   ROW_NONE,
   ROW_SYN,
@@ -42,7 +43,9 @@ export const CT_NEW = 0;
 export const CT_NEW_REPEAT = 1;
 export const CT_ESTABLISHED = 2;
 export const CT_INVALID = 3;
-export type TrackStatus = 0 | 1 | 2 | 3;
+/** The packet belongs to no entry, and the table has no room for one more: it is dropped [__nf_conntrack_alloc]. */
+export const CT_FULL = 4;
+export type TrackStatus = 0 | 1 | 2 | 3 | 4;
 
 /** Flags of a flow, given to `confirm`. */
 export const FLOW_DNAT = 1;
@@ -50,8 +53,18 @@ export const FLOW_MASQUERADED = 2;
 export const FLOW_IPVS = 4;
 const SEEN_REPLY = 128;
 
-/** Until a reply has been seen, and from then on (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream). */
-const UDP_TIMEOUT_NS = Float64Array.of(30 * NS_PER_S, 120 * NS_PER_S);
+/**
+ * Until a reply has been seen, and from then on: UDP (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream), then SCTP
+ * (nf_conntrack_proto_sctp.c sctp_timeouts: COOKIE_WAIT, ESTABLISHED; its other states are not modelled).
+ */
+const DATAGRAM_TIMEOUT_NS = Float64Array.of(30 * NS_PER_S, 120 * NS_PER_S, 3 * NS_PER_S, 210 * NS_PER_S);
+
+export interface ConntrackOptions {
+  /** Entries to begin with, a power of two. */
+  readonly capacity?: number;
+  /** net.netfilter.nf_conntrack_max: most live entries. */
+  readonly maxEntries?: number;
+}
 
 /**
  * Usage for each packet: `track`, and when that returns CT_NEW and the packet is let through: `chooseSource` if it
@@ -65,6 +78,9 @@ export class ConntrackTable {
   /** After `chooseSource`: the source port that the packet leaves with. */
   chosenPort = 0;
 
+  readonly #maxEntries: number;
+  /** Watches the expiry of entries, from when the table was first found full. */
+  #expiryBounds: ExpiryBounds | undefined;
   #capacity: number;
   #words: Int32Array;
   #floats: Float64Array;
@@ -81,8 +97,8 @@ export class ConntrackTable {
   #protocol = 0;
   #state = 0;
 
-  /** `capacity` entries to begin with, a power of two. */
-  constructor(capacity = 1024) {
+  constructor({ capacity = 1024, maxEntries = Infinity }: ConntrackOptions = {}) {
+    this.#maxEntries = maxEntries;
     this.#capacity = capacity;
     const buffer = new ArrayBuffer(capacity * STRIDE * 4);
     this.#words = new Int32Array(buffer);
@@ -116,9 +132,9 @@ export class ConntrackTable {
     this.entry = -1;
     this.isReply = false;
     const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
-    if (flagsRow === ROW_NONE) return CT_INVALID;
     const node = this.#find(src, dst, ports, protocol);
     if (node >= 0) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       const words = this.#words;
       const base = (node >> 1) * STRIDE;
       const state = words[base + STATE];
@@ -128,8 +144,11 @@ export class ConntrackTable {
       // tcp_packet deletes a closed connection that is opened again, and nf_conntrack_in starts over.
       this.deleteEntry(node >> 1);
     }
+    // The kernel allocates the entry before it asks the protocol, so a packet that would be INVALID is dropped, too.
+    if (this.#capacity - this.#freeCount >= this.#maxEntries && this.#isFull()) return CT_FULL;
     let state = TCP_NONE;
     if (protocol === PROTOCOL_TCP) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       state = TCP_NEXT[flagsRow * TCP_COLUMNS + TCP_NONE];
       if (state === TCP_INVALID) return CT_INVALID;
     }
@@ -143,8 +162,8 @@ export class ConntrackTable {
 
   /**
    * For the packet that `track` found CT_NEW, at POSTROUTING: is the reply tuple (destination -> `sourceAddress`, own
-   * source port) free? If not, searches a source port [get_unique_tuple, nf_nat_l4proto_unique_tuple]. Sets
-   * `chosenPort`; false when no port is free.
+   * source port) free? If not, searches a source port [get_unique_tuple, nf_nat_l4proto_unique_tuple]. `random`: searches at
+   * once, as MASQUERADE --random-fully does. Sets `chosenPort`; false when no port is free.
    */
   chooseSource(
     sourceAddress: number,
@@ -153,6 +172,7 @@ export class ConntrackTable {
     stream: RandomStream,
     rows: Uint32Array,
     row: number,
+    random = false,
   ): boolean {
     const protocol = this.#protocol;
     const src = sourceAddress | 0;
@@ -160,8 +180,10 @@ export class ConntrackTable {
     const high = dstPort << 16;
     const own = this.#ports >>> 16;
     this.chosenPort = own;
-    rows[row + CONNTRACK_LOOKUPS]++;
-    if (this.#find(dst, src, high | own, protocol) < 0) return true;
+    if (!random) {
+      rows[row + CONNTRACK_LOOKUPS]++;
+      if (this.#find(dst, src, high | own, protocol) < 0) return true;
+    }
     const min = own < 512 ? 1 : own < 1024 ? 600 : 1024;
     const size = own < 512 ? 511 : own < 1024 ? 424 : 64512;
     let attempts = size < 128 ? size : 128;
@@ -223,8 +245,10 @@ export class ConntrackTable {
     words[base + AUX] = -1;
     words[base + FLAGS] = flags;
     // Both timeouts come from an array: V8 boxes the choice between an array's element and a large constant.
-    const timeout = this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : UDP_TIMEOUT_NS[0];
+    const timeout =
+      this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : DATAGRAM_TIMEOUT_NS[datagramRow(this.#protocol)];
     this.#floats[entry * 8 + EXPIRY] = this.#clock[0] + timeout;
+    this.#expiryBounds?.lower(entry, this.#floats[entry * 8 + EXPIRY]);
     this.#linkBoth(entry);
     this.entry = entry;
     return entry;
@@ -324,6 +348,7 @@ export class ConntrackTable {
       if (next !== TCP_IGNORED) {
         words[base + STATE] = next;
         this.#floats[entry * 8 + EXPIRY] = now + TCP_TIMEOUT_NS[next];
+        this.#expiryBounds?.lower(entry, this.#floats[entry * 8 + EXPIRY]);
       }
     }
     if (reply) {
@@ -332,12 +357,22 @@ export class ConntrackTable {
     }
     const seen = (flags & SEEN_REPLY) !== 0;
     if (protocol !== PROTOCOL_TCP) {
-      this.#floats[entry * 8 + EXPIRY] = now + UDP_TIMEOUT_NS[seen ? 1 : 0];
+      this.#floats[entry * 8 + EXPIRY] = now + DATAGRAM_TIMEOUT_NS[datagramRow(protocol) + (seen ? 1 : 0)];
     }
     this.entry = entry;
     this.isReply = reply;
     return seen ? CT_ESTABLISHED : CT_NEW_REPEAT;
   }
+
+  /** Frees what has expired, as far as it must look, and says whether `maxEntries` are alive. */
+  #isFull(): boolean {
+    const now = this.#clock[0];
+    this.#expiryBounds ??= new ExpiryBounds();
+    this.#expiryBounds.sweep(now, this.#capacity, this.#floats, this.#deleteExpired);
+    return this.#capacity - this.#freeCount >= this.#maxEntries;
+  }
+
+  readonly #deleteExpired = (entry: number): void => this.deleteEntry(entry);
 
   /** Node of a live entry with this tuple, or -1. */
   #find(src: number, dst: number, ports: number, protocol: number): number {
@@ -431,4 +466,9 @@ export class ConntrackTable {
   #freeFrom(first: number): void {
     for (let e = this.#capacity - 1; e >= first; e--) this.#free[this.#freeCount++] = e;
   }
+}
+
+/** First of the protocol's two time-outs. */
+function datagramRow(protocol: number): number {
+  return protocol === PROTOCOL_SCTP ? 2 : 0;
 }
