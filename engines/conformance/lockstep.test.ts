@@ -9,8 +9,10 @@ import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import type { Engine, EngineFactory, EngineName } from '../engine.ts';
 import { createIptablesEngine } from '../iptables/engine.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
+import { createNftablesEngine } from '../nftables/engine.ts';
 import { referenceIptables } from '../reference/iptables.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
+import { referenceNftables } from '../reference/nftables.ts';
 import { modelsWholeWorlds } from './campaign.ts';
 import { dumpDifference } from './dumps.ts';
 import { generateProgram } from './generate.ts';
@@ -24,6 +26,7 @@ import type { Program, Step } from './program.ts';
 const MODES = [
   { mode: 'iptables', reference: referenceIptables, factory: createIptablesEngine },
   { mode: 'ipvs', reference: referenceIpvs, factory: createIpvsEngine },
+  { mode: 'nftables', reference: referenceNftables, factory: createNftablesEngine },
 ] as const;
 
 /** The oracle with one fault. */

@@ -1,6 +1,7 @@
 /** `chainwalk bench`: host time of the engines and of the event queue on this machine, each with a digest of its answer. */
 import { benchIptables } from '../../engines/iptables/evaluate.bench.ts';
 import { benchIpvs } from '../../engines/ipvs/evaluate.bench.ts';
+import { benchNftables } from '../../engines/nftables/evaluate.bench.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { benchEventQueue } from '../../sim/event-queue.bench.ts';
 import { benchTrial } from '../trial.bench.ts';
@@ -17,6 +18,7 @@ const SUITES: Readonly<Record<string, (size: Size) => Promise<Rows>>> = {
   events: async (size) => await benchEventQueue(size),
   iptables: async (size) => await benchIptables(size),
   ipvs: async (size) => await benchIpvs(size),
+  nftables: async (size) => await benchNftables(size),
   trial: (size) => Promise.resolve(benchTrial(size)),
 };
 
