@@ -32,7 +32,7 @@ function rigOf(durationNs = 0): Rig {
   const proxier = new Proxier({
     simulation,
     nodeName: 'node-1',
-    timing: { minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
+    timing: { syncRunner: 'from-completion', minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
     state: stateOf(planOf(deploymentOf({ replicas: 0 }))),
     initialSlices: [writeOf([endpointOf(1), endpointOf(2)])],
     isPod: () => true,

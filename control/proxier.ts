@@ -12,7 +12,8 @@ import type { SlicePort, SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_PROXIER_COMMIT } from './priorities.ts';
 import { sameEndpoint } from './slice-packing.ts';
 import type { SliceEndpoint } from './slice-packing.ts';
-import { SyncRunner } from './sync-runner.ts';
+import { createSyncRunner } from './sync-runner.ts';
+import type { SyncRunner, SyncRunnerKind } from './sync-runner.ts';
 
 /** kube-proxy's iptables and nftables modes rewrite everything at least this often [pkg/proxy/util FullSyncPeriod]. */
 export const FULL_SYNC_PERIOD_NS = 3600 * NS_PER_S;
@@ -36,10 +37,11 @@ export interface SyncPort {
 
 /** kube-proxy's configuration in ns. */
 export interface ProxierTiming {
+  readonly syncRunner: SyncRunnerKind;
   readonly minSyncPeriodNs: SimTime;
   /** Retry after a failed sync; no sync fails yet, so nothing reads it. */
   readonly syncPeriodNs: SimTime;
-  /** From a sync to one that nobody asked for: IPVS syncPeriod, iptables 1 hour. */
+  /** From a sync to one that nobody asked for: IPVS and userspace syncPeriod, iptables and nftables 1 hour. */
   readonly maxIntervalNs: SimTime;
 }
 
@@ -83,8 +85,8 @@ export class Proxier {
   constructor(options: ProxierOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
-    const { minSyncPeriodNs, maxIntervalNs } = options.timing;
-    this.#runner = new SyncRunner({
+    const { syncRunner, minSyncPeriodNs, maxIntervalNs } = options.timing;
+    this.#runner = createSyncRunner(syncRunner, {
       simulation: options.simulation,
       minIntervalNs: minSyncPeriodNs,
       maxIntervalNs,

@@ -27,6 +27,8 @@ export interface ProxyFlags extends ScenarioOptions {
   readonly nodeportAddresses?: readonly string[];
   readonly ipvsScheduler?: string;
   readonly nfacct?: boolean;
+  /** A version of kube-proxy, such as v1.31. */
+  readonly kubeProxy?: string;
 }
 
 export interface ProgramInput {

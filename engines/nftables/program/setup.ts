@@ -1,6 +1,5 @@
-/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains as of v1.31 or v1.35). */
+/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains of v1.35 and of v1.31). */
 import { cidrContainsIp, familyOf, familyOfCidr, isLoopbackIp } from '../../../model/ip-text.ts';
-import type { KubeProxyBehaviour } from '../../../model/kube-proxy.ts';
 import type { IpFamily, ProxyConfig } from '../../../model/service-config.ts';
 import type { Statement } from './rules.ts';
 import { buildRule, jump } from './rules.ts';
@@ -22,27 +21,33 @@ const DNAT_PRIORITY = -100;
 const SNAT_PRIORITY = 100;
 const FILTER_PRIORITY = 0;
 
-interface Layout {
-  readonly baseChains: readonly (readonly [string, BaseChain])[];
-  readonly jumps: readonly { readonly from: string; readonly to: string; readonly newOnly: boolean }[];
+interface Jump {
+  readonly from: string;
+  readonly to: string;
+  readonly newOnly: boolean;
 }
 
-const NAT_CHAINS: Layout['baseChains'] = [
+/** The chains that hang on hooks, and what they jump to, in the order of setupNFTables. */
+interface BaseSetup {
+  readonly chains: readonly (readonly [string, BaseChain])[];
+  readonly jumps: readonly Jump[];
+}
+
+const NAT_CHAINS: BaseSetup['chains'] = [
   ['nat-prerouting', { type: 'nat', hook: 'prerouting', priority: DNAT_PRIORITY }],
   ['nat-output', { type: 'nat', hook: 'output', priority: DNAT_PRIORITY }],
   ['nat-postrouting', { type: 'nat', hook: 'postrouting', priority: SNAT_PRIORITY }],
 ];
-
-const NAT_JUMPS: Layout['jumps'] = [
+const NAT_JUMPS: readonly Jump[] = [
   { from: 'nat-output', to: 'services', newOnly: false },
   { from: 'nat-prerouting', to: 'services', newOnly: false },
   { from: 'nat-postrouting', to: 'masquerading', newOnly: false },
 ];
 
-const LAYOUTS: Readonly<Record<KubeProxyBehaviour['nftablesBaseChains'], Layout>> = {
-  // Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output.
+const BASE_SETUPS: Readonly<Record<ProxyConfig['kubeProxy']['nftablesBaseChains'], BaseSetup>> = {
+  /** Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output. */
   'v1.35': {
-    baseChains: [
+    chains: [
       ['filter-prerouting-pre-dnat', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
       ['filter-output-pre-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
       ['filter-input', { type: 'filter', hook: 'input', priority: FILTER_PRIORITY }],
@@ -62,9 +67,12 @@ const LAYOUTS: Readonly<Record<KubeProxyBehaviour['nftablesBaseChains'], Layout>
       ...NAT_JUMPS,
     ],
   },
-  // All filters stand before DNAT, as far as their hooks do; what is left of a cluster IP behind DNAT is looked at in a chain of its own.
+  /**
+   * Before kubernetes PR 132456. In the output hook services without endpoints are refused in front of DNAT, so that the node's own
+   * traffic does not take the short way around a Local policy.
+   */
   'v1.31': {
-    baseChains: [
+    chains: [
       ['filter-prerouting', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
       ['filter-input', { type: 'filter', hook: 'input', priority: DNAT_PRIORITY - 10 }],
       ['filter-forward', { type: 'filter', hook: 'forward', priority: DNAT_PRIORITY - 10 }],
@@ -102,15 +110,15 @@ export function addressType(family: IpFamily): 'ipv4_addr' | 'ipv6_addr' {
 
 /** `recreateBaseChains` at kube-proxy's first sync: chains of another version may hang on other hooks or priorities. */
 export function setupOperations(config: ProxyConfig, recreateBaseChains: boolean): NftOperation[] {
+  const { chains, jumps } = BASE_SETUPS[config.kubeProxy.nftablesBaseChains];
   const operations: NftOperation[] = [{ verb: 'add', object: 'table', comment: 'rules for kube-proxy' }];
-  const { baseChains, jumps } = LAYOUTS[config.kubeProxy.nftablesBaseChains];
   if (recreateBaseChains) {
-    for (const [name] of baseChains) {
+    for (const [name] of chains) {
       operations.push({ verb: 'add', object: 'chain', chain: { name, base: undefined, comment: '' } });
       operations.push({ verb: 'delete', object: 'chain', name });
     }
   }
-  for (const [name, base] of baseChains) freshChain(operations, name, base);
+  for (const [name, base] of chains) freshChain(operations, name, base);
   for (const name of new Set(jumps.map(({ to }) => to))) freshChain(operations, name);
   freshChain(operations, MARK_CHAIN);
   freshChain(operations, REJECT_CHAIN, undefined, 'helper for @no-endpoint-services / @no-endpoint-nodeports');
