@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 import { parseCidr, parseIpv4 } from '../../model/address.ts';
 import type { Cidr } from '../../model/address.ts';
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import { kubeProxyBehaviour, kubeProxyMinor } from '../../model/kube-proxy-versions.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { ServicePortConfig } from '../../model/service-config.ts';
 import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
@@ -28,9 +29,12 @@ interface GoldenFlow {
   readonly masq: boolean;
 }
 
+/** Our own cases may name kube-proxy's version. */
+type Proxy = GoldenProxy & { readonly kubeProxy?: string };
+
 interface Golden {
   readonly name: string;
-  readonly proxy: GoldenProxy;
+  readonly proxy: Proxy;
   readonly services: readonly ServicePort[];
   readonly flows: readonly GoldenFlow[];
   readonly dump: string | undefined;
@@ -55,11 +59,16 @@ function goldens(root: string): Golden[] {
       const path = join(root, name, file);
       return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
     };
-    const { proxy, objects, kernelBefore } = parse(read('input.yaml') ?? '') as {
-      proxy: GoldenProxy;
+    const {
+      proxy: told,
+      objects,
+      kernelBefore,
+    } = parse(read('input.yaml') ?? '') as {
+      proxy: Omit<Proxy, 'masqueradeAll'>;
       objects?: readonly GoldenObject[];
       kernelBefore?: string;
     };
+    const proxy = { masqueradeAll: false, ...told };
     const dump = kernelBefore === undefined ? read('expected.txt') : undefined;
     const cases = read('cases.json');
     if (objects === undefined || proxy.ipFamily !== 'IPv4' || (dump ?? cases) === undefined) return [];
@@ -113,6 +122,7 @@ function engineOf(factory: EngineFactory, { proxy, services }: Golden): Engine {
     masqueradeAll: proxy.masqueradeAll,
     nodePortAddresses: blocks(proxy.nodePortAddresses),
     serviceCidrs: blocks(proxy.serviceCIDRs),
+    kubeProxy: kubeProxyBehaviour(kubeProxyMinor(proxy.kubeProxy ?? 'v1.35') ?? 0),
   };
   const engine = makeEngine(factory, options, nodeOf(proxy));
   engine.sync({ servicePorts: services }, 0);
