@@ -12,7 +12,7 @@ import { generateProgram } from '../conformance/generate.ts';
 import type { Program } from '../conformance/program.ts';
 import type { Engine } from '../engine.ts';
 import { createNftablesEngine } from './engine.ts';
-import { Player } from './play.ts';
+import { Player } from '../conformance/play.ts';
 import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticWorld } from './synthetic.ts';
 
 function engineOf({ node, options, seed }: Program): Engine {

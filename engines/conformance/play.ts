@@ -1,8 +1,8 @@
-/** Plays a random program on one engine, for the property tests of this folder: replies answer what the engine itself let through. */
+/** Plays a random program on one engine, for property tests: replies answer what the engine itself let through. */
 import { Counters } from '../../model/counters.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch } from '../../model/packet.ts';
 import { OUTCOME_DROP, OUTCOME_REJECT, VerdictBatch } from '../../model/verdict.ts';
-import type { PacketStep } from '../conformance/program.ts';
+import type { PacketStep } from './program.ts';
 import type { Engine } from '../engine.ts';
 
 const VERDICT_FIELDS = [
