@@ -26,6 +26,11 @@ export function hasLocalhostNodePorts(config: ProxyConfig): boolean {
   return blocks(config).some((block) => isLoopbackIp(block.split('/')[0]) || cidrContainsIp(block, '127.0.0.0'));
 }
 
+/** Whether a rule of its own in KUBE-NODEPORTS counts what comes to a node port by 127.0.0.0/8 (v1.32 and later). */
+export function hasLocalhostCounter(config: ProxyConfig): boolean {
+  return config.nfacct.localhostNodePorts && hasLocalhostNodePorts(config);
+}
+
 /** The last rules of nat KUBE-SERVICES. kube-proxy writes several addresses in an order that is new at each sync; here it is theirs. */
 export function nodePortDispatch(config: ProxyConfig): readonly Rule[] {
   const nodePortBlocks = blocks(config);

@@ -10,7 +10,7 @@ import type { EndpointCategories } from '../../proxy/topology.ts';
 import { categorizeEndpoints, externallyAccessible } from '../../proxy/topology.ts';
 import { portProtoHash, servicePortEndpointHash } from './chain-names.ts';
 import { probabilityText } from '../probability.ts';
-import { hasLocalhostNodePorts } from './node-ports.ts';
+import { hasLocalhostCounter } from './node-ports.ts';
 import type { Match, Rule, Target } from './rules.ts';
 import { comment, destination, destinationPort, jump, rule, source } from './rules.ts';
 
@@ -105,11 +105,24 @@ function internalChain({ svc, clusterChain, localChain }: Plan): string {
   return svc.internalPolicyLocal ? localChain : clusterChain;
 }
 
+/** kube-proxy before kubernetes PR 96959 wrote the masquerade rules in front of the jumps that they belong to. */
+function marksInDispatch({ config }: Plan): boolean {
+  return config.kubeProxy.masqueradeRules === 'dispatch';
+}
+
+/** KUBE-EXT keeps its own where a load balancer's address leads there, perhaps by way of KUBE-FW. */
+function marksExternalInDispatch(plan: Plan): boolean {
+  const { svc } = plan;
+  return marksInDispatch(plan) && !svc.externalPolicyLocal && svc.loadBalancerVips.length === 0;
+}
+
 function clusterIpDispatch(plan: Plan): SharedRule[] {
   const matches = toVip(plan, plan.svc.clusterIp);
   if (plan.hasInternal) {
     const text = comment(`${plan.name} cluster IP`);
-    return [['nat/KUBE-SERVICES', rule(jump(internalChain(plan)), text, ...matches)]];
+    const dispatch: SharedRule = ['nat/KUBE-SERVICES', rule(jump(internalChain(plan)), text, ...matches)];
+    if (!marksInDispatch(plan)) return [dispatch];
+    return [...clusterIpMasquerade(plan).map((mark): SharedRule => ['nat/KUBE-SERVICES', mark]), dispatch];
   }
   const [text, target] = refusal(plan);
   return [['filter/KUBE-SERVICES', rule(target, text, ...matches)]];
@@ -126,6 +139,9 @@ function externalDispatch(plan: Plan): SharedRule[] {
   for (const ip of svc.externalIps) {
     if (plan.endpoints.hasAny) {
       const text = comment(`${name} external IP`);
+      if (marksExternalInDispatch(plan)) {
+        rules.push(['nat/KUBE-SERVICES', rule(MARK_MASQ, text, ...toVip(plan, ip))]);
+      }
       rules.push(['nat/KUBE-SERVICES', rule(jump(externalChain), text, ...toVip(plan, ip))]);
     }
     if (!plan.hasExternal) rules.push(refuse(ip));
@@ -152,7 +168,10 @@ function nodePortDispatch(plan: Plan): SharedRule[] {
     const port = destinationPort(svc.nodePort);
     const toExternal = jump(plan.externalChain);
     if (plan.endpoints.hasAny) {
-      if (config.nfacct.localhostNodePorts && hasLocalhostNodePorts(config)) {
+      if (marksExternalInDispatch(plan)) {
+        rules.push(['nat/KUBE-NODEPORTS', rule(MARK_MASQ, comment(name), protocol, port)]);
+      }
+      if (hasLocalhostCounter(config)) {
         const counter: Match = { kind: 'nfacct', name: 'localhost_nps_accepted_pkts' };
         const matches = [comment(name), protocol, destination('127.0.0.0/8'), port, counter];
         rules.push(['nat/KUBE-NODEPORTS', rule(toExternal, ...matches)]);
@@ -184,7 +203,8 @@ function ownChains(plan: Plan): (readonly [string, readonly Rule[]])[] {
     [localChain, endpoints.local],
   ] as const) {
     if (list.length === 0) continue;
-    const entry = plan.hasInternal && chain === internalChain(plan) ? clusterIpMasquerade(plan) : [];
+    const isEntry = plan.hasInternal && chain === internalChain(plan) && !marksInDispatch(plan);
+    const entry = isEntry ? clusterIpMasquerade(plan) : [];
     chains.push([chain, [...entry, ...loadBalancingRules(plan, list)]]);
   }
   for (const [endpoint, chain] of plan.endpointChains) chains.push([chain, endpointRules(plan, endpoint, chain)]);
@@ -225,7 +245,7 @@ function externalRules(plan: Plan): readonly Rule[] {
       rule(MARK_MASQ, comment(`masquerade LOCAL traffic for ${name} external destinations`), local),
       rule(all, comment(`route LOCAL traffic for ${name} external destinations`), local),
     );
-  } else {
+  } else if (!marksExternalInDispatch(plan)) {
     rules.push(rule(MARK_MASQ, comment(`masquerade traffic for ${name} external destinations`)));
   }
   if (plan.hasExternal) rules.push(rule(jump(svc.externalPolicyLocal ? localChain : clusterChain)));
