@@ -110,7 +110,7 @@ class IptablesEngine implements Engine {
     const isPartial = this.#facts.options.kubeProxy.iptablesPartialSync;
     const written = this.#table.change(delta, isPartial, this.#orderStream);
     this.#evaluator.update(isPartial ? written : undefined);
-    const deletes = this.#staleFlows.clean(this.#conntrack, now, !isPartial);
+    const deletes = this.#staleFlows.clean(this.#conntrack, now, false);
     return this.#counter.report(now, isPartial ? 'partial' : 'full', written, deletes);
   }
 

@@ -134,14 +134,7 @@ export class IndexedEvaluator implements Evaluator {
    * A walk through a whole chain whose first rules for the packet are `first` (of its destination) and `firstAny` (of any
    * address), -1 where there is none. What those rules lead to may come to nothing, and then the walk goes on.
    */
-  #scan(
-    chain: ChainIndex,
-    first: number,
-    firstAny: number,
-    walk: PacketWalk,
-    rows: Uint32Array,
-    row: number,
-  ): number {
+  #scan(chain: ChainIndex, first: number, firstAny: number, walk: PacketWalk, rows: Uint32Array, row: number): number {
     let rule = first;
     let any = firstAny;
     let passed = 0;

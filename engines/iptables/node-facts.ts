@@ -1,6 +1,7 @@
 /** What the rules take from the node and from kube-proxy's configuration, and the tests of an address that depend on it. */
 import { parseIpv4 } from '../../model/address.ts';
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { ProxyConfig } from '../../model/service-config.ts';
 import type { EngineOptions } from '../engine.ts';
 import { proxyConfig } from '../proxy/configs.ts';
@@ -77,11 +78,11 @@ function addressOf(text: string): number {
 }
 
 /**
- * A service port whose rules have the shape that nearly all have: no extras, one rule for its node port. Its chains need no list of
- * rules; all others are compiled by the program.
+ * A service port whose rules have the shape and the sizes that nearly all have: no extras, one rule for its node port, TCP or UDP. Its
+ * chains need no list of rules; all others are compiled by the program.
  */
 export function isPlain(svc: ServicePort, facts: NodeFacts): boolean {
-  return svc.extras === undefined && (svc.nodePort === 0 || !facts.hasLongNodePorts);
+  return svc.extras === undefined && svc.protocol !== PROTOCOL_SCTP && (svc.nodePort === 0 || !facts.hasLongNodePorts);
 }
 
 /** 127.0.0.0/8. */

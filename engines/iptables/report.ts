@@ -58,8 +58,7 @@ export class SyncCounter {
     const { services, nodePorts, rejects, externalRejects, firewall, healthPorts } = table.chains;
     const shared = {
       nat: this.#fixedRules.nat + services.length + nodePorts.length,
-      filter:
-        this.#fixedRules.filter + rejects.length + externalRejects.length + firewall.length + healthPorts.length,
+      filter: this.#fixedRules.filter + rejects.length + externalRejects.length + firewall.length + healthPorts.length,
     };
     const installedNat = this.#jumps.nat + shared.nat + table.allOwnRules + table.staleChains.rules;
     const tableRules = installedNat + this.#jumps.filter + shared.filter;

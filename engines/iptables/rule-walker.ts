@@ -31,14 +31,7 @@ export class RuleWalker {
   }
 
   /** Rules `first` .. `chainEnd - 1` and the chains that they jump to; returns how the walk ended. */
-  walk(
-    words: Int32Array,
-    first: number,
-    chainEnd: number,
-    walk: PacketWalk,
-    rows: Uint32Array,
-    row: number,
-  ): number {
+  walk(words: Int32Array, first: number, chainEnd: number, walk: PacketWalk, rows: Uint32Array, row: number): number {
     const stack = this.#stack;
     const { src, dst, protocol, dstPort } = walk;
     let visited = 0;
@@ -96,14 +89,7 @@ export class RuleWalker {
   }
 
   /** All matches but those of address, protocol and port. Only the last two have effects of their own, and stand in no rule with others. */
-  #fits(
-    words: Int32Array,
-    base: number,
-    matches: number,
-    walk: PacketWalk,
-    rows: Uint32Array,
-    row: number,
-  ): boolean {
+  #fits(words: Int32Array, base: number, matches: number, walk: PacketWalk, rows: Uint32Array, row: number): boolean {
     if ((matches & rule.MATCH_STATES) !== 0) {
       const fits = (walk.state & words[base + rule.W_STATES]) !== 0;
       if (fits === ((matches & rule.MATCH_STATES_INVERTED) !== 0)) return false;

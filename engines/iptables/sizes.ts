@@ -3,8 +3,9 @@ import type { Match, Rule } from './program/rules.ts';
 
 const ENTRY = 112;
 const COMMENT = 288;
-/** `-m tcp`, `-m udp`, `-m sctp`. */
+/** `-m tcp`, `-m udp`; that of SCTP holds a map of chunk types. */
 const PORT_MATCH = 48;
+const SCTP_MATCH = 328;
 const STATISTIC = 56;
 const MARK_MATCH = 48;
 const ADDRTYPE = 40;
@@ -27,7 +28,7 @@ export const MARK_ACCEPT_BYTES = ENTRY + COMMENT + MARK_MATCH + TARGET;
 export const MARK_RETURN_BYTES = ENTRY + MARK_MATCH + TARGET;
 /** Comment, MASQUERADE. */
 export const MASQUERADE_BYTES = ENTRY + COMMENT + NAT_TARGET;
-/** Comment, `-p proto --dport`, and a jump, REJECT or DROP: KUBE-SERVICES, KUBE-NODEPORTS and the first rule of KUBE-SVC. */
+/** From here on the sizes of TCP and UDP. Comment, `-p proto --dport`, and a jump, REJECT or DROP: KUBE-SERVICES, KUBE-NODEPORTS and the first rule of KUBE-SVC. */
 export const SERVICE_BYTES = ENTRY + COMMENT + PORT_MATCH + TARGET;
 /** Comment, addrtype, `--dport`, REJECT. */
 export const EXTERNAL_BYTES = ENTRY + COMMENT + ADDRTYPE + PORT_MATCH + TARGET;
@@ -50,12 +51,12 @@ export function dnatBytes(commented: boolean): number {
 }
 
 /** Addresses, ports and interfaces are fields of the entry or of the protocol's match. */
-function matchBytes({ kind }: Match): number {
-  switch (kind) {
+function matchBytes(match: Match): number {
+  switch (match.kind) {
     case 'comment':
       return COMMENT;
     case 'protocol':
-      return PORT_MATCH;
+      return match.protocol === 'sctp' ? SCTP_MATCH : PORT_MATCH;
     case 'sourceIsLocal':
     case 'destinationIsLocal':
       return ADDRTYPE;

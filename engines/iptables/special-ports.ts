@@ -77,7 +77,11 @@ export class SpecialPorts {
 
   /** Compiles the service port for this slot, in place of what was compiled for it before. */
   compile(slot: number, svc: ServicePort, commented: boolean): SpecialPort {
-    const { shared, chains } = servicePortRules(servicePortConfig(svc, this.#facts.node), this.#facts.config, commented);
+    const { shared, chains } = servicePortRules(
+      servicePortConfig(svc, this.#facts.node),
+      this.#facts.config,
+      commented,
+    );
     const byChain = SHARED_CHAINS.map((name) => shared.filter(([chain]) => chain === name).map(([, rule]) => rule));
     const starts = [0];
     for (const rules of byChain) starts.push(starts[starts.length - 1] + rules.length);
