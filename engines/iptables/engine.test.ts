@@ -51,7 +51,7 @@ function send(engine: Engine, sent: Sent): { readonly verdict: Record<string, nu
 }
 
 function engineWith(servicePorts: readonly ServicePort[], options: Partial<EngineOptions> = {}): Engine {
-  const engine = createIptablesEngine(syntheticWorld(options));
+  const engine = createIptablesEngine(syntheticWorld({ masqueradeRandomFully: false, ...options }));
   engine.sync({ servicePorts }, 0);
   return engine;
 }
