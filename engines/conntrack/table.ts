@@ -133,9 +133,8 @@ export class ConntrackTable {
     this.isReply = false;
     const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
     const node = this.#find(src, dst, ports, protocol);
-    // The flags are looked at when the packet has an entry, be it one made for it (resolve_normal_ct before tcp_error).
-    if (flagsRow === ROW_NONE) return node < 0 && this.#hasNoRoom() ? CT_FULL : CT_INVALID;
     if (node >= 0) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       const words = this.#words;
       const base = (node >> 1) * STRIDE;
       const state = words[base + STATE];
@@ -145,9 +144,11 @@ export class ConntrackTable {
       // tcp_packet deletes a closed connection that is opened again, and nf_conntrack_in starts over.
       this.deleteEntry(node >> 1);
     }
-    if (this.#hasNoRoom()) return CT_FULL;
+    // The kernel allocates the entry before it asks the protocol, so a packet that would be INVALID is dropped, too.
+    if (this.#capacity - this.#freeCount >= this.#maxEntries && this.#isFull()) return CT_FULL;
     let state = TCP_NONE;
     if (protocol === PROTOCOL_TCP) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       state = TCP_NEXT[flagsRow * TCP_COLUMNS + TCP_NONE];
       if (state === TCP_INVALID) return CT_INVALID;
     }
@@ -363,11 +364,7 @@ export class ConntrackTable {
     return seen ? CT_ESTABLISHED : CT_NEW_REPEAT;
   }
 
-  /** Whether `maxEntries` are alive: only when so many slots are in use must it look for what has expired. */
-  #hasNoRoom(): boolean {
-    return this.#capacity - this.#freeCount >= this.#maxEntries && this.#isFull();
-  }
-
+  /** Frees what has expired, as far as it must look, and says whether `maxEntries` are alive. */
   #isFull(): boolean {
     const now = this.#clock[0];
     this.#expiryBounds ??= new ExpiryBounds();
