@@ -50,6 +50,14 @@ import {
   hairpinBytes,
 } from './sizes.ts';
 
+/** By whether endpoint rules carry comments: KUBE-SVC's jumps with and without chance, and KUBE-SEP's two rules. */
+const STATISTIC_JUMP_BYTES = Int32Array.of(endpointJumpBytes(true, false), endpointJumpBytes(true, true));
+const LAST_JUMP_BYTES = Int32Array.of(endpointJumpBytes(false, false), endpointJumpBytes(false, true));
+const ENDPOINT_CHAIN_BYTES = Int32Array.of(
+  hairpinBytes(false) + dnatBytes(false),
+  hairpinBytes(true) + dnatBytes(true),
+);
+
 export class IndexedEvaluator implements Evaluator {
   readonly #facts: NodeFacts;
   readonly #stream: RandomStream;
@@ -195,43 +203,43 @@ export class IndexedEvaluator implements Evaluator {
     bytesBefore: number,
   ): void {
     const table = this.#table;
-    const facts = this.#facts;
+    const { clusterIpMark } = this.#facts;
     const endpoints = table.endpoints;
-    const commented = table.commented[slot] === 1;
-    // KUBE-MARK-MASQ: a match, a jump, and the one rule there.
-    let marks = 0;
-    let visited = visitedBefore;
-    let bytes = bytesBefore;
-    if (facts.clusterIpMark !== MARK_NOWHERE) {
-      // In front of the jump the rule has been visited with those passed.
-      if (facts.clusterIpMark === MARK_IN_CHAIN) {
-        visited++;
-        bytes += SERVICE_BYTES;
-      }
-      const isEntry = walk.dst === table.clusterIp[slot] && walk.dstPort === table.port[slot];
-      if (isEntry && isMasqueraded(facts, walk)) marks++;
-    }
+    const commented = table.commented[slot];
+    // KUBE-MARK-MASQ: a match, a jump, and the one rule there. In front of the jump the rule has been visited with those passed.
+    let marks = clusterIpMark !== MARK_NOWHERE && this.#entersMarked(slot, walk) ? 1 : 0;
+    const markRules = clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
     const last = endpoints.count[slot] - 1;
     const thresholds = this.#thresholds;
     const stream = this.#stream;
     let chosen = 0;
     while (chosen < last && (stream.nextUint32() & 0x7fffffff) >= thresholds[last + 1 - chosen]) chosen++;
     const statistic = chosen < last ? chosen + 1 : chosen;
-    bytes += statistic * endpointJumpBytes(true, commented);
-    if (statistic === chosen) bytes += endpointJumpBytes(false, commented);
     rows[row + STATISTIC_RULES] += statistic;
     const endpoint = endpoints.start[slot] + chosen;
     const address = endpoints.address[endpoint];
     if (walk.src === address) marks++;
     if (marks > 0) walk.marked = true;
-    bytes += hairpinBytes(commented) + dnatBytes(commented) + marks * PLAIN_BYTES;
+    const bytes =
+      bytesBefore +
+      markRules * SERVICE_BYTES +
+      statistic * STATISTIC_JUMP_BYTES[commented] +
+      (chosen + 1 - statistic) * LAST_JUMP_BYTES[commented] +
+      ENDPOINT_CHAIN_BYTES[commented] +
+      marks * PLAIN_BYTES;
     // The jump to KUBE-SEP and DNAT match, too.
-    visited += chosen + 3 + marks;
+    const visited = visitedBefore + markRules + chosen + 3 + marks;
     count(rows, row, visited, matchedBefore + 2 + 2 * marks, jumpsBefore + 1 + marks, bytes);
     walk.dst = address;
     walk.dstPort = endpoints.port[endpoint];
     walk.translated = true;
     walk.servicePortId = table.id[slot];
+  }
+
+  /** Whether the masquerade rule of the service port's cluster IP takes the packet; what came by the node port does not fit it. */
+  #entersMarked(slot: number, walk: PacketWalk): boolean {
+    const { clusterIp, port } = this.#table;
+    return walk.dst === clusterIp[slot] && walk.dstPort === port[slot] && isMasqueraded(this.#facts, walk);
   }
 
   /** filter INPUT and OUTPUT. */
@@ -259,29 +267,40 @@ export class IndexedEvaluator implements Evaluator {
 
   #forward(walk: PacketWalk, rows: Uint32Array, row: number): number {
     const chains = this.#chains;
-    const isNew = (walk.state & STATE_NEW) !== 0;
-    const firewall = this.#onNew(isNew, chains.firewall, walk, rows, row);
-    if (firewall !== FELL_OFF) return firewall;
-    // The jump to KUBE-FORWARD, and there INVALID, the mark, and what is established.
+    const isNew = (walk.state & STATE_NEW) !== 0 ? 1 : 0;
+    if (isNew === 1 && chains.firewall.length > 0) {
+      const answer = this.#filterChain(chains.firewall, walk, rows, row);
+      if (answer !== FELL_OFF) {
+        count(rows, row, 1, 1, 1, STATE_BYTES);
+        return answer;
+      }
+    }
+    // The jump to KUBE-PROXY-FIREWALL (only NEW), the jump to KUBE-FORWARD, and there INVALID, the mark, and what is established.
     const { invalidRuleBytes } = this.#facts;
-    const isInvalid = (walk.state & STATE_INVALID) !== 0;
-    const invalidRule = invalidRuleBytes === 0 ? 0 : 1;
-    if (isInvalid && invalidRule === 1) {
-      count(rows, row, 2, 2, 1, COMMENTED_BYTES + invalidRuleBytes);
+    const invalidRules = invalidRuleBytes === 0 ? 0 : 1;
+    const bytes = STATE_BYTES + COMMENTED_BYTES + invalidRuleBytes;
+    if (invalidRules === 1 && (walk.state & STATE_INVALID) !== 0) {
+      count(rows, row, 3, 2, 1, bytes);
       walk.reason = REASON_INVALID;
       return DROPPED;
     }
-    const bytes = COMMENTED_BYTES + invalidRuleBytes + MARK_ACCEPT_BYTES;
     if (walk.marked) {
-      count(rows, row, 2 + invalidRule, 2, 1, bytes);
+      count(rows, row, 3 + invalidRules, 2 + isNew, 1 + isNew, bytes + MARK_ACCEPT_BYTES);
       return FELL_OFF;
     }
-    const isEstablished = (walk.state & STATE_ESTABLISHED) !== 0;
-    count(rows, row, 3 + invalidRule, isEstablished ? 2 : 1, 1, bytes + STATE_BYTES);
-    if (isEstablished) return FELL_OFF;
-    const rejected = this.#onNew(isNew, chains.rejects, walk, rows, row);
-    if (rejected !== FELL_OFF) return rejected;
-    return this.#onNew(isNew, chains.externalRejects, walk, rows, row);
+    const visited = 4 + invalidRules;
+    if ((walk.state & STATE_ESTABLISHED) !== 0) {
+      count(rows, row, visited, 2, 1, bytes + MARK_ACCEPT_BYTES + STATE_BYTES);
+      return FELL_OFF;
+    }
+    // Back in FORWARD: the jumps to KUBE-SERVICES and to KUBE-EXTERNAL-SERVICES.
+    count(rows, row, visited + 1, 1 + 2 * isNew, 1 + 2 * isNew, bytes + MARK_ACCEPT_BYTES + 2 * STATE_BYTES);
+    if (isNew === 1) {
+      const answer = this.#filterChain(chains.rejects, walk, rows, row);
+      if (answer !== FELL_OFF) return answer;
+    }
+    count(rows, row, 1, isNew, isNew, STATE_BYTES);
+    return isNew === 1 ? this.#filterChain(chains.externalRejects, walk, rows, row) : FELL_OFF;
   }
 
   /** A built-in chain's jump that wants a NEW packet, and the chain that it leads to. */

@@ -27,8 +27,8 @@ export interface NodeFacts {
   readonly masqueradeAll: boolean;
   /** The local detector asks for the interface and not for the source address. */
   readonly detectsInterface: boolean;
-  readonly detectorAddress: number;
-  readonly detectorMask: number;
+  /** Value and mask of the block of pod addresses. */
+  readonly detector: Int32Array;
   /** MARK_* */
   readonly clusterIpMark: number;
   /** A node port has more rules in KUBE-NODEPORTS than its jump. */
@@ -59,8 +59,7 @@ export function nodeFacts(node: NodeSpec, options: EngineOptions): NodeFacts {
     addresses: Int32Array.from(node.addresses, (address) => address | 0),
     masqueradeAll,
     detectsInterface: node.podInterface !== undefined,
-    detectorAddress: (cidr?.address ?? 0) | 0,
-    detectorMask: (cidr?.mask ?? 0) | 0,
+    detector: Int32Array.of((cidr?.address ?? 0) | 0, (cidr?.mask ?? 0) | 0),
     clusterIpMark: !hasMark ? MARK_NOWHERE : dispatch ? MARK_IN_DISPATCH : MARK_IN_CHAIN,
     hasLongNodePorts: dispatch || hasLocalhostCounter(config),
     blocksLocalnet: firewallRules(config).length > 0,
@@ -96,14 +95,14 @@ export function isLocal(addresses: Int32Array, address: number): boolean {
   return isLoopback(address);
 }
 
-/** `-s` and `-d`; mask 0 fits all. */
-export function fitsBlock(address: number, value: number, mask: number): boolean {
-  return (address & mask) === value;
+/** `-s` and `-d`: the block is a word for its value and behind it one for its mask; mask 0 fits all. */
+export function fitsBlock(words: Int32Array, at: number, address: number): boolean {
+  return (address & words[at + 1]) === words[at];
 }
 
 /** Whether the masquerade rule of a cluster IP takes the packet, which has come to that address. */
 export function isMasqueraded(facts: NodeFacts, walk: PacketWalk): boolean {
   if (facts.masqueradeAll) return true;
   if (facts.detectsInterface) return !walk.fromPod;
-  return !fitsBlock(walk.src, facts.detectorAddress, facts.detectorMask);
+  return !fitsBlock(facts.detector, 0, walk.src);
 }

@@ -59,9 +59,9 @@ export class RuleWalker {
       bytes += words[base + rule.W_BYTES];
       serviceRules += words[base + rule.W_SERVICE_CHAIN];
       // ip_packet_match: the addresses and the protocol come before any match.
-      if (!fitsBlock(dst, words[base + rule.W_DST], words[base + rule.W_DST_MASK])) continue;
+      if (!fitsBlock(words, base + rule.W_DST, dst)) continue;
       const matches = words[base + rule.W_MATCHES];
-      const srcFits = fitsBlock(src, words[base + rule.W_SRC], words[base + rule.W_SRC_MASK]);
+      const srcFits = fitsBlock(words, base + rule.W_SRC, src);
       if (srcFits === ((matches & rule.MATCH_SRC_INVERTED) !== 0)) continue;
       const wanted = words[base + rule.W_PROTOCOL];
       if (wanted !== 0 && wanted !== protocol) continue;
@@ -88,7 +88,7 @@ export class RuleWalker {
     return answer;
   }
 
-  /** All matches but those of address, protocol and port. Only the last two have effects of their own, and stand in no rule with others. */
+  /** The matches that most rules have beside address, protocol and port. */
   #fits(words: Int32Array, base: number, matches: number, walk: PacketWalk, rows: Uint32Array, row: number): boolean {
     if ((matches & rule.MATCH_STATES) !== 0) {
       const fits = (walk.state & words[base + rule.W_STATES]) !== 0;
@@ -97,14 +97,26 @@ export class RuleWalker {
     if ((matches & rule.MATCH_MARKED) !== 0 && !walk.marked) return false;
     if ((matches & rule.MATCH_NOT_MARKED) !== 0 && walk.marked) return false;
     if ((matches & rule.MATCH_DST_LOCAL) !== 0 && !isLocal(this.#facts.addresses, walk.dst)) return false;
-    if ((matches & rule.MATCH_SRC_LOCAL) !== 0 && !isLocal(this.#facts.addresses, walk.src)) return false;
-    if ((matches & rule.MATCH_NOT_LOOPBACK) !== 0 && isLoopback(walk.dst)) return false;
-    if ((matches & rule.MATCH_FROM_POD) !== 0 && !walk.fromPod) return false;
-    if ((matches & rule.MATCH_NOT_FROM_POD) !== 0 && walk.fromPod) return false;
     if ((matches & rule.MATCH_STATISTIC) !== 0) {
       rows[row + STATISTIC_RULES]++;
       return (this.#stream.nextUint32() & 0x7fffffff) < words[base + rule.W_THRESHOLD];
     }
+    return matches < rule.MATCH_SRC_LOCAL || this.#fitsRare(words, base, matches, walk, rows, row);
+  }
+
+  /** Apart, so that the function above stays small enough to be inlined. `recent` stands in no rule with another of these. */
+  #fitsRare(
+    words: Int32Array,
+    base: number,
+    matches: number,
+    walk: PacketWalk,
+    rows: Uint32Array,
+    row: number,
+  ): boolean {
+    if ((matches & rule.MATCH_SRC_LOCAL) !== 0 && !isLocal(this.#facts.addresses, walk.src)) return false;
+    if ((matches & rule.MATCH_NOT_LOOPBACK) !== 0 && isLoopback(walk.dst)) return false;
+    if ((matches & rule.MATCH_FROM_POD) !== 0 && !walk.fromPod) return false;
+    if ((matches & rule.MATCH_NOT_FROM_POD) !== 0 && walk.fromPod) return false;
     if ((matches & rule.MATCH_RECENT_CHECK) !== 0) {
       const list = words[base + rule.W_LIST];
       return this.#lists.check(list, walk.src, walk.clock[0], words[base + rule.W_SECONDS], rows, row);

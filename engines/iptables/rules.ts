@@ -151,8 +151,7 @@ export class RuleSet {
       words[base + word.W_MATCHES] |= word.MATCH_NOT_FROM_POD;
       return base;
     }
-    words[base + word.W_SRC] = facts.detectorAddress;
-    words[base + word.W_SRC_MASK] = facts.detectorMask;
+    words.set(facts.detector, base + word.W_SRC);
     words[base + word.W_MATCHES] |= word.MATCH_SRC_INVERTED;
     return base;
   }
