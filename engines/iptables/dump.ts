@@ -1,5 +1,6 @@
 /** The rules that an engine has installed, as iptables text in the program's canonical order. */
 import type { ServicePort } from '../../model/cluster.ts';
+import { compareBytes } from '../../model/ip-text.ts';
 import { assert } from '../../sim/assert.ts';
 import { servicePortConfig } from '../proxy/configs.ts';
 import type { ServiceTable } from './compile.ts';
@@ -37,16 +38,12 @@ function servicePortAt(table: ServiceTable, slot: number): ServicePort {
   return svc;
 }
 
-/** Byte order of the Services' names, then of their ports' names; of one name (two protocols), by id. */
+/** The program's canonical order: byte order of the Services' names, and ports of one Service by id. */
 function slotsByName(table: ServiceTable): number[] {
   const named = [...table.order.subarray(0, table.count)].map((slot) => {
-    const { namespace, name, portName, id } = servicePortAt(table, slot);
-    return { slot, service: `${namespace}/${name}`, portName, id };
+    const { namespace, name, id } = servicePortAt(table, slot);
+    return { slot, service: `${namespace}/${name}`, id };
   });
-  named.sort((a, b) => compare(a.service, b.service) || compare(a.portName, b.portName) || a.id - b.id);
-  return named.map((entry) => entry.slot);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  named.sort((a, b) => compareBytes(a.service, b.service) || a.id - b.id);
+  return named.map(({ slot }) => slot);
 }

@@ -34,7 +34,7 @@ export class StaleChains {
   add(chain: StaleChain): void {
     const owner = chainOwner(chain.svc);
     let chains = this.#chains.get(owner);
-    if (chains === undefined) this.#chains.set(owner, (chains = new Map()));
+    if (chains === undefined) this.#chains.set(owner, (chains = new Map<string, StaleChain>()));
     chains.set(chain.name, chain);
     this.count++;
     this.rules += chain.rules;
