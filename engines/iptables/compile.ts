@@ -285,6 +285,7 @@ export class ServiceTable {
     this.ownChains = copyOf(this.ownChains, new Uint32Array(size));
     this.ownRules = copyOf(this.ownRules, new Uint32Array(size));
     this.endpoints.reserveSlots(size);
+    this.special.reserveSlots(size);
   }
 }
 

@@ -21,13 +21,15 @@ export class RecentLists {
   readonly #handleOf = new Map<string, number>();
   /** By handle; empty text where the handle is free. */
   readonly #names: string[] = [];
-  readonly #references: number[] = [];
+  #references = new Int32Array(16);
   readonly #freeHandles: number[] = [];
   /** Lists that no commit has seen yet, and whether one may be gone. */
   #added: number[] = [];
   #dropped = false;
-  /** Handles in the kernel's order. */
-  #order: number[] = [];
+  /** Handles in the kernel's order, `count` of them. */
+  #order = new Int32Array(16);
+  /** Lists in the kernel. */
+  count = 0;
   /** By handle: 1-based place in the kernel's list of lists, oldest and newest entry or -1, and entries held. */
   #place = new Int32Array(16);
   #oldest = new Int32Array(16);
@@ -39,11 +41,6 @@ export class RecentLists {
   #heads = new Int32Array(64).fill(-1);
   #free = -1;
   #unused = 0;
-
-  /** Lists in the kernel. */
-  get count(): number {
-    return this.#order.length;
-  }
 
   /** A rule that refers to the list is written: the list comes into being with the first. */
   acquire(name: string): number {
@@ -74,16 +71,39 @@ export class RecentLists {
    * names, because their KUBE-SEP chains stand so in the table that iptables-legacy hands over.
    */
   commit(): void {
-    if (!this.#dropped && this.#added.length === 0) return;
-    const isUsed = (handle: number): boolean => this.#references[handle] > 0;
-    const names = this.#names;
-    const added = this.#added.filter(isUsed).sort((a, b) => (names[a] < names[b] ? -1 : 1));
-    const gone = [...this.#order, ...this.#added].filter((handle) => !isUsed(handle));
-    this.#order = [...this.#order.filter(isUsed), ...added];
-    for (const handle of gone) this.#forget(handle);
-    for (let i = 0; i < this.#order.length; i++) this.#place[this.#order[i]] = i + 1;
+    if (this.#dropped) this.#closeRanks();
+    const names: string[] = [];
+    for (const handle of this.#added) {
+      if (this.#references[handle] > 0) names.push(this.#names[handle]);
+      else this.#forget(handle);
+    }
+    // Chain names are ASCII, of which the order of code units is that of bytes.
+    names.sort((a, b) => (a < b ? -1 : 1));
+    if (this.count + names.length > this.#order.length) {
+      this.#order = grown(this.#order, (this.count + names.length) * 2);
+    }
+    for (const name of names) {
+      const handle = this.#handleOf.get(name) as number;
+      this.#order[this.count++] = handle;
+      this.#place[handle] = this.count;
+    }
     this.#added = [];
     this.#dropped = false;
+  }
+
+  /** Lists without rules leave the line. */
+  #closeRanks(): void {
+    const order = this.#order;
+    let kept = 0;
+    for (let i = 0; i < this.count; i++) {
+      const handle = order[i];
+      if (this.#references[handle] === 0) this.#forget(handle);
+      else {
+        order[kept++] = handle;
+        this.#place[handle] = kept;
+      }
+    }
+    this.count = kept;
   }
 
   /**
@@ -199,6 +219,7 @@ export class RecentLists {
 
   #growLists(): void {
     const length = this.#place.length * 2;
+    this.#references = grown(this.#references, length);
     this.#place = grown(this.#place, length);
     this.#oldest = grown(this.#oldest, length);
     this.#newest = grown(this.#newest, length);

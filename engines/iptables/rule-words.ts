@@ -27,8 +27,8 @@ export const W_BYTES = 13;
 /** 1 in the chains that grow with services. */
 export const W_SERVICE_CHAIN = 14;
 /** `-m recent` shares words with `-m statistic` and `--ctstate`, which stand in no rule with it: its list, and its time-out. */
-export const W_LIST = W_THRESHOLD;
-export const W_SECONDS = W_STATES;
+export const W_LIST = 8;
+export const W_SECONDS = 7;
 
 export const MATCH_SRC_INVERTED = 1;
 export const MATCH_DPORT = 2;

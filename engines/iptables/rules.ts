@@ -92,9 +92,8 @@ export class RuleSet {
     if (servicePorts[slot] === undefined) return;
     const begin = this.#rules.length;
     this.#first[slot] = begin;
-    const port = special.get(slot);
-    if (port === undefined) this.#plainSegment(slot);
-    else this.#rules.copy(special.rules, port.first, port.length);
+    if (special.length[slot] === 0) this.#plainSegment(slot);
+    else this.#rules.copy(special.rules, special.first[slot], special.length[slot]);
     this.#length[slot] = this.#rules.length - begin;
   }
 
@@ -213,11 +212,10 @@ export class RuleSet {
     return this.#rules.chain(() => {
       for (let i = 0; i < count; i++) {
         const slot = order[i];
-        const port = special.get(slot);
-        if (port === undefined) plain(slot);
+        if (special.length[slot] === 0) plain(slot);
         else if (hasSpecial) {
-          const begin = port.shared[chain];
-          this.#rules.copy(this.#rules, this.#first[slot] + begin, port.shared[chain + 1] - begin);
+          const begin = special.sharedStart(slot, chain);
+          this.#rules.copy(this.#rules, this.#first[slot] + begin, special.sharedStart(slot, chain + 1) - begin);
         }
       }
     });

@@ -48,7 +48,7 @@ export class ServiceChains {
     const usable = table.endpoints.count;
     for (let i = 0; i < count; i++) {
       const slot = order[i];
-      if (hasSpecial && special.get(slot) !== undefined) {
+      if (hasSpecial && special.length[slot] > 0) {
         this.#special(table, slot);
         continue;
       }
@@ -64,19 +64,19 @@ export class ServiceChains {
   }
 
   #special({ special }: ServiceTable, slot: number): void {
-    const port = special.get(slot);
-    if (port === undefined) return;
     const { words } = special.rules;
-    this.#all.forEach((chain, c) => {
-      for (let rule = port.first + port.shared[c]; rule < port.first + port.shared[c + 1]; rule++) {
+    const first = special.first[slot];
+    for (let c = 0; c < this.#all.length; c++) {
+      const end = first + special.sharedStart(slot, c + 1);
+      for (let rule = first + special.sharedStart(slot, c); rule < end; rule++) {
         const base = rule * RULE_STRIDE;
+        const chain = this.#all[c];
         const bytes = words[base + W_BYTES];
-        if (words[base + W_DST_MASK] === -1) {
-          chain.append(words[base + W_PROTOCOL], words[base + W_DST], words[base + W_DPORT], ~rule, bytes);
-        } else {
-          chain.appendAny(words[base + W_PROTOCOL], words[base + W_DPORT], ~rule, bytes);
-        }
+        const port = words[base + W_DPORT];
+        const protocol = words[base + W_PROTOCOL];
+        if (words[base + W_DST_MASK] === -1) chain.append(protocol, words[base + W_DST], port, ~rule, bytes);
+        else chain.appendAny(protocol, port, ~rule, bytes);
       }
-    });
+    }
   }
 }

@@ -35,31 +35,35 @@ const SHARED_CHAINS = [
 export const MARK_CHAIN: Chain = { first: 0, end: 1 };
 
 /** A chain of one service port as it was written. */
-export interface OwnChain {
+interface OwnChain {
   readonly name: string;
   readonly rules: number;
   /** Handles of the `recent` lists that its rules refer to, one for each rule. */
   readonly lists: readonly number[];
 }
 
+/** As it was written. */
 interface SpecialPort {
   readonly svc: ServicePort;
   readonly commented: boolean;
   readonly chains: readonly OwnChain[];
   /** Rules in its own chains. */
   readonly ownRules: number;
-  /** The segment: first its rules for the shared chains, chain by chain, then its own chains. */
-  first: number;
-  readonly length: number;
-  /** By shared chain: where its rules begin, counted from `first`; one element more says where the last ends. */
-  readonly shared: readonly number[];
 }
+
+/** Elements a slot of `shared`. */
+const SHARED_STRIDE = 8;
 
 export class SpecialPorts {
   readonly #facts: NodeFacts;
   readonly #lists: RecentLists;
   /** By slot. */
   readonly #ports: (SpecialPort | undefined)[] = [];
+  /** By slot: first rule and rules of the segment: those for the shared chains, chain by chain, then the own chains. 0 rules: no segment. */
+  first = new Int32Array(16);
+  length = new Int32Array(16);
+  /** By slot and shared chain: where its rules begin, counted from `first`; one element more says where the last ends. */
+  #shared = new Int32Array(16 * SHARED_STRIDE);
   /** Rules for each shared chain, summed over service ports. */
   readonly sharedTotals = SHARED_CHAINS.map(() => 0);
   rules = new RuleWords();
@@ -73,6 +77,17 @@ export class SpecialPorts {
 
   get(slot: number): SpecialPort | undefined {
     return this.#ports[slot];
+  }
+
+  /** Where the slot's rules for a shared chain begin, counted from `first`; those for the next chain begin where they end. */
+  sharedStart(slot: number, chain: number): number {
+    return this.#shared[slot * SHARED_STRIDE + chain];
+  }
+
+  reserveSlots(size: number): void {
+    this.first = grown(this.first, size);
+    this.length = grown(this.length, size);
+    this.#shared = grown(this.#shared, size * SHARED_STRIDE);
   }
 
   /** Compiles the service port for this slot, in place of what was compiled for it before. */
@@ -93,7 +108,6 @@ export class SpecialPorts {
         const base = this.#encode(rule, places, svc.id, reason, []);
         this.rules.words[base + W_SERVICE_CHAIN] = 1;
       }
-      this.sharedTotals[chain] += rules.length;
     });
     const own = chains.map(([name, rules]): OwnChain => {
       const lists: number[] = [];
@@ -101,10 +115,15 @@ export class SpecialPorts {
       return { name, rules: rules.length, lists };
     });
     const length = this.rules.length - first;
-    const ownRules = length - starts[starts.length - 1];
-    const port = { svc, commented, chains: own, ownRules, first, length, shared: starts };
     const before = this.take(slot);
     if (before !== undefined) for (const chain of before.chains) this.release(chain);
+    this.first[slot] = first;
+    this.length[slot] = length;
+    this.#shared.set(starts, slot * SHARED_STRIDE);
+    byChain.forEach((rules, chain) => {
+      this.sharedTotals[chain] += rules.length;
+    });
+    const port = { svc, commented, chains: own, ownRules: length - starts[starts.length - 1] };
     this.#ports[slot] = port;
     return port;
   }
@@ -114,9 +133,10 @@ export class SpecialPorts {
     const port = this.#ports[slot];
     if (port === undefined) return undefined;
     this.#ports[slot] = undefined;
-    this.#garbage += port.length;
+    this.#garbage += this.length[slot];
+    this.length[slot] = 0;
     for (let chain = 0; chain < SHARED_CHAINS.length; chain++) {
-      this.sharedTotals[chain] -= port.shared[chain + 1] - port.shared[chain];
+      this.sharedTotals[chain] -= this.sharedStart(slot, chain + 1) - this.sharedStart(slot, chain);
     }
     return port;
   }
@@ -132,8 +152,8 @@ export class SpecialPorts {
     const from = this.rules;
     this.rules = new RuleWords();
     this.rules.add(PLAIN_BYTES, TARGET_MARK);
-    for (const port of this.#ports) {
-      if (port !== undefined) port.first = this.rules.copy(from, port.first, port.length);
+    for (let slot = 0; slot < this.#ports.length; slot++) {
+      if (this.length[slot] > 0) this.first[slot] = this.rules.copy(from, this.first[slot], this.length[slot]);
     }
     this.#garbage = 0;
   }
@@ -164,4 +184,10 @@ function placesOf(chains: readonly (readonly [string, readonly Rule[]])[], begin
     first += rules.length;
   }
   return places;
+}
+
+function grown(array: Int32Array, size: number): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(size);
+  larger.set(array);
+  return larger;
 }
