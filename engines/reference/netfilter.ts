@@ -12,6 +12,7 @@ import {
 } from '../../model/counters.ts';
 import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
+import { chainClass, mark } from './marks.ts';
 import { count } from './packet.ts';
 import type { ConntrackState, Packet, Party, Work } from './packet.ts';
 import type { RecentLists } from './recent.ts';
@@ -178,6 +179,24 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
   }
 }
 
+const kinds = new WeakMap<Rule, string>();
+
+/** What kind of rule it is, as a mark: `KUBE-EXT: src-local -> KUBE-SVC`. */
+function kindOf(chain: string, rule: Rule): string {
+  const known = kinds.get(rule);
+  if (known !== undefined) return known;
+  const words: string[] = [];
+  const sign = (inverted: boolean | undefined): string => (inverted === true ? '! ' : '');
+  if (rule.src !== undefined) words.push(`${sign(rule.notSrc)}-s ${rule.src.isAddress === true ? 'address' : 'block'}`);
+  if (rule.dst !== undefined) words.push(`${sign(rule.notDst)}-d ${rule.dst.isAddress === true ? 'address' : 'block'}`);
+  if (rule.fromPod !== undefined) words.push(`${sign(rule.fromPod.not)}-i`);
+  for (const { kind } of rule.matches) if (kind !== 'comment' && kind !== 'transport') words.push(kind);
+  const { target } = rule;
+  const kind = `${chainClass(chain)}: ${[...words, '->'].join(' ')} ${target.kind === 'jump' ? chainClass(target.chain) : target.kind}`;
+  kinds.set(rule, kind);
+  return kind;
+}
+
 /** Walks one built-in chain of a table; rules may set or clear the packet's mark on the way. */
 export function walk(table: Table, builtIn: string, packet: Packet, world: Surroundings, work: Work): Ruling {
   const stack: { chain: string; next: number }[] = [];
@@ -188,6 +207,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (rule === undefined) {
       const caller = stack.pop();
       if (caller === undefined) return { kind: 'accept' };
+      if (chain !== 'KUBE-MARK-MASQ') mark(`${chainClass(chain)}: end`);
       chain = caller.chain;
       next = caller.next;
       continue;
@@ -200,6 +220,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (!ipPartHolds(rule, packet)) continue;
     if (!rule.matches.every((match) => matchHolds(match, packet, world, work))) continue;
     count(work, RULES_MATCHED);
+    if (chain !== builtIn) mark(kindOf(chain, rule));
     const target = rule.target;
     switch (target.kind) {
       case 'jump':
