@@ -113,7 +113,11 @@ describe('ControlPlane: propagation', () => {
 
   it('merges changes that come while a sync is not allowed', () => {
     const churn = [0, 1, 2, 3, 4, 5].map((pod) => failReadiness(pod, 10, 600));
-    const slow = worldOf({ churn, deployment: { replicas: 6 }, timing: { minSyncPeriodNs: 20 * NS_PER_S } });
+    const slow = worldOf({
+      churn,
+      deployment: { replicas: 6 },
+      timing: { syncRunner: 'from-completion', minSyncPeriodNs: 20 * NS_PER_S },
+    });
     const fast = worldOf({ churn, deployment: { replicas: 6 }, timing: { minSyncPeriodNs: 0 } });
     for (const world of [slow, fast]) world.simulation.runUntil(100 * NS_PER_S);
     expect(fast.plane.syncs).toBe(7);
@@ -287,7 +291,12 @@ describe('ControlPlane: several service ports', () => {
       workload: { ...plan, bindings },
       churn: { events: [failReadiness(1, 5, 100)] },
       nodeName: 'node-1',
-      proxier: { minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 3600 * NS_PER_S },
+      proxier: {
+        syncRunner: 'from-completion',
+        minSyncPeriodNs: NS_PER_S,
+        syncPeriodNs: NS_PER_S,
+        maxIntervalNs: 3600 * NS_PER_S,
+      },
       propagation: {
         statusUpdate: constantly(0),
         endpointSlice: constantly(0),

@@ -14,7 +14,7 @@ import { PodStore } from './pod-store.ts';
 import type { PodRecord } from './pod-store.ts';
 import { PRIORITY_CHURN } from './priorities.ts';
 import { Proxier } from './proxier.ts';
-import type { ProxierTiming, SyncPort } from './proxier.ts';
+import type { ProxierTiming, Reachable, SyncPort } from './proxier.ts';
 
 export interface ControlPlaneOptions {
   /** At time 0, not running. */
@@ -29,6 +29,8 @@ export interface ControlPlaneOptions {
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
   readonly sync: SyncPort;
+  /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
+  readonly reachable?: Reachable;
   readonly onEvent?: (event: ControlEvent) => void;
 }
 
@@ -118,6 +120,7 @@ export class ControlPlane {
       isPod: (address) => this.#store.atAddress(address) !== undefined,
       sync: options.sync,
       emit,
+      ...(options.reachable === undefined ? {} : { reachable: options.reachable }),
     });
   }
 

@@ -152,4 +152,19 @@ describe('EndpointSliceController', () => {
     const binding: ServiceBinding = { servicePortId: 99, deployment: 0, targetPort: 1, protocol: PROTOCOL_TCP };
     expect(() => rigOf({ ...base, bindings: [binding] })).toThrow(/service port 99/);
   });
+
+  it('hints a pod for its own zone and node, as the Service asks', () => {
+    const base = planOf(deploymentOf({ replicas: 0 }));
+    const [binding] = base.bindings;
+    const hints = (trafficDistribution: ServiceBinding['trafficDistribution']) => {
+      const rig = rigOf({
+        ...base,
+        bindings: [{ ...binding, ...(trafficDistribution === undefined ? {} : { trafficDistribution }) }],
+      });
+      return rig.change(rig.add(1))[0].endpoints[0].hints;
+    };
+    expect(hints(undefined)).toBeUndefined();
+    expect(hints('PreferClose')).toEqual({ zones: ['a'], nodes: [] });
+    expect(hints('PreferSameNode')).toEqual({ zones: ['a'], nodes: ['node-1'] });
+  });
 });

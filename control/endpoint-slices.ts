@@ -2,8 +2,10 @@
  * The EndpointSlice controller: from pods to the endpoints of each bound service port [k8s.io/endpointslice
  * reconciler.go, utils.go podToEndpoint; pkg/controller/endpointslice/endpointslice_controller.go].
  */
-import type { ServicePort } from '../model/cluster.ts';
+import type { EndpointHints, ServicePort } from '../model/cluster.ts';
 import type { SimTime } from '../model/time.ts';
+import { distributionHints } from '../model/topology-hints.ts';
+import type { TrafficDistribution } from '../model/topology-hints.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { assert } from '../sim/assert.ts';
 import type { ApiFanout } from './api-fanout.ts';
@@ -51,6 +53,9 @@ interface ServiceState {
   readonly servicePortIds: readonly number[];
   readonly portMaps: readonly PortMap[];
   readonly slices: Slice[];
+  readonly trafficDistribution: TrafficDistribution | undefined;
+  /** Hints that pods of the start have, by address; they keep them. */
+  readonly givenHints: ReadonlyMap<number, EndpointHints>;
   syncPlanned: boolean;
 }
 
@@ -63,11 +68,13 @@ export class EndpointSliceController {
   readonly #services: readonly ServiceState[];
   readonly #ofDeployment = new Map<number, ServiceState[]>();
   readonly #ofServicePort = new Map<number, ServiceState>();
+  readonly #zones: ReadonlyMap<string, string>;
   #nextSliceId = 0;
   #writes = 0;
 
   constructor(options: EndpointSliceOptions) {
     this.#options = options;
+    this.#zones = new Map(options.workload.nodes.map((node) => [node.name, node.zone]));
     this.#services = servicesOf(options.workload, options.servicePorts);
     for (const service of this.#services) {
       for (const id of service.servicePortIds) this.#ofServicePort.set(id, service);
@@ -129,7 +136,7 @@ export class EndpointSliceController {
     const deletes: Slice[] = [];
     for (const portMap of service.portMaps) {
       const slices = service.slices.filter((slice) => slice.portMap === portMap.key);
-      const changes = packSlices(slices, this.#desired(portMap), MAX_ENDPOINTS_PER_SLICE);
+      const changes = packSlices(slices, this.#desired(service, portMap), MAX_ENDPOINTS_PER_SLICE);
       for (const update of changes.updates) updates.push({ ...update, portMap: portMap.key });
       for (const endpoints of changes.creates) creates.push({ portMap: portMap.key, endpoints });
       deletes.push(...changes.deletes);
@@ -163,13 +170,21 @@ export class EndpointSliceController {
   }
 
   /** Pods without an address and finished ones are left out [podToEndpoint, ShouldPodBeInEndpoints]. */
-  #desired(portMap: PortMap): SliceEndpoint[] {
+  #desired(service: ServiceState, portMap: PortMap): SliceEndpoint[] {
     const pods = portMap.deployments.flatMap((deployment) => this.#options.store.ofDeployment(deployment));
-    return pods.filter((pod) => pod.status.running && !pod.status.finished).map(toEndpoint);
+    return pods
+      .filter((pod) => pod.status.running && !pod.status.finished)
+      .map((pod) => toEndpoint(pod, this.#hintsOf(service, pod)));
+  }
+
+  /** A pod's own zone or node, as the Service's trafficDistribution asks. */
+  #hintsOf({ trafficDistribution, givenHints }: ServiceState, pod: PodRecord): EndpointHints | undefined {
+    const zone = this.#zones.get(pod.nodeName) ?? '';
+    return givenHints.get(pod.address) ?? distributionHints(trafficDistribution, pod.nodeName, zone);
   }
 }
 
-function toEndpoint(pod: PodRecord): SliceEndpoint {
+function toEndpoint(pod: PodRecord, hints: EndpointHints | undefined): SliceEndpoint {
   const terminating = pod.deletedAt !== undefined;
   const serving = pod.status.ready;
   return {
@@ -178,6 +193,7 @@ function toEndpoint(pod: PodRecord): SliceEndpoint {
     ready: serving && !terminating,
     serving,
     terminating,
+    ...(hints === undefined ? {} : { hints }),
     changedAt: Math.max(pod.status.readyChangedAt, pod.deletedAt ?? pod.status.readyChangedAt),
   };
 }
@@ -217,9 +233,11 @@ function servicesOf(workload: WorkloadPlan, servicePorts: readonly ServicePort[]
     (a, b) => a.servicePortId - b.servicePortId || a.deployment - b.deployment,
   );
   const portsOf = new Map<string, Map<number, SlicePort[]>>();
-  for (const { servicePortId, deployment, targetPort } of bindings) {
+  const distributions = new Map<string, TrafficDistribution>();
+  for (const { servicePortId, deployment, targetPort, trafficDistribution } of bindings) {
     const name = nameOf.get(servicePortId);
     assert(name !== undefined, `a binding names service port ${servicePortId}, which does not exist`);
+    if (trafficDistribution !== undefined) distributions.set(name, trafficDistribution);
     const ofService = portsOf.get(name) ?? new Map<number, SlicePort[]>();
     portsOf.set(name, ofService);
     ofService.set(deployment, [...(ofService.get(deployment) ?? []), { servicePortId, targetPort }]);
@@ -238,7 +256,17 @@ function servicesOf(workload: WorkloadPlan, servicePorts: readonly ServicePort[]
       servicePortIds: [...ids].sort((a, b) => a - b),
       portMaps,
       slices: [],
+      trafficDistribution: distributions.get(name),
+      givenHints: hintsOfPorts(servicePorts.filter((port) => ids.has(port.id))),
       syncPlanned: false,
     };
   });
+}
+
+function hintsOfPorts(servicePorts: readonly ServicePort[]): Map<number, EndpointHints> {
+  const hints = new Map<number, EndpointHints>();
+  for (const { endpoints } of servicePorts) {
+    for (const endpoint of endpoints) if (endpoint.hints !== undefined) hints.set(endpoint.address, endpoint.hints);
+  }
+  return hints;
 }

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
+import type { ClusterState } from '../model/cluster.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { Simulation } from '../sim/simulation.ts';
 import type { SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_WATCH } from './priorities.ts';
 import { FULL_SYNC_PERIOD_NS, Proxier } from './proxier.ts';
-import type { SyncRequest } from './proxier.ts';
+import type { Reachable, SyncRequest } from './proxier.ts';
 import type { SliceEndpoint } from './slice-packing.ts';
+import type { SyncRunnerKind } from './sync-runner.ts';
 import { deploymentOf, planOf, stateOf, WEB } from './test-world.ts';
 
 const PORTS = [{ servicePortId: WEB, targetPort: 8080 }];
@@ -26,14 +29,19 @@ interface Rig {
 }
 
 /** Slice 1 holds the addresses 1 and 2; the service port `web` of the state has nothing else. */
-function rigOf(durationNs = 0): Rig {
+function rigOf(
+  durationNs = 0,
+  state: ClusterState = stateOf(planOf(deploymentOf({ replicas: 0 }))),
+  syncRunner: SyncRunnerKind = 'from-completion',
+  reachable?: Reachable,
+): Rig {
   const simulation = new Simulation();
   const requests: SyncRequest[] = [];
   const proxier = new Proxier({
     simulation,
     nodeName: 'node-1',
-    timing: { minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
-    state: stateOf(planOf(deploymentOf({ replicas: 0 }))),
+    timing: { syncRunner, minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15 },
+    state,
     initialSlices: [writeOf([endpointOf(1), endpointOf(2)])],
     isPod: () => true,
     sync: {
@@ -44,6 +52,7 @@ function rigOf(durationNs = 0): Rig {
       commit: () => undefined,
     },
     emit: () => undefined,
+    ...(reachable === undefined ? {} : { reachable }),
   });
   proxier.start();
   return {
@@ -65,13 +74,14 @@ describe('Proxier', () => {
     expect(rig.requests).toHaveLength(1);
   });
 
-  it('syncs for each of the conditions, the node and a new address', () => {
+  it('syncs for each of the conditions, the node, hints and a new address', () => {
     const changes: Partial<SliceEndpoint>[] = [
       { ready: false },
       { serving: false },
       { terminating: true },
       { nodeName: 'node-2' },
       { address: 3 },
+      { hints: { zones: ['b'], nodes: [] } },
     ];
     for (const change of changes) {
       const rig = rigOf();
@@ -123,5 +133,39 @@ describe('Proxier', () => {
     rig.simulation.runUntil(FULL_SYNC_PERIOD_NS + 10 * NS_PER_S);
     expect(rig.requests.map((request) => request.kind)).toEqual(['full', 'partial', 'full', 'partial']);
     expect(rig.requests[2].delta.upserted).toHaveLength(1);
+  });
+
+  it('keeps what a service port has beside its endpoints', () => {
+    const state = stateOf(planOf(deploymentOf({ replicas: 0 })));
+    const [web, ...others] = state.servicePorts;
+    const extras = { ...NO_SERVICE_EXTRAS, affinitySeconds: 60 };
+    const rig = rigOf(0, { servicePorts: [{ ...web, extras }, ...others] });
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(3)]));
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.requests.map((request) => request.state.servicePorts[0].extras)).toEqual([extras, extras]);
+    expect(rig.requests[1].delta.upserted[0].extras).toEqual(extras);
+  });
+
+  it('counts as installed what the policies and hints of a service port let traffic reach', () => {
+    const rig = rigOf(0, undefined, undefined, (port) => port.endpoints.filter((each) => each.nodeName === 'node-1'));
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(2);
+    rig.receive(2 * NS_PER_S, writeOf([endpointOf(1), endpointOf(2, { nodeName: 'node-2' })]));
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.proxier.installedEndpoints(WEB)).toBe(1);
+    expect(rig.proxier.servingEndpoints(WEB, (address) => address !== 1)).toBe(0);
+  });
+
+  it('runs in the way of its version: the old one has two tokens', () => {
+    const times = (syncRunner: 'token-bucket' | 'from-completion') => {
+      const rig = rigOf(0, undefined, syncRunner);
+      [2, 2.1, 2.2].forEach((at, i) => rig.receive(at * NS_PER_S, writeOf([endpointOf(3 + i)])));
+      rig.simulation.runUntil(2.15 * NS_PER_S);
+      const early = rig.requests.length;
+      rig.simulation.runUntil(10 * NS_PER_S);
+      return [early, rig.requests.length];
+    };
+    // The first sync, then 2 s and 2.1 s, then 3.1 s; or 2 s, then 3 s.
+    expect(times('token-bucket')).toEqual([3, 4]);
+    expect(times('from-completion')).toEqual([2, 3]);
   });
 });

@@ -10,9 +10,10 @@ import type { Simulation } from '../sim/simulation.ts';
 import type { EmitEvent } from './control-event.ts';
 import type { SlicePort, SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_PROXIER_COMMIT } from './priorities.ts';
-import { sameEndpoint } from './slice-packing.ts';
+import { hintsText, sameEndpoint } from './slice-packing.ts';
 import type { SliceEndpoint } from './slice-packing.ts';
-import { SyncRunner } from './sync-runner.ts';
+import { createSyncRunner } from './sync-runner.ts';
+import type { SyncRunner, SyncRunnerKind } from './sync-runner.ts';
 
 /** kube-proxy's iptables and nftables modes rewrite everything at least this often [pkg/proxy/util FullSyncPeriod]. */
 export const FULL_SYNC_PERIOD_NS = 3600 * NS_PER_S;
@@ -36,10 +37,11 @@ export interface SyncPort {
 
 /** kube-proxy's configuration in ns. */
 export interface ProxierTiming {
+  readonly syncRunner: SyncRunnerKind;
   readonly minSyncPeriodNs: SimTime;
   /** Retry after a failed sync; no sync fails yet, so nothing reads it. */
   readonly syncPeriodNs: SimTime;
-  /** From a sync to one that nobody asked for: IPVS syncPeriod, iptables 1 hour. */
+  /** From a sync to one that nobody asked for: IPVS and userspace syncPeriod, iptables and nftables 1 hour. */
   readonly maxIntervalNs: SimTime;
 }
 
@@ -53,7 +55,11 @@ export interface ProxierOptions {
   readonly isPod: (address: number) => boolean;
   readonly sync: SyncPort;
   readonly emit: EmitEvent;
+  readonly reachable?: Reachable;
 }
+
+/** The endpoints of a service port that some traffic can reach from the observed node, by its policies and its endpoints' hints. */
+export type Reachable = (port: ServicePort) => readonly Endpoint[];
 
 /** What kube-proxy keeps of a slice. */
 interface SliceContent {
@@ -83,8 +89,8 @@ export class Proxier {
   constructor(options: ProxierOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
-    const { minSyncPeriodNs, maxIntervalNs } = options.timing;
-    this.#runner = new SyncRunner({
+    const { syncRunner, minSyncPeriodNs, maxIntervalNs } = options.timing;
+    this.#runner = createSyncRunner(syncRunner, {
       simulation: options.simulation,
       minIntervalNs: minSyncPeriodNs,
       maxIntervalNs,
@@ -137,18 +143,18 @@ export class Proxier {
 
   /** Endpoints that the rules in the kernel lead to. */
   installedEndpoints(servicePortId: number): number {
-    return usableEndpoints(this.#committedEndpoints(servicePortId)).length;
+    return this.#committedEndpoints(servicePortId).length;
   }
 
   /** Those of them at whose address a process listens. */
   servingEndpoints(servicePortId: number, listens: (address: number) => boolean): number {
-    return usableEndpoints(this.#committedEndpoints(servicePortId)).filter((endpoint) => listens(endpoint.address))
-      .length;
+    return this.#committedEndpoints(servicePortId).filter((endpoint) => listens(endpoint.address)).length;
   }
 
   #committedEndpoints(servicePortId: number): readonly Endpoint[] {
     const index = this.#indexOf.get(servicePortId);
-    return index === undefined ? [] : this.#committed.servicePorts[index].endpoints;
+    const port = index === undefined ? undefined : this.#committed.servicePorts[index];
+    return port === undefined ? [] : (this.#options.reachable ?? usableEndpoints)(port);
   }
 
   #begin(reason: 'requested' | 'interval'): void {
@@ -215,8 +221,9 @@ export class Proxier {
       const slice = this.#slices.get(sliceId);
       const port = slice?.ports.find((each) => each.servicePortId === servicePortId);
       if (slice === undefined || port === undefined) continue;
-      for (const { address, nodeName, ready, serving, terminating } of slice.endpoints) {
-        endpoints.push({ address, port: port.targetPort, nodeName, ready, serving, terminating });
+      for (const { address, nodeName, ready, serving, terminating, hints } of slice.endpoints) {
+        const endpoint = { address, port: port.targetPort, nodeName, ready, serving, terminating };
+        endpoints.push(hints === undefined ? endpoint : { ...endpoint, hints });
       }
     }
     return endpoints;
@@ -232,8 +239,11 @@ export class Proxier {
   }
 }
 
-/** Usable endpoints [pkg/proxy/topology.go CategorizeEndpoints]: the ready ones, or if there is none those that serve while they terminate. One address and port counts once. */
-function usableEndpoints(endpoints: readonly Endpoint[]): Endpoint[] {
+/**
+ * Usable endpoints of a plain service port [pkg/proxy/topology.go CategorizeEndpoints]: the ready ones, or if there is none those that
+ * serve while they terminate. One address and port counts once.
+ */
+function usableEndpoints({ endpoints }: ServicePort): Endpoint[] {
   const ready = new Map<number, Endpoint>();
   const terminating = new Map<number, Endpoint>();
   for (const endpoint of endpoints) {
@@ -255,7 +265,11 @@ function isSameSlice(before: SliceContent, after: SliceContent): boolean {
 /** Whether two lists hold the same endpoints, in whatever order. */
 function isSameSet(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
   const keysOf = (endpoints: readonly Endpoint[]): Set<string> =>
-    new Set(endpoints.map((e) => `${e.address}:${e.port} ${e.nodeName} ${e.ready} ${e.serving} ${e.terminating}`));
+    new Set(
+      endpoints.map(
+        (e) => `${e.address}:${e.port} ${e.nodeName} ${e.ready} ${e.serving} ${e.terminating} ${hintsText(e.hints)}`,
+      ),
+    );
   const [left, right] = [keysOf(a), keysOf(b)];
   return a.length === b.length && left.size === right.size && [...left].every((key) => right.has(key));
 }

@@ -1,4 +1,5 @@
 /** How the endpoints of a Service are packed into EndpointSlices [k8s.io/endpointslice reconciler.go reconcileByPortMapping, finalize]. */
+import type { EndpointHints } from '../model/cluster.ts';
 import type { SimTime } from '../model/time.ts';
 
 /** Default of --max-endpoints-per-slice. */
@@ -11,6 +12,7 @@ export interface SliceEndpoint {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
+  readonly hints?: EndpointHints;
   /** When the pod's readiness last changed, or when it was deleted; not part of the slice's content. */
   readonly changedAt: SimTime;
 }
@@ -38,8 +40,14 @@ export function sameEndpoint(a: SliceEndpoint, b: SliceEndpoint): boolean {
     a.nodeName === b.nodeName &&
     a.ready === b.ready &&
     a.serving === b.serving &&
-    a.terminating === b.terminating
+    a.terminating === b.terminating &&
+    hintsText(a.hints) === hintsText(b.hints)
   );
+}
+
+/** Equal for equal hints. */
+export function hintsText(hints: EndpointHints | undefined): string {
+  return hints === undefined ? '' : `${hints.zones.join(',')};${hints.nodes.join(',')}`;
 }
 
 /**

@@ -1,13 +1,11 @@
-/** When kube-proxy syncs: the runner of its new generation [pkg/proxy/runner/bounded_frequency_runner.go Loop]. */
-import { assert } from '../sim/assert.ts';
+/** When kube-proxy syncs: the two generations of its bounded-frequency runner behind one face. */
 import type { SimTime } from '../model/time.ts';
-import type { EventHandle } from '../sim/event-queue.ts';
 import type { Simulation } from '../sim/simulation.ts';
-import { PRIORITY_PROXIER_SYNC } from './priorities.ts';
+import { CompletionRunner } from './completion-runner.ts';
+import { TokenBucketRunner } from './token-bucket-runner.ts';
 
 export interface SyncRunnerOptions {
   readonly simulation: Simulation;
-  /** From the completion of a run to the earliest start of the next. */
   readonly minIntervalNs: SimTime;
   /** From the completion of a run to the start of one that nobody asked for. */
   readonly maxIntervalNs: SimTime;
@@ -15,62 +13,16 @@ export interface SyncRunnerOptions {
   readonly run: (reason: 'requested' | 'interval') => void;
 }
 
-/**
- * Runs never overlap. After each run the runner rests for the minimum interval; requests of that time, or of the run
- * itself, are one request, served when the rest is over. There is no burst.
- */
-export class SyncRunner {
-  readonly #options: SyncRunnerOptions;
-  #state: 'running' | 'resting' | 'ready' = 'running';
-  #requested = false;
-  #startPlanned = false;
-  #interval: EventHandle | undefined;
-
-  /** Begins in the state of a run: the caller's first run is under way, `completed` tells of its end. */
-  constructor(options: SyncRunnerOptions) {
-    assert(options.maxIntervalNs >= options.minIntervalNs, 'the maximum interval is shorter than the minimum interval');
-    this.#options = options;
-  }
-
+/** Runs never overlap. A runner begins in the state of a run: the caller's first run is under way, `completed` tells of its end. */
+export interface SyncRunner {
   /** Asks for a run as soon as allowed; false when one was asked for already. */
-  request(): boolean {
-    if (this.#requested) return false;
-    this.#requested = true;
-    if (this.#state === 'ready') this.#planStart();
-    return true;
-  }
-
+  request(): boolean;
   /** The run is over. */
-  completed(): void {
-    assert(this.#state === 'running', 'a sync is completed that was not begun');
-    const { simulation, minIntervalNs, maxIntervalNs } = this.#options;
-    this.#state = 'resting';
-    simulation.at(simulation.now + minIntervalNs, PRIORITY_PROXIER_SYNC, () => {
-      this.#state = 'ready';
-      if (this.#requested) this.#start('requested');
-    });
-    this.#interval = simulation.at(simulation.now + maxIntervalNs, PRIORITY_PROXIER_SYNC, () => {
-      this.#interval = undefined;
-      if (this.#state === 'ready') this.#start('interval');
-    });
-  }
+  completed(): void;
+}
 
-  /** At this instant, but after all changes that arrive in it. */
-  #planStart(): void {
-    if (this.#startPlanned) return;
-    this.#startPlanned = true;
-    const { simulation } = this.#options;
-    simulation.at(simulation.now, PRIORITY_PROXIER_SYNC, () => {
-      this.#startPlanned = false;
-      if (this.#state === 'ready') this.#start('requested');
-    });
-  }
+export type SyncRunnerKind = 'token-bucket' | 'from-completion';
 
-  #start(reason: 'requested' | 'interval'): void {
-    this.#state = 'running';
-    this.#requested = false;
-    if (this.#interval !== undefined) this.#options.simulation.cancel(this.#interval);
-    this.#interval = undefined;
-    this.#options.run(reason);
-  }
+export function createSyncRunner(kind: SyncRunnerKind, options: SyncRunnerOptions): SyncRunner {
+  return kind === 'token-bucket' ? new TokenBucketRunner(options) : new CompletionRunner(options);
 }

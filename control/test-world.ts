@@ -147,6 +147,7 @@ export function worldOf(options: WorldOptions = {}): World {
     churn: { events: options.churn ?? [] },
     nodeName: 'node-1',
     proxier: {
+      syncRunner: 'from-completion',
       minSyncPeriodNs: NS_PER_S,
       syncPeriodNs: 30 * NS_PER_S,
       maxIntervalNs: 3600 * NS_PER_S,

@@ -2,22 +2,29 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   CONNECTION_CHAIN_ENTRIES,
+  CONNTRACK_INSERTS,
   COUNTER_STRIDE,
   Counters,
   DESTINATIONS_EXAMINED,
   IPVS_CONNECTION_INSERTS,
+  MAP_LOOKUPS,
   NAT_SETUPS,
+  RECENT_LISTS_PASSED,
+  RECENT_TESTS,
   RULES_EVALUATED,
   SERVICE_CHAIN_ENTRIES,
   SERVICE_RULES_SCANNED,
   STATISTIC_RULES,
+  USERSPACE_COPIES,
 } from '../model/counters.ts';
+import { ENGINE_NAMES } from '../model/engine-name.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch } from '../model/packet.ts';
 import { NO_SYNC_WORK } from '../model/sync-report.ts';
 import type { SyncReport } from '../model/sync-report.ts';
-import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, VerdictBatch } from '../model/verdict.ts';
-import { costContext, CostModel, SERVICE_RULE_BYTES } from './cost-model.ts';
-import type { CostContext } from './cost-model.ts';
+import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, OUTCOME_REJECT, OUTCOME_REPLY, VerdictBatch } from '../model/verdict.ts';
+import { costContext, SERVICE_RULE_BYTES } from './context.ts';
+import type { CostContext } from './context.ts';
+import { CostModel } from './cost-model.ts';
 import { committedProfile } from './test-data.ts';
 
 const profile = committedProfile();
@@ -32,6 +39,7 @@ const context = (over: Partial<CostContext> = {}): CostContext => ({
   boundAddresses: 0,
   ipvsScheduler: 'rr',
   freshServerRatio: 0,
+  payloadBytes: 1000,
   ...over,
 });
 
@@ -77,7 +85,7 @@ const hit = (scanned: number, statistic = 0): Packet => ({
 const anyPacket = fc
   .record({
     first: fc.boolean(),
-    outcome: fc.constantFrom(OUTCOME_ACCEPT, OUTCOME_ENDPOINT),
+    outcome: fc.constantFrom(OUTCOME_ACCEPT, OUTCOME_ENDPOINT, OUTCOME_REPLY, OUTCOME_REJECT),
     values: fc.array(fc.integer({ min: 0, max: 20_000 }), { minLength: COUNTER_STRIDE, maxLength: COUNTER_STRIDE }),
   })
   .map(({ first, outcome, values }): Packet => {
@@ -86,8 +94,10 @@ const anyPacket = fc
     return { first, outcome, counters: { ...values } };
   });
 const anyContext = fc.record({
-  engine: fc.constantFrom('iptables' as const, 'ipvs' as const),
+  engine: fc.constantFrom(...ENGINE_NAMES),
   serviceRules: fc.constantFrom(0, 1, 1000, 15_000),
+  chainRules: fc.constantFrom(0, 4000, 80_000),
+  payloadBytes: fc.constantFrom(0, 1000, 64_000),
   sameServiceProbability: fc.constantFrom(0, 0.1, 1),
   otherMemoryBytes: fc.constantFrom(0, 1e6, 8e6),
   ipvsScheduler: fc.constantFrom('rr', 'wlc', 'twos'),
@@ -149,7 +159,7 @@ describe('CostModel', () => {
 
   it('costs an established packet the same whatever services there are', () => {
     const established: Packet = { first: false, counters: { [RULES_EVALUATED]: 4 } };
-    for (const engine of ['iptables', 'ipvs'] as const) {
+    for (const engine of ENGINE_NAMES) {
       const few = costOf(established, { engine, serviceRules: 1, chainRules: 4 });
       expect(
         costOf(established, { engine, serviceRules: 30_000, chainRules: 120_000, sameServiceProbability: 0 }),
@@ -208,6 +218,111 @@ describe('CostModel', () => {
       false,
       false,
     ]);
+    // Nothing of userspace mode was measured.
+    const userspace = new CostModel(profile, context({ engine: 'userspace' }));
+    expect(userspace.pathMeasured(ORIGIN_HOST)).toBe(false);
+  });
+
+  it('adds the lock of `recent` and each list that is passed', () => {
+    const plain = costOf(hit(10));
+    const counters = { ...hit(10).counters, [RECENT_TESTS]: 2, [RECENT_LISTS_PASSED]: 500 };
+    const { recentTestNs, recentListNs } = profile.iptables;
+    expect(costOf({ first: true, counters }) - plain).toBeCloseTo(2 * recentTestNs.value + 500 * recentListNs.value, 6);
+  });
+
+  it('answers a refused packet in every mode at the same price', () => {
+    for (const engine of ENGINE_NAMES) {
+      const refused = costOf({ first: true, outcome: OUTCOME_REJECT, counters: {} }, { engine });
+      const passed = costOf({ first: true, outcome: OUTCOME_ACCEPT, counters: {} }, { engine });
+      expect(refused - passed, engine).toBeCloseTo(profile.packet.rejectNs.value, 6);
+    }
+  });
+});
+
+describe('nftables mode', () => {
+  const first = (lookups = 5): Packet => ({
+    first: true,
+    counters: { [RULES_EVALUATED]: 14, [MAP_LOOKUPS]: lookups, [NAT_SETUPS]: 1, [CONNTRACK_INSERTS]: 1 },
+  });
+  const established: Packet = { first: false, counters: { [RULES_EVALUATED]: 3 } };
+  const among = (services: number): Partial<CostContext> => ({
+    engine: 'nftables',
+    serviceRules: 0,
+    chainRules: 4 * services,
+    sameServiceProbability: 1 / services,
+  });
+
+  it('is flat in services while one service is hit, and dearer by its distance when a random one is', () => {
+    const one = (services: number) => costOf(first(), { ...among(services), sameServiceProbability: 1 });
+    expect(one(20_000)).toBe(one(1));
+    const costs = [10, 500, 2000, 5000, 10_000, 20_000, 200_000].map((services) => costOf(first(), among(services)));
+    expect(costs[1]).toBe(costs[0]);
+    expect([...costs].sort((a, b) => a - b)).toEqual(costs);
+    expect(costs[5] / costs[0]).toBeGreaterThan(1.9);
+    // Bounded: each line can come from memory once.
+    const { coldServiceChainsNs, farServiceChainsNs } = profile.nftables;
+    expect(costs[6] - costs[0]).toBeLessThan(coldServiceChainsNs.value + farServiceChainsNs.value);
+  });
+
+  it('costs a packet of no service the same whatever services there are, and an established one, too', () => {
+    const passing: Packet = {
+      first: true,
+      outcome: OUTCOME_ACCEPT,
+      counters: { [RULES_EVALUATED]: 11, [MAP_LOOKUPS]: 5 },
+    };
+    for (const packet of [passing, established]) {
+      expect(costOf(packet, among(20_000))).toBe(costOf(packet, among(1)));
+    }
+  });
+
+  it('pays for each look-up: affinity asks one set an endpoint', () => {
+    const extra = costOf(first(105), among(1)) - costOf(first(5), among(1));
+    expect(extra).toBeCloseTo(100 * profile.nftables.mapLookupNs.value, 6);
+  });
+
+  it('is evicted by other memory as a whole, and not twice', () => {
+    const evicted = { otherMemoryBytes: 8 * 1024 * 1024 };
+    const hot = costOf(first(), among(1));
+    expect(costOf(first(), { ...among(1), ...evicted }) - hot).toBeCloseTo(profile.nftables.coldFirstNs.value, 6);
+    const random = costOf(first(), { ...among(2000), ...evicted });
+    expect(random).toBe(costOf(first(), { ...among(1), ...evicted }));
+  });
+});
+
+describe('userspace mode', () => {
+  const walk = { [SERVICE_RULES_SCANNED]: 10, [RULES_EVALUATED]: 20, [NAT_SETUPS]: 1 };
+  const syn: Packet = { first: true, counters: { ...walk, [CONNTRACK_INSERTS]: 2 } };
+  const data: Packet = { first: false, counters: { [USERSPACE_COPIES]: 1 } };
+
+  it('walks its rules at the price of iptables rules and adds the connection to the endpoint', () => {
+    const alone = costOf({ ...syn, counters: walk }, { engine: 'iptables', chainRules: 0 });
+    const { packet, userspace } = profile;
+    const second = packet.bareFirstNs.value + packet.conntrackFirstNs.value + packet.natHooksFirstNs.value;
+    expect(costOf(syn, { engine: 'userspace', chainRules: 0 }) - alone).toBeCloseTo(
+      second + userspace.connectionNs.value,
+      6,
+    );
+  });
+
+  it('copies each payload by its bytes, which no other mode looks at', () => {
+    const at = (payloadBytes: number, engine: CostContext['engine']) => costOf(data, { engine, payloadBytes });
+    const { copyNs, copyByteNs } = profile.userspace;
+    expect(at(2000, 'userspace') - at(1000, 'userspace')).toBeCloseTo(1000 * copyByteNs.value, 6);
+    const established: Packet = { first: false, counters: {} };
+    expect(at(0, 'userspace') - costOf(established, { engine: 'userspace' })).toBeCloseTo(copyNs.value, 6);
+    for (const engine of ['iptables', 'ipvs', 'nftables'] as const) expect(at(64_000, engine)).toBe(at(0, engine));
+  });
+
+  it('dials again for a datagram whose socket was closed', () => {
+    const redialled: Packet = { first: false, counters: { [USERSPACE_COPIES]: 1, [CONNTRACK_INSERTS]: 1 } };
+    expect(costOf(redialled, { engine: 'userspace' })).toBeGreaterThan(
+      costOf(data, { engine: 'userspace' }) + profile.userspace.connectionNs.value,
+    );
+  });
+
+  it('is the dearest mode for a packet that is carried, by far', () => {
+    const established: Packet = { first: false, counters: { [RULES_EVALUATED]: 4 } };
+    expect(costOf(data, { engine: 'userspace' })).toBeGreaterThan(3 * costOf(established));
   });
 });
 
@@ -228,5 +343,21 @@ describe('costContext', () => {
     expect(made.serviceRules).toBe(100);
     expect(made.chainRules).toBe(400);
     expect(costContext('ipvs', report, { sameServiceProbability: 1 }).serviceRules).toBe(0);
+  });
+
+  it('has no scanned chain in nftables mode, and every portal rule in userspace mode', () => {
+    const nftables = costContext('nftables', { ...report, tableRules: 422 }, { sameServiceProbability: 1 });
+    expect([nftables.serviceRules, nftables.chainRules]).toEqual([0, 400]);
+    const userspace = costContext('userspace', { ...report, tableRules: 205 }, { sameServiceProbability: 1 });
+    expect([userspace.serviceRules, userspace.chainRules]).toEqual([200, 0]);
+  });
+
+  it('takes a payload of 1,000 bytes unless it is told another', () => {
+    const of = (payloadBytes?: number) =>
+      costContext('userspace', report, {
+        sameServiceProbability: 1,
+        ...(payloadBytes === undefined ? {} : { payloadBytes }),
+      }).payloadBytes;
+    expect([of(), of(40)]).toEqual([1000, 40]);
   });
 });

@@ -27,15 +27,6 @@ export function controlPoints(rows: readonly MeasuredRow[]): ControlPoint[] {
   const points: ControlPoint[] = [];
   for (const row of user) {
     if (row.position === 'load-empty') continue;
-    const system = rows.find(
-      (other) =>
-        other.engine === row.engine &&
-        other.position === row.position &&
-        other.services === row.services &&
-        other.endpointsPerService === row.endpointsPerService &&
-        other.unit === 'sys_s',
-    );
-    if (system === undefined) throw new Error(`No system time beside "${row.position}" of ${row.services} services.`);
     const { services, endpointsPerService: endpoints } = row;
     const partial = /^partial-sync-(\d+)$/.exec(row.position);
     const rewritten = partial === null ? services : Number(partial[1]);
@@ -45,14 +36,28 @@ export function controlPoints(rows: readonly MeasuredRow[]): ControlPoint[] {
       endpointsPerService: endpoints,
       lines: restoreLines(services, endpoints, rewritten),
       tableRules: 8 + services * (2 + 3 * endpoints),
-      cpuNs: (row.min + system.min) * 1e9,
+      cpuNs: cpuNs(rows, row),
     });
   }
   return points;
 }
 
+/** User and system time of the operation whose user time is in `user`: the best of its runs. */
+export function cpuNs(rows: readonly MeasuredRow[], user: MeasuredRow): number {
+  const system = rows.find(
+    (other) =>
+      other.engine === user.engine &&
+      other.position === user.position &&
+      other.services === user.services &&
+      other.endpointsPerService === user.endpointsPerService &&
+      other.unit === 'sys_s',
+  );
+  if (system === undefined) throw new Error(`No system time beside "${user.position}" of ${user.services} services.`);
+  return (user.min + system.min) * 1e9;
+}
+
 /** Shorter commands are left out: their CPU time scatters by half from run to run (standard deviation against median). */
-const SHORTEST_NS = 30e6;
+export const SHORTEST_NS = 30e6;
 
 export function fitSyncProfile(control: readonly MeasuredRow[], guest: readonly MeasuredRow[]): FittedValues {
   const values = new Map<string, number>();

@@ -24,8 +24,9 @@ import {
 import { PacketBatch } from '../model/packet.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, VerdictBatch } from '../model/verdict.ts';
-import { CostModel, SERVICE_RULE_BYTES } from './cost-model.ts';
-import type { CostContext } from './cost-model.ts';
+import { SERVICE_RULE_BYTES } from './context.ts';
+import type { CostContext } from './context.ts';
+import { CostModel } from './cost-model.ts';
 import type { MeasuredRow } from './measured-row.ts';
 
 /** Rules other than KUBE-SERVICES that the rig's sending side visits: 1 nat OUTPUT, 2 POSTROUTING, 4 filter OUTPUT. */
@@ -44,6 +45,8 @@ const IPVS_IPSET_TESTS = 2;
 /** A commented and an uncommented KUBE-SERVICES rule: 112 + 288 + 48 + 40, and without the 288. */
 const UNCOMMENTED_RULE_BYTES = 200;
 const UNIFORM_POSITIONS = 256;
+/** What one packet of the rig carries. */
+export const PAYLOAD_BYTES = 18;
 /** The bucket that the rig's destination of no service (10.16.0.0:8080) shares with every 256th virtual server, from this one on. */
 const MISS_BUCKET_FIRST_SERVER = 223;
 
@@ -91,6 +94,7 @@ function iptablesContext(row: MeasuredRow): CostContext {
     boundAddresses: 0,
     ipvsScheduler: 'rr',
     freshServerRatio: 0,
+    payloadBytes: PAYLOAD_BYTES,
   };
 }
 
@@ -149,6 +153,7 @@ function ipvsContext(row: MeasuredRow): CostContext {
     ipvsScheduler: option(row.variant, 'sched') ?? 'rr',
     // The median packet of the rig's second 1,024 random ones meets a fresh real server where there are many more servers.
     freshServerRatio: row.position === 'uniform' && row.services > 2 * packets ? 1 : 0,
+    payloadBytes: PAYLOAD_BYTES,
   };
 }
 

@@ -10,6 +10,7 @@ const sharp: CacheCosts = {
   l2Bytes: quantity(100),
   kneeStartRatio: quantity(1),
   kneeEndRatio: quantity(1.000001),
+  lastLevelBytes: quantity(1000),
 };
 
 /** Misses of walks of a random length over a list kept in order of last use: the literal thing that ScanCache has in closed form. */

@@ -31,9 +31,9 @@ const full: SyncReport = {
 
 describe('syncDurationNs', () => {
   it('is nothing for nothing and grows with each count', () => {
-    expect(syncDurationNs(profile, nothing, 'iptables')).toBe(0);
-    expect(syncDurationNs(profile, nothing, 'ipvs')).toBe(0);
-    const base = { ...full, savedLines: 10, addressesBound: 1000 };
+    for (const engine of ['iptables', 'ipvs', 'userspace'] as const)
+      expect(syncDurationNs(profile, nothing, engine), engine).toBe(0);
+    const base = { ...full, savedLines: 10, addressesBound: 1000, transactions: 1 };
     for (const key of [
       'servicePorts',
       'tableRules',
@@ -44,6 +44,8 @@ describe('syncDurationNs', () => {
       'ipsetChanges',
       'addressChanges',
       'conntrackDeletes',
+      'transactionOperations',
+      'iptablesCommands',
     ] as const) {
       const more = { ...base, [key]: base[key] + 10 };
       expect(syncDurationNs(profile, more, 'iptables'), key).toBeGreaterThan(syncDurationNs(profile, base, 'iptables'));
@@ -51,7 +53,7 @@ describe('syncDurationNs', () => {
   });
 
   it('is a whole number of nanoseconds: the sum of its parts', () => {
-    const report = { ...full, netlinkRequests: 7, conntrackDeletes: 3 };
+    const report = { ...full, netlinkRequests: 7, conntrackDeletes: 3, transactions: 2, iptablesCommands: 1 };
     const parts = Object.values(syncParts(profile, report, 'ipvs')) as number[];
     const duration = syncDurationNs(profile, report, 'ipvs');
     expect(Number.isInteger(duration)).toBe(true);
@@ -72,6 +74,59 @@ describe('syncDurationNs', () => {
     for (let bound = 100; bound <= 10_000; bound += 100) split += addressInstructions(profile, 100, bound);
     expect(split / once).toBeCloseTo(1, 9);
     expect(once).toBeGreaterThan(3 * addressInstructions(profile, 5000, 5000));
+  });
+});
+
+/** 1,000 services of 10 endpoints in nftables mode: 2 + 2E rules, 6 + 4E operations, 2 elements. */
+const nft = (services: number): SyncReport => ({
+  ...nothing,
+  servicePorts: services,
+  changedServicePorts: services,
+  rules: 24 * services + 22,
+  tableRules: 22 * services + 22,
+  transactions: 1,
+  transactionOperations: 46 * services + 62,
+});
+const oneService = (services: number): SyncReport => ({
+  ...nft(services),
+  kind: 'partial',
+  changedServicePorts: 1,
+  transactionOperations: 46,
+});
+
+describe('syncs in nftables mode', () => {
+  it('take quadratic time for a table that is written at once', () => {
+    const small = syncParts(profile, nft(1000), 'nftables').nftNs;
+    const large = syncParts(profile, nft(10_000), 'nftables').nftNs;
+    expect(large).toBeGreaterThan(40 * small);
+    expect(large).toBeGreaterThan(30e9);
+  });
+
+  it('pay for what changed, for reading the table and for listing it', () => {
+    const parts = syncParts(profile, oneService(10_000), 'nftables');
+    expect(parts.nftNs).toBeLessThan(syncParts(profile, nft(10_000), 'nftables').nftNs / 50);
+    expect(parts.nftNs).toBeGreaterThan(10 * syncParts(profile, oneService(100), 'nftables').nftNs);
+    expect(parts.listNs).toBeGreaterThan(2e9);
+    // kube-proxy lists, and finds that nothing is to be sent.
+    const idle = syncParts(profile, { ...oneService(10_000), transactions: 0, transactionOperations: 0 }, 'nftables');
+    expect([idle.nftNs, idle.listNs]).toEqual([0, parts.listNs]);
+    expect(syncParts(profile, oneService(10_000), 'iptables').listNs).toBe(0);
+  });
+
+  it('read the table once more for a transaction that deletes stale chains', () => {
+    const once = syncParts(profile, oneService(1000), 'nftables').nftNs;
+    const twice = syncParts(profile, { ...oneService(1000), transactions: 2 }, 'nftables').nftNs;
+    expect(twice - once).toBeGreaterThan(profile.sync.execNs.value);
+    expect(twice).toBeLessThan(2.1 * once);
+  });
+});
+
+describe('syncs in userspace mode', () => {
+  it('start one command a rule, each of which reads the whole table', () => {
+    const at = (tableRules: number) =>
+      syncDurationNs(profile, { ...nothing, tableRules, iptablesCommands: 3 * tableRules }, 'userspace');
+    expect(at(40_000) / at(4000)).toBeGreaterThan(50);
+    expect(at(8)).toBeLessThan(100e6);
   });
 });
 
@@ -99,5 +154,21 @@ describe('predictSyncReport', () => {
     expect(report.addressChanges).toBe(0);
     expect(predictSyncDurationNs(profile, 'ipvs', last, change)).toBeLessThan(syncDurationNs(profile, last, 'ipvs'));
     expect(predictSyncDurationNs(profile, 'iptables', nothing, change)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('comes close to the operations of an nftables sync, full or of one service', () => {
+    const last = nft(1000);
+    const { transactions, transactionOperations } = predictSyncReport('nftables', last, change);
+    expect(transactions).toBe(1);
+    expect(Math.abs(transactionOperations / 46 - 1)).toBeLessThan(0.06);
+    const whole = predictSyncReport('nftables', last, { ...change, kind: 'full' });
+    expect(Math.abs(whole.transactionOperations / last.transactionOperations - 1)).toBeLessThan(0.06);
+    expect(predictSyncReport('nftables', nothing, change).transactionOperations).toBe(0);
+  });
+
+  it('expects no command of userspace mode for endpoints alone', () => {
+    const last = { ...nothing, servicePorts: 100, tableRules: 205, iptablesCommands: 800 };
+    expect(predictSyncReport('userspace', last, change).iptablesCommands).toBe(0);
+    expect(predictSyncReport('userspace', last, { ...change, kind: 'full' }).iptablesCommands).toBe(205);
   });
 });

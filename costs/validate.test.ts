@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { withValues } from './fit.ts';
 import { measuredRows } from './measured-row.ts';
 import { predictIptablesNs } from './rig.ts';
+import { predictNftablesNs } from './rig-nftables.ts';
 import { committedProfile, hasKernelData, IPVS_FILES, kernelRows } from './test-data.ts';
 import { summariseValidation, validateProfile } from './validate.ts';
 
@@ -40,9 +41,17 @@ describe('validateProfile', () => {
     expect(Math.abs(point?.errorRatio ?? NaN)).toBeLessThan(0.05);
   });
 
+  it('predicts an nft row with the nftables model', () => {
+    const row = { ...record, engine: 'nft', rules_evaluated: '1', value: '2686.3' };
+    const [point] = validateProfile(profile, measuredRows([row]));
+    expect(point?.group).toBe('nftables');
+    expect(point?.predicted).toBe(predictNftablesNs(profile, measuredRows([row])[0] as never));
+    expect(Math.abs(point?.errorRatio ?? NaN)).toBeLessThan(0.08);
+  });
+
   it('leaves out what it does not model', () => {
     const others = [
-      { ...record, engine: 'nft' },
+      { ...record, engine: 'ipt-nft' },
       { ...record, comments: '0' },
       { ...record, unit: 'instructions/packet' },
     ];
@@ -89,5 +98,20 @@ describe.skipIf(!hasKernelData)(`the committed profile against the kernel${skipp
     const [result] = summariseValidation(long);
     expect(result?.medianAbsoluteErrorRatio).toBeLessThan(0.1);
     expect(Math.abs(result?.worst.errorRatio ?? NaN)).toBeLessThan(0.25);
+  });
+
+  it('is within 3% (median), 6% (nine of ten) and 10% (worst) of nftables packets', () => {
+    expect(of('nftables').length).toBeGreaterThan(80);
+    expect(summary('nftables')?.medianAbsoluteErrorRatio).toBeLessThan(0.03);
+    expect(summary('nftables')?.p90AbsoluteErrorRatio).toBeLessThan(0.06);
+    expect(Math.abs(summary('nftables')?.worst.errorRatio ?? NaN)).toBeLessThan(0.1);
+  });
+
+  it('is within 15% (median) and 40% (worst) of nft transactions and listings that take 30 ms and more', () => {
+    const long = of('nft-sync').filter((point) => point.measured >= 30e6);
+    expect(long.length).toBeGreaterThan(30);
+    const [result] = summariseValidation(long);
+    expect(result?.medianAbsoluteErrorRatio).toBeLessThan(0.15);
+    expect(Math.abs(result?.worst.errorRatio ?? NaN)).toBeLessThan(0.4);
   });
 });

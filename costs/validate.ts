@@ -1,14 +1,18 @@
 /** Holds a profile against measurements of the real kernel: each row beside what the cost model gives for the rig's packets. */
 import type { CostProfile } from '../model/profile.ts';
+import { LISTING, nftPoints } from './fit-nft-sync.ts';
 import { controlPoints } from './fit-sync.ts';
 import { pointName } from './measured-row.ts';
 import type { MeasuredRow } from './measured-row.ts';
 import { predictIptablesNs, predictIpvsInstructions } from './rig.ts';
-import { restoreNs } from './sync-cost.ts';
+import { predictNftablesNs } from './rig-nftables.ts';
+import { listingNs, restoreNs, transactionNs } from './sync-cost.ts';
+
+const GROUPS = ['iptables', 'ipvs', 'nftables', 'sync', 'nft-sync'] as const;
 
 export interface ValidationPoint {
   readonly point: string;
-  readonly group: 'iptables' | 'ipvs' | 'sync';
+  readonly group: (typeof GROUPS)[number];
   readonly unit: 'ns/packet' | 'instructions/packet' | 'cpu_ns';
   readonly predicted: number;
   readonly measured: number;
@@ -20,12 +24,14 @@ export interface ValidationSummary {
   readonly group: ValidationPoint['group'];
   readonly points: number;
   readonly medianAbsoluteErrorRatio: number;
+  /** Nine points of ten are at most this far off. */
+  readonly p90AbsoluteErrorRatio: number;
   readonly worst: ValidationPoint;
 }
 
 /**
- * Points of iptables-legacy packets (ns), of IPVS packets (instructions) and of iptables-legacy syncs (CPU time). Left out:
- * engines that are not modelled, iptables in the emulated guest, rows without comments (kube-proxy does not write such rules), and
+ * Points of iptables-legacy and nftables packets (ns), of IPVS packets (instructions) and of their syncs (CPU time). Left out:
+ * engines that are not modelled, iptables and nftables in the emulated guest, rows without comments (kube-proxy does not write such rules), and
  * an IPVS variant's one-service rows where they are what the prediction of that variant starts from.
  */
 export function validateProfile(profile: CostProfile, rows: readonly MeasuredRow[]): ValidationPoint[] {
@@ -33,6 +39,10 @@ export function validateProfile(profile: CostProfile, rows: readonly MeasuredRow
   for (const row of rows) {
     if (row.engine !== 'ipt-legacy' || row.unit !== 'ns/packet' || !row.comments) continue;
     points.push(validationPoint('iptables', pointName(row), 'ns/packet', predictIptablesNs(profile, row), row.value));
+  }
+  for (const row of rows) {
+    if (row.engine !== 'nft' || row.unit !== 'ns/packet') continue;
+    points.push(validationPoint('nftables', pointName(row), 'ns/packet', predictNftablesNs(profile, row), row.value));
   }
   points.push(...ipvsPoints(profile, rows));
   for (const p of controlPoints(rows)) {
@@ -43,13 +53,21 @@ export function validateProfile(profile: CostProfile, rows: readonly MeasuredRow
     const name = `ipt-legacy ${p.operation} ${p.services}x${p.endpointsPerService}`;
     points.push(validationPoint('sync', name, 'cpu_ns', predicted, p.cpuNs));
   }
+  for (const p of nftPoints(rows)) {
+    const predicted =
+      p.operation === LISTING
+        ? listingNs(profile, p.tableRules, p.services) / profile.nftSync.listings.value
+        : transactionNs(profile, p.operations, p.tableRules, p.mapsMade, p.mapsThere);
+    const name = `nft ${p.operation} ${p.services}x${p.endpointsPerService}`;
+    points.push(validationPoint('nft-sync', name, 'cpu_ns', predicted, p.cpuNs));
+  }
   return points;
 }
 
-/** Median and worst absolute error of each group that has points. */
+/** Median, 90th percentile and worst absolute error of each group that has points. */
 export function summariseValidation(points: readonly ValidationPoint[]): ValidationSummary[] {
   const summaries: ValidationSummary[] = [];
-  for (const group of ['iptables', 'ipvs', 'sync'] as const) {
+  for (const group of GROUPS) {
     const sorted = points
       .filter((point) => point.group === group)
       .sort((a, b) => Math.abs(a.errorRatio) - Math.abs(b.errorRatio));
@@ -58,7 +76,14 @@ export function summariseValidation(points: readonly ValidationPoint[]): Validat
     const lower = sorted[(sorted.length - 1) >> 1] ?? worst;
     const upper = sorted[sorted.length >> 1] ?? worst;
     const median = (Math.abs(lower.errorRatio) + Math.abs(upper.errorRatio)) / 2;
-    summaries.push({ group, points: sorted.length, medianAbsoluteErrorRatio: median, worst });
+    const ninth = sorted[Math.ceil(0.9 * sorted.length) - 1] ?? worst;
+    summaries.push({
+      group,
+      points: sorted.length,
+      medianAbsoluteErrorRatio: median,
+      p90AbsoluteErrorRatio: Math.abs(ninth.errorRatio),
+      worst,
+    });
   }
   return summaries;
 }

@@ -18,12 +18,14 @@ export interface KubeProxyBehaviour {
   /** `token-bucket`: pkg/util/async, two runs may follow each other; `from-completion`: pkg/proxy/runner. */
   readonly syncRunner: 'token-bucket' | 'from-completion';
   /**
-   * nftables mode's base chains. `v1.31`: all filters in front of DNAT, and filter-output-post-dnat behind it. `v1.35`: filters that
-   * reject stand in input, forward and output.
+   * nftables mode's base chains. `v1.31`: all filters in front of DNAT, and filter-output-post-dnat behind it (up to v1.33). `v1.35`:
+   * filters that reject stand in input, forward and output (from v1.34 on).
    */
   readonly nftablesBaseChains: 'v1.31' | 'v1.35';
   /** nftables mode tests the protocol and port again in the masquerade rule of a service chain (v1.31). */
   readonly nftablesClusterIpPort: boolean;
+  /** What `minSyncPeriod` is when nobody sets it (pkg/proxy/apis/config/v1alpha1/defaults.go), by the section that holds it. */
+  readonly minSyncPeriodSeconds: { readonly iptables: number; readonly ipvs: number };
 }
 
 /** What chainwalk models unless a scenario names another version. */
@@ -35,4 +37,5 @@ export const CURRENT_KUBE_PROXY: KubeProxyBehaviour = {
   syncRunner: 'from-completion',
   nftablesBaseChains: 'v1.35',
   nftablesClusterIpPort: false,
+  minSyncPeriodSeconds: { iptables: 1, ipvs: 1 },
 };

@@ -31,6 +31,8 @@ export interface PacketCosts {
   /** Added when other memory has taken the whole L2 cache before the packet. */
   readonly coldFirstNs: Quantity;
   readonly coldEstablishedNs: Quantity;
+  /** The ICMP error or TCP reset that a refused packet is answered with. */
+  readonly rejectNs: Quantity;
 }
 
 /** Work of the iptables data path. */
@@ -57,6 +59,42 @@ export interface IptablesCosts {
   /** A passed rule out of cache costs `coldScanNsPerByte` x (rule size - `coldScanHiddenBytes`) more: a dense scan is prefetched. */
   readonly coldScanNsPerByte: Quantity;
   readonly coldScanHiddenBytes: Quantity;
+  /** A `recent` match beyond the rule that it stands in: its lock, the entry's look-up, the stamp. */
+  readonly recentTestNs: Quantity;
+  /** A list of `recent` that is passed on the way to the match's own: one comparison of names. */
+  readonly recentListNs: Quantity;
+}
+
+/** Work of the nftables data path. Translating a later packet costs what it does in iptables mode: the same code of nf_nat. */
+export interface NftablesCosts {
+  /** The rig's receiving side: filter input of the loopback device, which no counter of an outgoing packet holds. */
+  readonly receiveFirstNs: Quantity;
+  readonly receiveEstablishedNs: Quantity;
+  /** A rule visited, and a look-up in a set or map; both while hot. */
+  readonly ruleNs: Quantity;
+  readonly mapLookupNs: Quantity;
+  /** nf_nat_setup_info with a change of the tuple, and the random number that chose the endpoint. */
+  readonly natSetupNs: Quantity;
+  /** Map element, chains and rules of a service that have left the L2 cache, a first packet; and on top, the last-level cache. */
+  readonly coldServiceChainsNs: Quantity;
+  readonly farServiceChainsNs: Quantity;
+  /** Bytes that one rule of a service's own chains takes in the cache, with its chain, its map elements and what its packets leave there. */
+  readonly chainTouchedBytes: Quantity;
+  /** As `coldFirstNs` and `coldEstablishedNs` of the packet, in nftables mode. */
+  readonly coldFirstNs: Quantity;
+  readonly coldEstablishedNs: Quantity;
+}
+
+/**
+ * kube-proxy's own process as a proxy (removed in Kubernetes 1.26). Its rules cost what iptables' do; the second connection of each flow is
+ * composed of the packet's parts; what is here comes on top. Nothing of it was measured on the rig.
+ */
+export interface UserspaceCosts {
+  /** One payload from one socket to the other: waking the goroutine, one read and one write; and each byte, copied twice. */
+  readonly copyNs: Quantity;
+  readonly copyByteNs: Quantity;
+  /** Accepting a connection and opening another: accept, socket, connect with its handshake, two goroutines. */
+  readonly connectionNs: Quantity;
 }
 
 /** Where a repeated scan stops being hot: bytes in use / L2 bytes at which misses begin, and at which everything misses. */
@@ -64,6 +102,8 @@ export interface CacheCosts {
   readonly l2Bytes: Quantity;
   readonly kneeStartRatio: Quantity;
   readonly kneeEndRatio: Quantity;
+  /** What one core gets of the last-level cache that it shares with others. */
+  readonly lastLevelBytes: Quantity;
 }
 
 /** What a scheduler takes beside round robin's own cost: once, and for each real server that it looks at. */
@@ -124,17 +164,41 @@ export interface SyncCosts {
   /** An address added to or removed from kube-ipvs0, and for each address that is already there. */
   readonly addressInstructions: Quantity;
   readonly addressTimesBoundInstructions: Quantity;
+  /** One `iptables` command that checks or changes one rule: each rule of the table, which it reads and replaces. */
+  readonly commandTableRuleNs: Quantity;
+}
+
+/** CPU time of programming in nftables mode, for the version of nft that the profile names. */
+export interface NftSyncCosts {
+  /** A transaction reads the table that it changes, and the kernel checks it as a whole: one rule of it, and one rule x one rule. */
+  readonly tableRuleNs: Quantity;
+  readonly tableRuleSquaredNs: Quantity;
+  /** One operation of a transaction: a line read, a netlink message, an object. */
+  readonly operationNs: Quantity;
+  /** An anonymous map that is made (one for each service chain written) x one that is there: the kernel looks for a free name. */
+  readonly mapTimesMapsNs: Quantity;
+  /** An anonymous map that is made x one operation of its transaction: the kernel looks it up among what is not committed yet. */
+  readonly mapTimesOperationsNs: Quantity;
+  /** kube-proxy lists chains and sets at each sync to find stale ones: how often, one rule of the table, one service port x one service port. */
+  readonly listings: Quantity;
+  readonly listRuleNs: Quantity;
+  readonly listServicesSquaredNs: Quantity;
 }
 
 export interface CostProfile {
   readonly name: string;
   readonly description: string;
-  /** Kernel whose iptables was measured, and kernel whose IPVS instructions were counted. */
+  /** Kernel whose iptables and nftables were measured, and kernel whose IPVS instructions were counted. */
   readonly kernel: string;
   readonly ipvsKernel: string;
+  /** The nft that programming was measured with: its cost differs between versions. */
+  readonly nftVersion: string;
   readonly packet: PacketCosts;
   readonly iptables: IptablesCosts;
+  readonly nftables: NftablesCosts;
+  readonly userspace: UserspaceCosts;
   readonly cache: CacheCosts;
   readonly ipvs: IpvsCosts;
   readonly sync: SyncCosts;
+  readonly nftSync: NftSyncCosts;
 }

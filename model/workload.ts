@@ -1,5 +1,6 @@
 /** Nouns of the control plane: nodes, Deployments, probes and the Services that select their pods. */
 import type { Protocol } from './protocol.ts';
+import type { TrafficDistribution } from './topology-hints.ts';
 
 export interface Node {
   readonly name: string;
@@ -56,6 +57,8 @@ export interface ServiceBinding {
   /** Resolved port number on the pods. */
   readonly targetPort: number;
   readonly protocol: Protocol;
+  /** Of the Service: the hints of its EndpointSlices follow it. */
+  readonly trafficDistribution?: TrafficDistribution;
 }
 
 /** Everything that the control plane needs to know of the workloads. Empty for a synthetic cluster without churn. */

@@ -15,6 +15,8 @@ const OWN_METRICS = [
   ...FAILURE_KINDS.map((kind) => `failed_connections_${kind}`),
   'stale_connections',
   'broken_connections',
+  'returning_connections',
+  'returning_connections_same_endpoint',
   'syncs',
   'endpoint_slice_writes',
   'path_measured',

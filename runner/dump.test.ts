@@ -170,6 +170,15 @@ describe('dump of manifests', () => {
     expect(dumped(shop, { node: 'node-1' }).stdout).not.toMatch(drop);
   });
 
+  it('writes the rules of the version asked for', () => {
+    const mark = /-A KUBE-SERVICES .*default\/shop:http cluster IP.* -j KUBE-MARK-MASQ/;
+    expect(dumped(shop).stdout).not.toMatch(mark);
+    expect(dumped(shop, { kubeProxy: 'v1.21' }).stdout).toMatch(mark);
+    const old = chainwalk('dump', shop, '--engine', 'nftables', '--kube-proxy', '1.31');
+    expect(old.stdout).toContain('filter-output-post-dnat');
+    expect(dumped(shop, { engine: 'nftables' }).stdout).not.toContain('filter-output-post-dnat');
+  });
+
   it('reads several files, JSON and Lists as one cluster', () => {
     const [first, ...rest] = SHOP.split('---\n');
     const web = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { ports: [{ port: 80 }] } };
@@ -196,6 +205,24 @@ describe('dump of an experiment', () => {
     const all = dumped(tiny, { set: ['proxy.masquerade_all=true'] }).stdout;
     expect(all).not.toContain('! -s 10.128.0.0/9');
     expect(dumped(tiny, { engine: 'nftables' }).stdout).toContain('{ 10.96.0.1 . tcp . 80 : goto service-');
+    const special = dumped(tiny, {
+      engine: 'iptables',
+      set: [
+        'kubeProxy=v1.21',
+        'cluster.synthetic.load_balancer_ratio=1',
+        'cluster.synthetic.session_affinity_s=60',
+        'proxy.detect_local={ bridge: cni0 }',
+        'proxy.nfacct=true',
+        'proxy.masquerade_random_fully=false',
+      ],
+    }).stdout;
+    expect(special).toMatch(/-A KUBE-SERVICES .*synthetic\/svc-1 cluster IP.* ! -i cni0 -j KUBE-MARK-MASQ/);
+    expect(special).toContain('-d 100.64.0.2 --dport 80 -j KUBE-EXT-');
+    expect(special).toContain('--rcheck --seconds 60');
+    expect(special).toContain('-m nfacct');
+    expect(special).not.toContain('--random-fully');
+    const ports = dumped(tiny, { engine: 'nftables', set: ['proxy.service_cidrs=[10.96.0.0/12]'] }).stdout;
+    expect(ports).toContain('{ 10.96.0.0/12 } drop');
     const six = dumped(tiny, { family: 'ipv6' });
     expect(six.stderr).toContain('no IPv6 addresses');
     expect(six.stdout).not.toContain('svc-1');
@@ -277,6 +304,17 @@ describe('bad input', () => {
       [shop, { nodeportAddresses: ['primary', '10.0.0.0/8'] }, /not both/],
       [shop, { engine: 'ipvs', ipvsScheduler: 'best' }, /--ipvs-scheduler "best"/],
       [shop, { set: ['services=3'] }, /--set changes an experiment/],
+      [
+        shop,
+        { kubeProxy: 'v1.17' },
+        /^--kube-proxy must be a version of kube-proxy from v1\.18 to v1\.35.*got "v1\.17"/,
+      ],
+      [shop, { kubeProxy: '31' }, /Did you mean "v1\.31"\?$/],
+      [
+        shop,
+        { engine: 'nftables', kubeProxy: 'v1.28' },
+        /^--engine "nftables": kube-proxy v1\.28 has no nftables mode/,
+      ],
       [[tiny, shop], {}, /stands alone/],
       ['nowhere.yaml', {}, /nowhere\.yaml: No such file/],
     ] as const) {

@@ -34,3 +34,14 @@ it('shows the largest point of each engine, with units, and a dash where there i
   expect(lines[1]).toMatch(/^x +iptables +1000 +- +176\.4 µs +- +- /);
   expect(lines[2]).toMatch(/^x +ipvs +1000 +- +3900 ns +- +113\.4 s /);
 });
+
+it('keeps to twelve lines whatever the number of engines', () => {
+  const summary = [1, 2, 3, 4, 5, 6, 7].flatMap((endpoints) =>
+    ['iptables', 'ipvs', 'nftables', 'userspace'].map((engine) => ({
+      ...row(engine, 10, 'cost_first_packet_mean_ns', 3000),
+      endpoints_per_service: endpoints,
+    })),
+  );
+  expect(findingsTable([summary]).split('\n')).toHaveLength(1 + 12);
+  expect(findingsTable([summary.filter((each) => each.engine.startsWith('ip'))]).split('\n')).toHaveLength(1 + 12);
+});

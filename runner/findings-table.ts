@@ -24,8 +24,9 @@ export function findingsTable(summaries: readonly (readonly SummaryRow[])[]): st
     const largest = Math.max(...summary.map((row) => row.services ?? 0));
     const rows = summary.filter((row) => (row.services ?? 0) === largest);
     const points = [...new Set(rows.map(pointOf))];
-    for (const point of points.slice(0, LINES / 2)) {
-      for (const engine of [...new Set(rows.map((row) => row.engine))]) {
+    const engines = [...new Set(rows.map((row) => row.engine))];
+    for (const point of points.slice(0, Math.max(1, Math.floor(LINES / Math.max(1, engines.length))))) {
+      for (const engine of engines) {
         const own = rows.filter((row) => row.engine === engine && pointOf(row) === point);
         const cells = COLUMNS.map(([, metric, show]) => {
           const mean = own.find((row) => row.metric === metric)?.mean;

@@ -2,13 +2,12 @@
 import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
+import { churnFindings } from './findings-churn.ts';
+import { count, duration, fixed, micro, short, shown } from './finding-words.ts';
+import type { Finding } from './finding-words.ts';
 import { logLogSlope } from './statistics.ts';
-import { FAILURE_KINDS } from './trial-meter.ts';
 
-export interface Finding {
-  readonly id: string;
-  readonly text: string;
-}
+export type { Finding } from './finding-words.ts';
 
 /** Mean of one metric at each number of services, for one engine, in ascending order; other axes at their first value. */
 export interface Series {
@@ -71,8 +70,10 @@ function findingsOfOne(
     ...ruleClaim(summary, engines),
     ...comparison(summary, engines),
     ...engines.flatMap((engine) => scaling(summary, engine)),
+    ...flatWork(summary, engines),
     ...scanBend(summary, engines),
     ...engines.flatMap((engine) => establishedPackets(summary, engine)),
+    ...fullSyncs(summary, engines),
     ...engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn)),
   ];
 }
@@ -138,28 +139,83 @@ function establishedPackets(summary: readonly SummaryRow[], engine: string): Fin
   ];
 }
 
+/** iptables, whose walk grows with services, against each other engine: where do the lines cross? */
 function comparison(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
-  if (!engines.includes('iptables') || !engines.includes('ipvs')) return [];
+  if (!engines.includes('iptables')) return [];
+  const others = engines.filter((engine) => engine !== 'iptables' && engine !== 'reference');
+  return others.flatMap((engine) => comparisonWith(summary, engine));
+}
+
+function comparisonWith(summary: readonly SummaryRow[], engine: string): Finding[] {
   const iptables = seriesOf(summary, 'iptables', 'cost_first_packet_mean_ns');
-  const ipvs = seriesOf(summary, 'ipvs', 'cost_first_packet_mean_ns');
+  const other = seriesOf(summary, engine, 'cost_first_packet_mean_ns');
   const last = iptables.means.length - 1;
-  if (last < 0 || ipvs.means.length !== iptables.means.length) return [];
-  const crossing = iptables.means.findIndex((cost, i) => cost > ipvs.means[i]);
+  if (last < 0 || other.means.length !== iptables.means.length) return [];
+  const name = shown(engine);
+  const isCheaper = iptables.means.map((cost, i) => cost > other.means[i]);
+  const crossing = isCheaper.indexOf(true);
   const where =
     crossing < 0
-      ? 'IPVS is never the cheaper one'
-      : crossing === 0
-        ? 'IPVS is the cheaper one at every size'
-        : `from somewhere between ${count(iptables.services[crossing - 1])} and ` +
-          `${count(iptables.services[crossing])} services on, IPVS is the cheaper one`;
+      ? `${name} is never the cheaper one`
+      : isCheaper.indexOf(false, crossing) >= 0
+        ? 'the two cross more than once'
+        : crossing === 0
+          ? `${name} is the cheaper one at every size`
+          : `from somewhere between ${count(iptables.services[crossing - 1])} and ` +
+            `${count(iptables.services[crossing])} services on, ${name} is the cheaper one`;
   const a = iptables.means[last];
-  const b = ipvs.means[last];
+  const b = other.means[last];
+  const times = a >= b ? `${fixed(a / b, 1)} times` : `${fixed(b / a, 1)} times as much`;
   return [
     {
-      id: 'first-packet-comparison',
+      id: engine === 'ipvs' ? 'first-packet-comparison' : `first-packet-comparison-${engine}`,
       text:
-        `First packet at ${count(iptables.services[last])} services: iptables ${micro(a)}, IPVS ${micro(b)} ` +
-        `(${fixed(a / b, 1)} times). By the mean, ${where}.`,
+        `First packet at ${count(iptables.services[last])} services: iptables ${micro(a)}, ${name} ${micro(b)} ` +
+        `(${times}). By the mean, ${where}.`,
+    },
+  ];
+}
+
+/** A first packet in nftables mode does the same work at every size: what becomes of its cost? */
+function flatWork(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
+  if (!engines.includes('nftables')) return [];
+  const rules = seriesOf(summary, 'nftables', 'rules_evaluated_per_first_packet_mean').means;
+  const cost = seriesOf(summary, 'nftables', 'cost_first_packet_mean_ns');
+  const last = cost.means.length - 1;
+  if (last < 1 || Math.max(...rules) > 1.1 * Math.min(...rules)) return [];
+  const growth = (cost.means[last] / cost.means[0] - 1) * 100;
+  const why =
+    growth > 5
+      ? ': the rules and map look-ups stay the same, the memory that they read moves out of the caches'
+      : ': neither its work nor its cost depends on services';
+  return [
+    {
+      id: 'flat-nftables',
+      text:
+        `nftables: a first packet evaluates ${short(rules[0])} rules at every size and costs ${micro(cost.means[0])} at ` +
+        `${count(cost.services[0])} services, ${micro(cost.means[last])} at ${count(cost.services[last])} ` +
+        `(${fixed(growth, 0)} % more)${why}.`,
+    },
+  ];
+}
+
+/** What nftables mode pays for its flat walk: the first sync of a large table. */
+function fullSyncs(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
+  if (!engines.includes('nftables')) return [];
+  const nftables = seriesOf(summary, 'nftables', 'sync_full_ms');
+  const slope = slopeFrom(nftables, FIT_FROM_SERVICES);
+  const last = nftables.services.length - 1;
+  if (last < 0) return [];
+  const each = engines.flatMap((engine) => {
+    const ms = seriesOf(summary, engine, 'sync_full_ms').means.at(-1);
+    return ms === undefined ? [] : [`${shown(engine)} ${duration(ms)}`];
+  });
+  const grows =
+    slope === undefined ? '' : ` With nftables it grows with services to the power of ${fixed(slope.exponent, 1)}.`;
+  return [
+    {
+      id: 'full-sync',
+      text: `A first full sync at ${count(nftables.services[last])} services takes ${each.join(', ')}.${grows}`,
     },
   ];
 }
@@ -226,124 +282,8 @@ function bend(cost: Series, work: Series): string | undefined {
   );
 }
 
-function churnFindings(
-  summary: readonly SummaryRow[],
-  engine: string,
-  timeline: readonly TimelineRow[],
-  churn: readonly ChurnSpec[],
-): Finding[] {
-  const value = (metric: string): number | undefined =>
-    summary.find((row) => row.engine === engine && row.metric === metric)?.mean ?? undefined;
-  const p50 = value('programming_latency_p50_ms');
-  const p99 = value('programming_latency_p99_ms');
-  if (p50 === undefined || p99 === undefined) return [];
-  const findings: Finding[] = [];
-  const rows = timeline.filter((row) => row.engine === engine);
-  const [first] = churn;
-  if (first?.kind === 'probe_failure')
-    findings.push(...probeFailure(rows, engine, first.atSeconds, first.durationSeconds));
-  else findings.push(...failureWindow(rows, engine));
-  const reasons = FAILURE_KINDS.map((kind) => [kind, value(`failed_connections_${kind}`) ?? 0] as const)
-    .filter(([, mean]) => mean > 0)
-    .map(([kind, mean]) => `${fixed(mean, 1)} ${kind.replace('_', ' ')}`);
-  const failed = value('failed_connections') ?? 0;
-  findings.push({
-    id: `churn-${engine}`,
-    text:
-      `${shown(engine)}: of ${short(value('connections') ?? 0)} connections ${fixed(failed, 1)} failed` +
-      `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}, ${fixed(value('stale_connections') ?? 0, 1)} reached a pod that was not ready, ` +
-      `${fixed(value('broken_connections') ?? 0, 1)} were cut. From a pod's change to this node's rules it took ${fixed(p50, 0)} ms ` +
-      `(median; p99 ${fixed(p99, 0)} ms; means of the replications).`,
-  });
-  return findings;
-}
-
-/** From the first failed probe to the rules, and back, as the timeline has it. */
-function probeFailure(
-  rows: readonly TimelineRow[],
-  engine: string,
-  atSeconds: number,
-  durationSeconds: number,
-): Finding[] {
-  const gone: number[] = [];
-  const back: number[] = [];
-  for (const trial of byTrial(rows)) {
-    const before = trial.findLast((row) => row.time_s <= atSeconds)?.installed_endpoints ?? 0;
-    const left = trial.find((row) => row.time_s > atSeconds && row.installed_endpoints < before);
-    if (left === undefined) continue;
-    gone.push(left.time_s - atSeconds);
-    const returned = trial.find((row) => row.time_s > left.time_s && row.installed_endpoints >= before);
-    if (returned !== undefined) back.push(returned.time_s - atSeconds - durationSeconds);
-  }
-  if (gone.length === 0)
-    return [{ id: `probe-${engine}`, text: `${shown(engine)}: the failing pod never left this node's rules.` }];
-  const returned =
-    back.length === 0
-      ? 'It did not come back within the trial.'
-      : `It was back ${spread(back)} after it answered again.`;
-  return [
-    {
-      id: `probe-${engine}`,
-      text: `${shown(engine)}: the pod got new connections for ${spread(gone)} after its probe began to fail. ${returned}`,
-    },
-  ];
-}
-
-/** How long connections went on failing, from the first to the last row with a failed one. */
-function failureWindow(rows: readonly TimelineRow[], engine: string): Finding[] {
-  const windows: number[] = [];
-  for (const trial of byTrial(rows)) {
-    const from = trial.findIndex((row) => row.failed_connections > 0);
-    if (from < 0) continue;
-    const to = trial.findLast((row) => row.failed_connections > 0);
-    // A row counts what happened since the one before.
-    windows.push((to?.time_s ?? 0) - (trial[from - 1]?.time_s ?? 0));
-  }
-  if (windows.length === 0) return [];
-  return [{ id: `window-${engine}`, text: `${shown(engine)}: connections failed over a span of ${spread(windows)}.` }];
-}
-
-/** The rows of each service in each replication, in order of time. */
-function byTrial(rows: readonly TimelineRow[]): TimelineRow[][] {
-  const trials = new Map<string, TimelineRow[]>();
-  for (const row of rows) {
-    const key = `${row.replication} ${row.service}`;
-    trials.set(key, [...(trials.get(key) ?? []), row]);
-  }
-  return [...trials.values()];
-}
-
-/** `5.1 s (4.3 to 5.9 over 5 trials)`. */
-function spread(values: readonly number[]): string {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (values.length === 1) return `${fixed(mean, 1)} s`;
-  return `${fixed(mean, 1)} s (${fixed(Math.min(...values), 1)} to ${fixed(Math.max(...values), 1)} over ${values.length} trials)`;
-}
-
 export function slopeFrom(series: Series, fromServices: number) {
   const start = series.services.findIndex((services) => services >= fromServices);
   if (start < 0) return undefined;
   return logLogSlope(series.services.slice(start), series.means.slice(start));
-}
-
-function fixed(value: number, digits: number): string {
-  return value.toFixed(digits);
-}
-
-/** Four significant digits are enough for a sentence. */
-function short(value: number): string {
-  return value >= 1000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)));
-}
-
-/** 20000 to `20,000`, by hand: locale functions differ between machines. */
-function count(value: number): string {
-  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-function micro(ns: number): string {
-  return `${fixed(ns / 1000, ns < 100_000 ? 1 : 0)} µs`;
-}
-
-function shown(engine: string): string {
-  return engine === 'ipvs' ? 'IPVS' : engine;
 }

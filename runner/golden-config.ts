@@ -1,8 +1,10 @@
 /** From a golden case's `proxy` to kube-proxy's configuration, and what the drivers of all modes share. */
 import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import { ProxyObjects } from '../scenarios/proxy-objects.ts';
 import { canonicalIp } from '../model/ip-text.ts';
 import { InputError } from '../scenarios/errors.ts';
+import { readKubeProxy } from '../scenarios/kube-proxy-version.ts';
 import type { ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import type { GoldenStep } from '../scenarios/golden-case.ts';
 import type { GoldenFlow, GoldenProxy } from '../scenarios/golden-schema.ts';
@@ -32,8 +34,15 @@ export function proxyConfig(proxy: GoldenProxy): ProxyConfig {
     excludeCidrs: proxy.excludeCIDRs ?? [],
     largeClusterEndpoints: proxy.largeClusterEndpointsThreshold ?? 1000,
     syncPeriodSeconds: proxy.syncPeriodSeconds ?? 30,
-    kubeProxy: CURRENT_KUBE_PROXY,
+    kubeProxy: behaviour(proxy.kubeProxy),
   };
+}
+
+function behaviour(version: string | number | undefined): KubeProxyBehaviour {
+  if (version === undefined) return CURRENT_KUBE_PROXY;
+  const read = readKubeProxy(version, '"proxy.kubeProxy"');
+  if ('wrong' in read) throw new InputError(read.wrong);
+  return read;
 }
 
 function nodeAddress(text: string): string {

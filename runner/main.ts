@@ -117,6 +117,7 @@ function scenarioOptions(command: Command): Command {
 function proxyOptions(command: Command): Command {
   return scenarioOptions(command)
     .option('--engine <name>', 'iptables, ipvs or nftables', 'iptables')
+    .option('--kube-proxy <version>', 'version of kube-proxy, such as v1.31 (default: the current one)')
     .option('--family <family>', 'ipv4 or ipv6 (default of dump: ipv4)')
     .option('--node <name>', 'the node whose rules they are (default: the first by name)')
     .option('--masquerade-all', 'masquerade all traffic to cluster IPs')

@@ -1,11 +1,15 @@
 /** What `dump` and `trace` compile: service ports and kube-proxy's configuration, out of manifests or an experiment's cluster. */
+import { ENGINE_NAMES } from '../model/engine-name.ts';
+import { kubeProxyMinor, missingMode } from '../model/kube-proxy-versions.ts';
 import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import { formatCidr, formatIpv4 } from '../model/address.ts';
 import { servicePortConfig } from '../engines/proxy/configs.ts';
 import { canonicalCidr, familyOf, familyOfCidr } from '../model/ip-text.ts';
 import type { IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import { buildCluster } from '../scenarios/cluster-builder.ts';
 import { didYouMean, InputError } from '../scenarios/errors.ts';
+import { readKubeProxy } from '../scenarios/kube-proxy-version.ts';
 import { isMapping } from '../scenarios/overrides.ts';
 import { addressOfFamily, readProxyManifests } from '../scenarios/proxy-manifests.ts';
 import { serviceConfigs } from '../scenarios/service-config.ts';
@@ -27,6 +31,8 @@ export interface ProxyFlags extends ScenarioOptions {
   readonly nodeportAddresses?: readonly string[];
   readonly ipvsScheduler?: string;
   readonly nfacct?: boolean;
+  /** A version of kube-proxy, such as v1.31. */
+  readonly kubeProxy?: string;
 }
 
 export interface ProgramInput {
@@ -145,33 +151,48 @@ function ofExperiment(paths: readonly string[], flags: ProxyFlags, family: IpFam
 
 /** kube-proxy's defaults, but for what the flags or the experiment say. */
 function proxyConfig({ node, podCidr, proxy }: Seen, flags: ProxyFlags, family: IpFamily): ProxyConfig {
+  const hasCounters = flags.nfacct === true || (proxy?.nfacct ?? false);
   return {
     ipFamily: family,
     nodeName: node.name,
     nodeIp: addressOfFamily(node.addresses, family),
     zone: node.zone,
-    localDetector: localDetector(flags, podCidr, family),
+    localDetector: localDetector(flags, podCidr, family, proxy),
     masqueradeAll: flags.masqueradeAll === true || (proxy?.masqueradeAll ?? false),
     masqueradeMark: '0x00004000',
-    masqueradeRandomFully: true,
-    localhostNodePorts: true,
-    nodePortAddresses: nodePortAddresses(node.addresses, flags),
+    masqueradeRandomFully: proxy?.masqueradeRandomFully ?? true,
+    localhostNodePorts: proxy?.localhostNodePorts ?? true,
+    nodePortAddresses: nodePortAddresses(node.addresses, flags, proxy),
     interfaceAddresses: [...LOOPBACK, ...node.addresses],
-    nfacct: { ctStateInvalid: flags.nfacct === true, localhostNodePorts: flags.nfacct === true },
-    conntrackTcpLiberal: false,
-    serviceCidrs: [],
+    nfacct: { ctStateInvalid: hasCounters, localhostNodePorts: hasCounters },
+    conntrackTcpLiberal: proxy?.conntrackTcpLiberal ?? false,
+    serviceCidrs: (proxy?.serviceCidrs ?? []).map(formatCidr),
     ipvsScheduler: flags.ipvsScheduler ?? proxy?.ipvsScheduler ?? 'rr',
     strictArp: false,
     excludeCidrs: [],
     largeClusterEndpoints: proxy?.largeClusterEndpoints ?? 1000,
     syncPeriodSeconds: proxy?.syncPeriodSeconds ?? 30,
-    kubeProxy: CURRENT_KUBE_PROXY,
+    kubeProxy: kubeProxyOf(flags, proxy),
   };
 }
 
+/** The flag's version, else the experiment's; it must have the mode. */
+function kubeProxyOf(flags: ProxyFlags, proxy: ProxySpec | undefined): KubeProxyBehaviour {
+  const read =
+    flags.kubeProxy === undefined
+      ? (proxy?.kubeProxy ?? CURRENT_KUBE_PROXY)
+      : readKubeProxy(flags.kubeProxy, '--kube-proxy');
+  if ('wrong' in read) throw new InputError(read.wrong);
+  const mode = ENGINE_NAMES.find((name) => name === flags.engine);
+  const missing = mode === undefined ? undefined : missingMode(mode, kubeProxyMinor(read.version) ?? 0);
+  if (missing !== undefined) throw new InputError(`--engine "${flags.engine}": ${missing}`);
+  return read;
+}
+
 /** `primary` stands for the node's first addresses, and is the default of nftables mode; the others open node ports everywhere. */
-function nodePortAddresses(addresses: readonly string[], flags: ProxyFlags): string[] {
-  const given = flags.nodeportAddresses ?? (flags.engine === 'nftables' ? ['primary'] : []);
+function nodePortAddresses(addresses: readonly string[], flags: ProxyFlags, proxy: ProxySpec | undefined): string[] {
+  const ofExperiment = proxy?.nodePortAddresses === 'primary' ? ['primary'] : proxy?.nodePortAddresses?.map(formatCidr);
+  const given = flags.nodeportAddresses ?? ofExperiment ?? (flags.engine === 'nftables' ? ['primary'] : []);
   if (!given.includes('primary')) return given.map((text) => cidrOf('--nodeport-addresses', text));
   if (given.length > 1) throw new InputError('--nodeport-addresses takes "primary" or blocks, not both');
   const families = [
@@ -184,7 +205,12 @@ function nodePortAddresses(addresses: readonly string[], flags: ProxyFlags): str
   });
 }
 
-function localDetector(flags: ProxyFlags, podCidr: string, family: IpFamily): ProxyConfig['localDetector'] {
+function localDetector(
+  flags: ProxyFlags,
+  podCidr: string,
+  family: IpFamily,
+  proxy: ProxySpec | undefined,
+): ProxyConfig['localDetector'] {
   const { detectLocalCidr, detectLocalBridge, detectLocalPrefix } = flags;
   const given = [detectLocalCidr, detectLocalBridge, detectLocalPrefix].filter((each) => each !== undefined);
   if (given.length > 1) throw new InputError('Only one of the --detect-local options can be given');
@@ -199,7 +225,10 @@ function localDetector(flags: ProxyFlags, podCidr: string, family: IpFamily): Pr
     }
     return { kind: 'cidr', cidr };
   }
-  return podCidr === '' ? { kind: 'none' } : { kind: 'cidr', cidr: podCidr };
+  const ofExperiment = proxy?.localDetection ?? { kind: 'cluster' };
+  if (ofExperiment.kind === 'cluster') return podCidr === '' ? { kind: 'none' } : { kind: 'cidr', cidr: podCidr };
+  if (ofExperiment.kind !== 'cidr') return ofExperiment;
+  return family === 'IPv4' ? { kind: 'cidr', cidr: formatCidr(ofExperiment.cidr) } : { kind: 'none' };
 }
 
 /** IFNAMSIZ is 16 with the closing NUL. */

@@ -190,6 +190,6 @@ function profileNote(profile: CostProfile | undefined) {
   return {
     name: profile.name,
     title: profile.description,
-    sources: [`iptables: ${profile.kernel}`, `IPVS: ${profile.ipvsKernel}`],
+    sources: [`iptables, nftables: ${profile.kernel}; ${profile.nftVersion}`, `IPVS: ${profile.ipvsKernel}`],
   };
 }

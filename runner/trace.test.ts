@@ -87,6 +87,17 @@ describe.each(engines)('trace in %s mode', (engine) => {
     expect(follow('10.244.1.9', '10.96.0.10:53', 'UDP')).toMatch(/endpoints {4}10\.244\.1\.2:53/);
   });
 
+  it('goes through the rules of the version asked for', () => {
+    const rules = (kubeProxy: string): string[] => {
+      const flags = { engine: 'iptables', from: '10.244.1.9', to: 'web:http', kubeProxy };
+      return trace([join(scratch, 'web.yaml')], flags)
+        .text.split('\n')
+        .filter((line) => line.includes('KUBE-MARK-MASQ'));
+    };
+    expect(rules('v1.21')[0]).toContain('nat/KUBE-SERVICES');
+    expect(rules('v1.22')[0]).toContain('nat/KUBE-SVC-');
+  });
+
   it('says what is refused and what is nobody’s', () => {
     const refused = follow('10.244.1.9', '10.96.0.11:80');
     expect(refused).toMatch(/^verdict {6}REJECT$/m);

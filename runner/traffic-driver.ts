@@ -18,7 +18,16 @@ import {
   TCP_SYN,
 } from '../model/packet.ts';
 import { PROTOCOL_TCP } from '../model/protocol.ts';
-import { OUTCOME_DROP, OUTCOME_ENDPOINT, OUTCOME_REJECT, VerdictBatch } from '../model/verdict.ts';
+import {
+  OUTCOME_DROP,
+  OUTCOME_ENDPOINT,
+  OUTCOME_REJECT,
+  REASON_CONNTRACK_FULL,
+  REASON_NO_ANSWER,
+  REASON_NO_LOCAL_ENDPOINTS,
+  REASON_SOURCE_RANGE,
+  VerdictBatch,
+} from '../model/verdict.ts';
 import type { ConnectionSource } from '../scenarios/traffic.ts';
 import type { EventKind, Simulation } from '../sim/simulation.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -44,6 +53,8 @@ export interface TrafficDriverOptions {
   readonly meter: TrialMeter;
   /** Called once a connection when its fate is known, and again as `broken` if it is cut later. */
   readonly onOutcome?: (servicePortId: number, outcome: ConnectionOutcome) => void;
+  /** Called for each new connection that reaches a process. */
+  readonly onEndpoint?: (clientAddress: number, servicePortId: number, address: number, port: number) => void;
 }
 
 export class TrafficDriver {
@@ -192,6 +203,10 @@ export class TrafficDriver {
       if (fate === 'stale') meter.staleConnections++;
       else if (fate !== 'ok' && fate !== 'broken') meter.failures[fate]++;
       this.#options.onOutcome?.(pool.servicePortId[slot], fate);
+      if (fate === 'ok' || fate === 'stale') {
+        const { clientAddress, servicePortId, endpointAddress, endpointPort } = pool;
+        this.#options.onEndpoint?.(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
+      }
       // A refused TCP connection has one more packet, the reset; the other failures have none.
       if (fate === 'refused' && pool.protocol[slot] === PROTOCOL_TCP)
         pool.packets[slot] = Math.min(pool.packets[slot], 2);
@@ -213,8 +228,7 @@ export class TrafficDriver {
   #fate(i: number): ConnectionOutcome {
     const verdicts = this.#verdicts;
     const outcome = verdicts.outcome[i];
-    if (outcome === OUTCOME_REJECT) return 'rejected';
-    if (outcome === OUTCOME_DROP) return 'dropped';
+    if (outcome === OUTCOME_REJECT || outcome === OUTCOME_DROP) return refusal(outcome, verdicts.reason[i]);
     if (outcome !== OUTCOME_ENDPOINT) return 'no_answer';
     const address = verdicts.dstAddress[i];
     const condition = this.#options.pods.podCondition(address);
@@ -233,6 +247,21 @@ export class TrafficDriver {
 
   #close(slot: number): void {
     this.#pool.close(slot);
+  }
+}
+
+function refusal(outcome: number, reason: number): FailureKind {
+  switch (reason) {
+    case REASON_NO_LOCAL_ENDPOINTS:
+      return 'no_local_endpoints';
+    case REASON_SOURCE_RANGE:
+      return 'source_range';
+    case REASON_CONNTRACK_FULL:
+      return 'conntrack_full';
+    case REASON_NO_ANSWER:
+      return 'no_answer';
+    default:
+      return outcome === OUTCOME_REJECT ? 'rejected' : 'dropped';
   }
 }
 

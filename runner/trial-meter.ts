@@ -11,15 +11,34 @@ import type { VerdictBatch } from '../model/verdict.ts';
 import { Digest } from '../sim/digest.ts';
 import { quantileSorted } from './statistics.ts';
 
-/** Why a connection failed or suffered, as CSV column suffixes. */
-export const FAILURE_KINDS = ['rejected', 'dropped', 'refused', 'no_answer'] as const;
+/**
+ * Why a connection failed, as CSV column suffixes. `dropped` is for want of any other reason; `no_local_endpoints` and `source_range`
+ * are the drops that a Service's policy asks for.
+ */
+export const FAILURE_KINDS = [
+  'rejected',
+  'dropped',
+  'refused',
+  'no_answer',
+  'no_local_endpoints',
+  'source_range',
+  'conntrack_full',
+] as const;
 export type FailureKind = (typeof FAILURE_KINDS)[number];
 
 export class TrialMeter {
   packets = 0;
   connections = 0;
   /** Connections whose first packet got no working endpoint, by FAILURE_KINDS. */
-  readonly failures: Record<FailureKind, number> = { rejected: 0, dropped: 0, refused: 0, no_answer: 0 };
+  readonly failures: Record<FailureKind, number> = {
+    rejected: 0,
+    dropped: 0,
+    refused: 0,
+    no_answer: 0,
+    no_local_endpoints: 0,
+    source_range: 0,
+    conntrack_full: 0,
+  };
   /** Connections that reached an endpoint whose pod was no longer ready, and was serving all the same. */
   staleConnections = 0;
   /** Connections cut after they were established, since their pod stopped. */

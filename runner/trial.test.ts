@@ -78,7 +78,7 @@ describe('trial', () => {
     const broken = { ...trial, engine: 'nothing' as Trial['engine'] };
     const reply = attemptTrial(broken);
     expect(reply.status).toBe('failed');
-    expect(reply.status === 'failed' && reply.reason).toMatch(/TypeError/);
+    expect(reply.status === 'failed' && reply.reason).toMatch(/no engine of nothing mode; there are iptables, ipvs/);
   });
 
   it('knows the chance that two connections go to one service', () => {

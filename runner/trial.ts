@@ -1,10 +1,10 @@
 /** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
-import { CostModel, costContext } from '../costs/cost-model.ts';
+import { costContext } from '../costs/context.ts';
+import { CostModel } from '../costs/cost-model.ts';
 import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
 import { ControlPlane } from '../control/control-plane.ts';
 import type { SyncRequest } from '../control/proxier.ts';
-import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS, type EngineOptions, type IpvsScheduler } from '../engines/engine.ts';
-import { ENGINES } from '../engines/registry.ts';
+import { endpointCategories } from '../engines/proxy/endpoints.ts';
 import { servicePortName } from '../model/cluster.ts';
 import type { Cell, Observation, TimelineRow } from '../model/observation.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
@@ -18,6 +18,8 @@ import { assert } from '../sim/assert.ts';
 import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
+import { AffinityMeter } from './affinity-meter.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
 import { quantileSorted } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
 import { Timeline } from './timeline.ts';
@@ -38,11 +40,15 @@ export function runTrial(trial: Trial): TrialResult {
   // The path holds neither the engine nor the point: every engine and setting meets the same world.
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
   const cluster = buildCluster(point.cluster, rng);
-  const engine = ENGINES[trial.engine]({
-    node: cluster.node,
-    options: engineOptions(point),
+  const node = observedNode(cluster.node, point.proxy);
+  const engine = engineFactory(trial.engine)({
+    node,
+    options: engineOptions(point.proxy, trial.engine, node),
     rng: rng.sub(`engine-${trial.engine}`),
+    answers: (address) => control.podCondition(address) === 'serving',
   });
+  const missing = unsupported(engine.supports, cluster.state);
+  if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
   const simulation = new Simulation();
   const meter = new TrialMeter();
   const syncs = new SyncLog(point, trial.engine);
@@ -52,14 +58,14 @@ export function runTrial(trial: Trial): TrialResult {
     return costs;
   };
 
-  const control = new ControlPlane({
+  const control: ControlPlane = new ControlPlane({
     simulation,
     rng,
     state: cluster.state,
     workload: cluster.workload,
     churn: planChurn(point.churn, cluster),
     nodeName: cluster.node.name,
-    proxier: proxierTiming(point, trial.engine),
+    proxier: proxierTiming(point.proxy, trial.engine),
     propagation: {
       statusUpdate: toDistribution(point.propagation.statusUpdateSeconds),
       endpointSlice: toDistribution(point.propagation.endpointSliceSeconds),
@@ -76,12 +82,16 @@ export function runTrial(trial: Trial): TrialResult {
         costs ??= costModel(trial, cluster, report);
       },
     },
+    reachable: (svc) => endpointCategories(svc, node).reachable,
     onEvent: (event) => {
       // The first sync is the state that the timeline begins with.
       if (event.at > 0) timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
     },
   });
 
+  const affinity = cluster.state.servicePorts.some((svc) => (svc.extras?.affinitySeconds ?? 0) > 0)
+    ? new AffinityMeter()
+    : undefined;
   const followed = followedServices(cluster, point);
   const timeline =
     point.timelineSeconds > 0 ? new Timeline(followed, control, trial.engine, trial.replication) : undefined;
@@ -92,6 +102,9 @@ export function runTrial(trial: Trial): TrialResult {
     source: planTraffic(point.traffic, cluster, rng),
     pods: control,
     meter,
+    ...(affinity === undefined
+      ? {}
+      : { onEndpoint: (client, id, address, port) => affinity.add(client, id, address, port) }),
     onOutcome: (id, outcome) => timeline?.count(id, outcome),
   });
   // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
@@ -116,7 +129,7 @@ export function runTrial(trial: Trial): TrialResult {
 
   return {
     index: trial.index,
-    observation: observe(trial, cluster, meter, syncs, control, requireCosts()),
+    observation: { ...observe(trial, cluster, meter, syncs, control, requireCosts()), ...affinity?.metrics() },
     timeline: timeline?.rows ?? [],
   };
 }
@@ -153,6 +166,8 @@ export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltClust
 class SyncLog {
   readonly #profile: PointSpec['profile'];
   readonly #engine: Trial['engine'];
+  /** Every sync writes everything, whatever it is called for. */
+  readonly #alwaysFull: boolean;
   #last: SyncReport | undefined;
   firstReport: SyncReport | undefined;
   fullMs: number | undefined;
@@ -162,13 +177,14 @@ class SyncLog {
   constructor(point: PointSpec, engine: Trial['engine']) {
     this.#profile = point.profile;
     this.#engine = engine;
+    this.#alwaysFull = engine === 'iptables' && !point.proxy.kubeProxy.iptablesPartialSync;
   }
 
   begin(request: SyncRequest): number {
     if (this.#last === undefined) return 0;
     const changed = request.delta.upserted.length + request.delta.removedIds.length;
     return predictSyncDurationNs(this.#profile, this.#engine, this.#last, {
-      kind: request.kind,
+      kind: this.#alwaysFull ? 'full' : request.kind,
       changedServicePorts: changed,
       // Most changes that cause a sync are one pod's.
       changedEndpoints: changed,
@@ -201,10 +217,11 @@ function observe(
   const latency = (q: number): Cell =>
     latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
   const incremental = syncs.incrementalMs;
+  const fromOutside = traffic.nodePortRatio + traffic.loadBalancerRatio + traffic.externalIpRatio;
   const origins = [
     ...(traffic.hostClientRatio > 0 ? [ORIGIN_HOST] : []),
-    ...(traffic.nodePortRatio > 0 ? [ORIGIN_EXTERNAL] : []),
-    ...(traffic.hostClientRatio + traffic.nodePortRatio < 1 ? [ORIGIN_POD] : []),
+    ...(fromOutside > 0 ? [ORIGIN_EXTERNAL] : []),
+    ...(traffic.hostClientRatio + fromOutside < 1 ? [ORIGIN_POD] : []),
   ];
   return {
     experiment: trial.experiment,
@@ -272,31 +289,3 @@ function sampleRegularly(simulation: Simulation, timeline: Timeline, point: Poin
 
 /** After everything else of the instant. */
 const PRIORITY_SAMPLE = 1000;
-
-/** The engine's options as the scenario's `proxy` section has them. */
-function engineOptions(point: PointSpec): EngineOptions {
-  const { proxy } = point;
-  assert(isScheduler(proxy.ipvsScheduler), `Unknown IPVS scheduler ${proxy.ipvsScheduler}`);
-  return {
-    ...DEFAULT_ENGINE_OPTIONS,
-    evaluator: proxy.evaluator,
-    masqueradeAll: proxy.masqueradeAll,
-    largeClusterEndpoints: proxy.largeClusterEndpoints,
-    ipvsScheduler: proxy.ipvsScheduler,
-    ipvsConnTabBits: proxy.ipvsConnTabBits,
-  };
-}
-
-function isScheduler(name: string): name is IpvsScheduler {
-  return (IPVS_SCHEDULERS as readonly string[]).includes(name);
-}
-
-/** iptables resyncs unasked each hour, IPVS each syncPeriod (kube-proxy pkg/proxy/iptables and ipvs NewProxier). */
-function proxierTiming(point: PointSpec, engine: Trial['engine']) {
-  const syncPeriodNs = point.proxy.syncPeriodSeconds * NS_PER_S;
-  return {
-    minSyncPeriodNs: point.proxy.minSyncPeriodSeconds * NS_PER_S,
-    syncPeriodNs,
-    maxIntervalNs: engine === 'ipvs' ? syncPeriodNs : 3600 * NS_PER_S,
-  };
-}

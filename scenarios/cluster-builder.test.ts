@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cidrContains, formatIpv4, parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
 import { Rng } from '../sim/rng.ts';
 import { buildCluster } from './cluster-builder.ts';
 import { readManifests } from './manifests.ts';
@@ -15,6 +15,13 @@ const base: SyntheticCluster = {
   protocol: 'tcp',
   nodePortRatio: 0,
   emptyRatio: 0,
+  loadBalancerRatio: 0,
+  externalIpRatio: 0,
+  sourceRanges: [],
+  externalPolicyLocal: false,
+  internalPolicyLocal: false,
+  affinitySeconds: 0,
+  trafficDistribution: undefined,
   nodes: 3,
 };
 
@@ -67,7 +74,12 @@ describe('a synthetic cluster', () => {
       '10.128.0.3:8080@node-3',
     ]);
     expect(second?.endpoints[0]).toMatchObject({ ready: true, serving: true, terminating: false });
-    expect(node).toEqual({ name: 'node-1', addresses: [0xc0a8000b], clusterCidr: parseCidr('10.128.0.0/9') });
+    expect(node).toEqual({
+      name: 'node-1',
+      addresses: [0xc0a8000b],
+      clusterCidr: parseCidr('10.128.0.0/9'),
+      zone: 'a',
+    });
   });
 
   it('repeats a service for each of its ports, with the same pods', () => {
@@ -90,6 +102,69 @@ describe('a synthetic cluster', () => {
     expect(state.servicePorts.map((svc) => svc.nodePort)).toEqual([30000, 30001, 30002, 0, 0, 0, 0, 0, 0, 0]);
     const empty = state.servicePorts.flatMap((svc, i) => (svc.endpoints.length === 0 ? [i] : []));
     expect(empty).toEqual([3, 6, 9]);
+  });
+
+  it('gives load balancers and external IPs to the first services, each in a range of its own', () => {
+    const ranges = [parseCidr('203.0.113.0/24') as Cidr];
+    const spec = { ...base, loadBalancerRatio: 0.2, externalIpRatio: 0.1, sourceRanges: ranges };
+    const { state } = buildCluster(spec);
+    expect(state.servicePorts.map((svc) => svc.extras?.loadBalancerVips.map(formatIpv4))).toEqual([
+      ['100.64.0.1'],
+      ['100.64.0.2'],
+      ...Array.from({ length: 8 }, () => undefined),
+    ]);
+    expect(state.servicePorts[0]?.extras).toEqual({
+      externalIps: [0x64600001],
+      loadBalancerVips: [0x64400001],
+      loadBalancerSourceRanges: ranges,
+      externalPolicyLocal: false,
+      internalPolicyLocal: false,
+      affinitySeconds: 0,
+      healthCheckNodePort: 0,
+    });
+    expect(state.servicePorts[1]?.extras?.externalIps).toEqual([]);
+  });
+
+  it('applies the external policy where there is a way in, with a health-check port for each load balancer', () => {
+    const spec = { ...base, ports: 2, nodePortRatio: 0.3, loadBalancerRatio: 0.2, externalPolicyLocal: true };
+    const { state } = buildCluster(spec);
+    const firstPorts = state.servicePorts.filter((_, i) => i % 2 === 0);
+    expect(firstPorts.map((svc) => svc.extras?.externalPolicyLocal)).toEqual([
+      true,
+      true,
+      true,
+      ...Array.from({ length: 7 }, () => undefined),
+    ]);
+    // Three services of two ports have the node ports 30000 to 30005; a health check is shared by both ports.
+    expect(state.servicePorts.slice(0, 6).map((svc) => [svc.nodePort, svc.extras?.healthCheckNodePort])).toEqual([
+      [30000, 30006],
+      [30001, 30006],
+      [30002, 30007],
+      [30003, 30007],
+      [30004, 0],
+      [30005, 0],
+    ]);
+    const udp = buildCluster({ ...spec, protocol: 'udp' }).state.servicePorts[0];
+    expect([udp?.nodePort, udp?.extras?.healthCheckNodePort]).toEqual([30000, 30000]);
+  });
+
+  it('applies the internal policy and affinity everywhere', () => {
+    const { state } = buildCluster({ ...base, internalPolicyLocal: true, affinitySeconds: 60 });
+    expect(
+      state.servicePorts.every((svc) => svc.extras?.internalPolicyLocal && svc.extras.affinitySeconds === 60),
+    ).toBe(true);
+  });
+
+  it('hints endpoints for their zone, and for their node if asked to', () => {
+    const hints = (trafficDistribution: SyntheticCluster['trafficDistribution']) =>
+      buildCluster({ ...base, trafficDistribution }).state.servicePorts[0]?.endpoints.map((each) => each.hints);
+    expect(hints(undefined)).toEqual([undefined, undefined, undefined]);
+    expect(hints('PreferSameZone')).toEqual(['a', 'b', 'c'].map((zone) => ({ zones: [zone], nodes: [] })));
+    expect(hints('PreferSameNode')?.[1]).toEqual({ zones: ['b'], nodes: ['node-2'] });
+  });
+
+  it('may be of SCTP', () => {
+    expect(buildCluster({ ...base, protocol: 'sctp' }).state.servicePorts[0]?.protocol).toBe(PROTOCOL_SCTP);
   });
 
   it('never gives an address twice, nor one that a client pod or a new pod gets', () => {

@@ -1,9 +1,9 @@
 /** A cluster's spec made into service ports, endpoints and workloads. Pure: nothing of a cluster is drawn at random. */
 import { parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
-import type { ClusterState, Endpoint, NodeSpec, ServicePort } from '../model/cluster.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
-import type { Protocol } from '../model/protocol.ts';
+import type { ClusterState, Endpoint, EndpointHints, NodeSpec, ServiceExtras, ServicePort } from '../model/cluster.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
+import { distributionHints } from '../model/topology-hints.ts';
 import type { Node, WorkloadPlan } from '../model/workload.ts';
 import type { Rng } from '../sim/rng.ts';
 import type { ClusterSpec, ManifestCluster, SyntheticCluster } from './spec.ts';
@@ -26,6 +26,9 @@ const SYNTHETIC_PODS = cidr('10.128.0.0/9');
 const SYNTHETIC_CLIENTS = cidr('10.255.0.0/16');
 const FIRST_NODE = 0xc0a8000b; // 192.168.0.11
 const FIRST_NODE_PORT = 30000;
+/** Halves of the shared address space, 100.64.0.0/10 (RFC 6598), for addresses of load balancers and external IPs. */
+const LOAD_BALANCERS = cidr('100.64.0.0/11');
+const EXTERNAL_IPS = cidr('100.96.0.0/11');
 const SERVICE_PORT = 80;
 const TARGET_PORT = 8080;
 /** Extra services of a manifest cluster take addresses from 10.100.0.1 on, apart from the assigned ones of the manifests. */
@@ -44,12 +47,12 @@ function buildSynthetic(spec: SyntheticCluster): BuiltCluster {
     namespace: 'synthetic',
     firstId: 0,
     firstServiceAddress: SERVICE_RANGE.address + 1,
-    nodeNames: nodes.map((node) => node.name),
+    nodes,
     used: new Set(),
   });
   const first = nodes[0];
   return {
-    node: { name: first.name, addresses: [first.address], clusterCidr: SYNTHETIC_PODS },
+    node: { name: first.name, addresses: [first.address], clusterCidr: SYNTHETIC_PODS, zone: first.zone },
     state: { servicePorts: crowd.servicePorts },
     workload: { nodes, deployments: [], pods: [], bindings: [], firstFreePodAddress: crowd.nextPodAddress },
     warnings: [],
@@ -85,18 +88,11 @@ function buildFromManifests(spec: ManifestCluster): BuiltCluster {
   let namespace = 'synthetic';
   for (let i = 2; namespaces.has(namespace); i++) namespace = `synthetic-${i}`;
   const crowd = buildCrowd({
-    spec: {
-      services: spec.extraServices,
-      endpointsPerService: spec.extraEndpointsPerService,
-      ports: 1,
-      protocol: 'tcp',
-      nodePortRatio: 0,
-      emptyRatio: 0,
-    },
+    spec: { ...PLAIN_CROWD, services: spec.extraServices, endpointsPerService: spec.extraEndpointsPerService },
     namespace,
     firstId: own.length,
     firstServiceAddress: FIRST_EXTRA_SERVICE,
-    nodeNames: spec.workload.nodes.map((node) => node.name),
+    nodes: spec.workload.nodes,
     used,
   });
   // The crowd's pods are pods of this cluster, so the cluster's block has to hold them as well.
@@ -112,56 +108,106 @@ function blockOfNode(spec: ManifestCluster): Cidr {
   return { address: 0x0af40000 + (((index + 1) & 255) << 8), mask: 0xffffff00, prefixLength: 24 };
 }
 
+type CrowdSpec = Omit<SyntheticCluster, 'kind' | 'nodes'>;
+
+/** ClusterIP Services of one TCP port and nothing special. */
+const PLAIN_CROWD: Omit<CrowdSpec, 'services' | 'endpointsPerService'> = {
+  ports: 1,
+  protocol: 'tcp',
+  nodePortRatio: 0,
+  emptyRatio: 0,
+  loadBalancerRatio: 0,
+  externalIpRatio: 0,
+  sourceRanges: [],
+  externalPolicyLocal: false,
+  internalPolicyLocal: false,
+  affinitySeconds: 0,
+  trafficDistribution: undefined,
+};
+
 interface Crowd {
-  readonly spec: Omit<SyntheticCluster, 'kind' | 'nodes'>;
+  readonly spec: CrowdSpec;
   readonly namespace: string;
   readonly firstId: number;
   readonly firstServiceAddress: number;
-  readonly nodeNames: readonly string[];
+  readonly nodes: readonly Node[];
   /** Addresses that something else has; they are passed over. */
   readonly used: ReadonlySet<number>;
 }
 
+const PROTOCOLS = { tcp: PROTOCOL_TCP, udp: PROTOCOL_UDP, sctp: PROTOCOL_SCTP } as const;
+
 /** Service k is `svc-k`; its pods follow those of service k-1, on the nodes in turn. */
 function buildCrowd(crowd: Crowd): { servicePorts: ServicePort[]; nextPodAddress: number } {
-  const { spec, used, nodeNames } = crowd;
-  const protocol: Protocol = spec.protocol === 'tcp' ? PROTOCOL_TCP : PROTOCOL_UDP;
+  const { spec, used, nodes } = crowd;
   const withNodePort = Math.ceil(spec.services * spec.nodePortRatio);
+  // Nodes are few and pods many: one object of hints for each node.
+  const hints = nodes.map(({ name, zone }) => distributionHints(spec.trafficDistribution, name, zone));
   const servicePorts: ServicePort[] = [];
   let clusterIp = crowd.firstServiceAddress - 1;
   let podAddress = SYNTHETIC_PODS.address;
   let podNumber = 0;
   let nodePort = FIRST_NODE_PORT;
+  // Health-check ports are of TCP, whatever the services are.
+  let healthCheckPort = FIRST_NODE_PORT + (spec.protocol === 'tcp' ? withNodePort * spec.ports : 0);
   for (let k = 0; k < spec.services; k++) {
     do clusterIp++;
     while (used.has(clusterIp));
     const empty = Math.floor((k + 1) * spec.emptyRatio) > Math.floor(k * spec.emptyRatio);
-    const pods: { address: number; nodeName: string }[] = [];
+    const pods: { address: number; node: number }[] = [];
     for (let e = empty ? spec.endpointsPerService : 0; e < spec.endpointsPerService; e++) {
       do podAddress++;
       while (used.has(podAddress));
-      pods.push({ address: podAddress, nodeName: nodeNames[podNumber % nodeNames.length] });
+      pods.push({ address: podAddress, node: podNumber % nodes.length });
       podNumber++;
     }
+    const extras = extrasOf(spec, k, healthCheckPort);
+    if (extras !== undefined && extras.healthCheckNodePort > 0) healthCheckPort++;
     for (let port = 0; port < spec.ports; port++) {
       servicePorts.push({
         id: crowd.firstId + servicePorts.length,
         namespace: crowd.namespace,
         name: `svc-${k + 1}`,
         portName: spec.ports === 1 ? '' : `p${port}`,
-        protocol,
+        protocol: PROTOCOLS[spec.protocol],
         clusterIp,
         port: SERVICE_PORT + port,
         nodePort: k < withNodePort ? nodePort++ : 0,
-        endpoints: pods.map((pod) => readyEndpoint(pod.address, TARGET_PORT + port, pod.nodeName)),
+        ...(extras === undefined ? {} : { extras }),
+        endpoints: pods.map((pod) =>
+          readyEndpoint(pod.address, TARGET_PORT + port, nodes[pod.node].name, hints[pod.node]),
+        ),
       });
     }
   }
   return { servicePorts, nextPodAddress: podAddress + 1 };
 }
 
-function readyEndpoint(address: number, port: number, nodeName: string): Endpoint {
-  return { address, port, nodeName, ready: true, serving: true, terminating: false };
+/**
+ * Of service number k, from 0. Those of type LoadBalancer allocate no node ports of their own (allocateLoadBalancerNodePorts false);
+ * `node_port_ratio` gives them. `healthCheckPort` is the next free one.
+ */
+function extrasOf(spec: CrowdSpec, k: number, healthCheckPort: number): ServiceExtras | undefined {
+  const hasLoadBalancer = k < Math.ceil(spec.services * spec.loadBalancerRatio);
+  const hasExternalIp = k < Math.ceil(spec.services * spec.externalIpRatio);
+  const isOutside = hasLoadBalancer || hasExternalIp || k < Math.ceil(spec.services * spec.nodePortRatio);
+  const externalPolicyLocal = spec.externalPolicyLocal && isOutside;
+  const isSpecial = hasLoadBalancer || hasExternalIp || externalPolicyLocal;
+  if (!isSpecial && !spec.internalPolicyLocal && spec.affinitySeconds === 0) return undefined;
+  return {
+    externalIps: hasExternalIp ? [EXTERNAL_IPS.address + 1 + k] : [],
+    loadBalancerVips: hasLoadBalancer ? [LOAD_BALANCERS.address + 1 + k] : [],
+    loadBalancerSourceRanges: hasLoadBalancer ? spec.sourceRanges : [],
+    externalPolicyLocal,
+    internalPolicyLocal: spec.internalPolicyLocal,
+    affinitySeconds: spec.affinitySeconds,
+    healthCheckNodePort: hasLoadBalancer && externalPolicyLocal ? healthCheckPort : 0,
+  };
+}
+
+function readyEndpoint(address: number, port: number, nodeName: string, hints: EndpointHints | undefined): Endpoint {
+  const endpoint = { address, port, nodeName, ready: true, serving: true, terminating: false };
+  return hints === undefined ? endpoint : { ...endpoint, hints };
 }
 
 function cidr(text: string): Cidr {

@@ -8,6 +8,8 @@ const optionalText = z.string().nullish();
 
 const proxySchema = z.strictObject({
   mode: z.enum(['iptables', 'ipvs', 'nftables']).optional(),
+  /** A version of kube-proxy, such as v1.31; the current one unless given. */
+  kubeProxy: z.union([z.string(), z.number()]).optional(),
   ipFamily: z.enum(['IPv4', 'IPv6']).optional(),
   nodeName: z.string().optional(),
   nodeIP: optionalText,

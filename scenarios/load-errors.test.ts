@@ -6,7 +6,7 @@ describe('wrong keys and values', () => {
     [
       'an unknown key',
       `${HEAD}cluster:\n  synthetic:\n    servces: 10\n`,
-      'e.yaml:5:5: Unknown key "servces" in cluster.synthetic. Expected one of services, endpoints_per_service, ports, protocol, node_port_ratio, empty_ratio, nodes. Did you mean "services"?',
+      'e.yaml:5:5: Unknown key "servces" in cluster.synthetic. Expected one of services, endpoints_per_service, ports, protocol, node_port_ratio, load_balancer_ratio, external_ip_ratio, source_ranges, external_traffic_policy, internal_traffic_policy, session_affinity_s, topology, empty_ratio, nodes. Did you mean "services"?',
     ],
     [
       'a missing key',
@@ -44,7 +44,7 @@ describe('wrong keys and values', () => {
     [
       'an unknown engine',
       `${HEAD}${CLUSTER}engines: [iptables, ipsv]\n`,
-      'e.yaml:6:21: "engines.1" must be one of iptables, ipvs, got "ipsv". Did you mean "ipvs"?',
+      'e.yaml:6:21: "engines.1" must be one of iptables, ipvs, nftables, userspace, got "ipsv". Did you mean "ipvs"?',
     ],
     [
       'an engine twice',

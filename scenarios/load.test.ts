@@ -116,7 +116,7 @@ describe('--set, --seed and --quick', () => {
     ['__proto__.x=1', /^--set __proto__\.x=1: "__proto__\.x" is not a path/],
     [
       'engines=[iptbles]',
-      /^--set engines=\[iptbles\]: "engines\.0" must be one of iptables, ipvs, got "iptbles"\. Did you mean "iptables"\?$/,
+      /^--set engines=\[iptbles\]: "engines\.0" must be one of iptables, ipvs, nftables, userspace, got "iptbles"\. Did you mean "iptables"\?$/,
     ],
     ['services=[1, ', /^--set services=\[1, : The value of "services" is not understood/],
   ])('refuses --set %s', (assignment, message) => {

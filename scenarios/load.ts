@@ -50,7 +50,7 @@ export function loadExperiment(file: string, options: LoadOptions = {}): LoadedE
     name: first.experiment,
     question: first.question.trim(),
     isDefault: first.default,
-    engines: first.engines,
+    engines: draft.has('engines') ? first.engines : resolver.defaultEngines(first),
     replications: first.replications,
     seed: first.seed,
     axes: axes.map(({ name, values }) => ({ name, values })),

@@ -1,8 +1,9 @@
 /** Joins Services with their endpoints: from given EndpointSlices, else from the pods that the selector selects. */
 import { parseIpv4 } from '../model/address.ts';
-import type { Endpoint, ServicePort } from '../model/cluster.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
+import type { Endpoint, EndpointHints, ServicePort } from '../model/cluster.ts';
 import type { Protocol } from '../model/protocol.ts';
+import { distributionHints, trafficDistribution } from '../model/topology-hints.ts';
+import type { TrafficDistribution } from '../model/topology-hints.ts';
 import type { ServiceBinding } from '../model/workload.ts';
 import { quote } from './errors.ts';
 import { mapMatches } from './labels.ts';
@@ -12,6 +13,7 @@ import type { KubernetesObject } from './manifest-objects.ts';
 import type { CompletePod } from './manifest-pods.ts';
 import type { CompleteDeployment } from './manifest-deployments.ts';
 import type { Container, EndpointSliceObject, ServiceObject } from './manifest-schema.ts';
+import { PROTOCOLS } from './manifest-services.ts';
 import type { CompletePort, CompleteService } from './manifest-services.ts';
 
 type Slice = KubernetesObject<EndpointSliceObject>;
@@ -57,11 +59,9 @@ export function completeSlices(
 
 function completeSlice(slice: Slice): CompleteSlice {
   const ports = (slice.data.ports ?? []).flatMap((port) => {
-    const protocol = port.protocol ?? 'TCP';
-    // kube-proxy passes over a port without a number; SCTP is not modelled (the Service's warning says so).
-    if (port.port === null || port.port === undefined || protocol === 'SCTP') return [];
-    const number: Protocol = protocol === 'TCP' ? PROTOCOL_TCP : PROTOCOL_UDP;
-    return [{ name: port.name ?? '', protocol: number, port: port.port }];
+    // kube-proxy passes over a port without a number.
+    if (port.port === null || port.port === undefined) return [];
+    return [{ name: port.name ?? '', protocol: PROTOCOLS[port.protocol ?? 'TCP'], port: port.port }];
   });
   const endpoints = (slice.data.endpoints ?? []).map((endpoint, i) => {
     const text = endpoint.addresses[0];
@@ -79,9 +79,22 @@ function completeSlice(slice: Slice): CompleteSlice {
       ready: ready ?? true,
       serving: serving ?? true,
       terminating: terminating ?? false,
+      ...withHints(givenHints(endpoint.hints)),
     };
   });
   return { ports, endpoints };
+}
+
+type HintsObject = NonNullable<NonNullable<EndpointSliceObject['endpoints']>[number]['hints']>;
+
+function givenHints(hints: HintsObject | null | undefined): EndpointHints | undefined {
+  const zones = (hints?.forZones ?? []).map(({ name }) => name);
+  const nodes = (hints?.forNodes ?? []).map(({ name }) => name);
+  return zones.length === 0 && nodes.length === 0 ? undefined : { zones, nodes };
+}
+
+function withHints(hints: EndpointHints | undefined): Pick<Endpoint, 'hints'> {
+  return hints === undefined ? {} : { hints };
 }
 
 export interface Join {
@@ -96,12 +109,16 @@ interface Selected {
   readonly deployments: readonly number[];
 }
 
-/** Service ports with ids in byte order of (namespace, name, port name, protocol), and the Deployments behind them. */
+/**
+ * Service ports with ids in byte order of (namespace, name, port name, protocol), and the Deployments behind them. `zones` is by name
+ * of node.
+ */
 export function joinEndpoints(
   services: readonly CompleteService[],
   slices: SlicesByService,
   pods: readonly CompletePod[],
   deployments: readonly CompleteDeployment[],
+  zones: ReadonlyMap<string, string>,
   warnings: string[],
 ): Join {
   const index = new SelectorIndex(pods, deployments);
@@ -112,11 +129,14 @@ export function joinEndpoints(
     const own = slices.get(objectName(object));
     if (own === undefined) warnOfNothing(service, selected, warnings);
     const bound = own === undefined ? selected.deployments : boundBySlices(service, own, selected, pods, warnings);
+    const distribution = trafficDistribution(object.data.spec.trafficDistribution);
     const ports = [...service.ports].sort((a, b) => compareText(a.name, b.name) || a.protocol - b.protocol);
     for (const port of ports) {
       const endpoints =
         own === undefined
-          ? podEndpoints(service, port, selected, deployments)
+          ? podEndpoints(service, port, selected, deployments, (nodeName) =>
+              distributionHints(distribution, nodeName, zones.get(nodeName) ?? ''),
+            )
           : sliceEndpoints(service, port, own, warnings);
       const id = join.servicePorts.length;
       join.servicePorts.push({
@@ -128,16 +148,34 @@ export function joinEndpoints(
         clusterIp: service.clusterIp,
         port: port.port,
         nodePort: port.nodePort,
+        ...(service.extras === undefined ? {} : { extras: service.extras }),
         endpoints,
       });
+      const newHints = distribution ?? habitOf(endpoints);
       for (const deployment of bound) {
         const targetPort = templatePort(port, deployments[deployment]);
         if (targetPort !== undefined)
-          join.bindings.push({ servicePortId: id, deployment, targetPort, protocol: port.protocol });
+          join.bindings.push({
+            servicePortId: id,
+            deployment,
+            targetPort,
+            protocol: port.protocol,
+            ...(newHints === undefined ? {} : { trafficDistribution: newHints }),
+          });
       }
     }
   }
   return join;
+}
+
+/**
+ * Given slices may carry hints without a trafficDistribution: of topology-aware routing, which shares zones out by their CPUs. That is
+ * not modelled: a pod that starts later is hinted for its own zone.
+ */
+function habitOf(endpoints: readonly Endpoint[]): TrafficDistribution | undefined {
+  const ready = endpoints.filter((endpoint) => endpoint.ready);
+  if (ready.length === 0 || !ready.every((endpoint) => endpoint.hints !== undefined)) return undefined;
+  return ready.every((endpoint) => (endpoint.hints?.nodes.length ?? 0) > 0) ? 'PreferSameNode' : 'PreferSameZone';
 }
 
 function warnOfNothing(service: CompleteService, selected: Selected, warnings: string[]): void {
@@ -198,6 +236,7 @@ function podEndpoints(
   port: CompletePort,
   selected: Selected,
   deployments: readonly CompleteDeployment[],
+  hintsFor: (nodeName: string) => EndpointHints | undefined,
 ): Endpoint[] {
   const publish = service.object.data.spec.publishNotReadyAddresses === true;
   const endpoints: Endpoint[] = [];
@@ -217,6 +256,7 @@ function podEndpoints(
       ready: (serving && !terminating) || publish,
       serving,
       terminating,
+      ...withHints(hintsFor(nodeName)),
     });
   }
   if (!resolvable) {
@@ -234,10 +274,10 @@ function templatePort(port: CompletePort, deployment: CompleteDeployment): numbe
 
 function resolvePort(port: CompletePort, containers: readonly Container[]): number | undefined {
   if (typeof port.targetPort === 'number') return port.targetPort;
-  const protocol = port.protocol === PROTOCOL_TCP ? 'TCP' : 'UDP';
   for (const container of containers) {
     for (const each of container.ports ?? []) {
-      if (each.name === port.targetPort && (each.protocol ?? 'TCP') === protocol) return each.containerPort;
+      if (each.name === port.targetPort && PROTOCOLS[each.protocol ?? 'TCP'] === port.protocol)
+        return each.containerPort;
     }
   }
   return undefined;

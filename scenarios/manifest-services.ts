@@ -1,18 +1,22 @@
 /** Services as the API server stores them: cluster IPs and node ports given or assigned, defaults filled in, clashes refused. */
 import { formatIpv4, parseIpv4 } from '../model/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
+import type { ServiceExtras } from '../model/cluster.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
 import type { Protocol } from '../model/protocol.ts';
+import { TRAFFIC_DISTRIBUTIONS, trafficDistribution } from '../model/topology-hints.ts';
 import { allocate } from './allocate.ts';
-import { quote } from './errors.ts';
+import { didYouMean, quote } from './errors.ts';
 import { objectName } from './manifest-objects.ts';
 import type { KubernetesObject } from './manifest-objects.ts';
-import { completePorts, NodePorts } from './manifest-ports.ts';
-import type { GivenPort } from './manifest-ports.ts';
+import type { GivenPort, ProtocolName } from './manifest-ports.ts';
 import type { ServiceObject } from './manifest-schema.ts';
+import { assignPorts, checkAddresses, typedExtras } from './manifest-service-extras.ts';
 
 export interface CompleteService {
   readonly object: KubernetesObject<ServiceObject>;
   readonly clusterIp: number;
+  /** Absent for a plain Service. */
+  readonly extras: ServiceExtras | undefined;
   readonly ports: readonly CompletePort[];
 }
 
@@ -54,19 +58,25 @@ export function completeServices(services: readonly Service[], warnings: string[
     }
   }
   const modelled = seen.filter((service) => !skipped.has(service));
-  for (const service of modelled) warnOfFeatures(service, warnings);
-  const nodePorts = new NodePorts(modelled, warnings);
+  for (const service of modelled) {
+    checkAddresses(service);
+    warnOfFeatures(service, warnings);
+  }
   const taken = new Set(owners.keys());
-  return modelled.map((service) => {
-    const clusterIp = given.get(service) ?? assignClusterIp(service, taken);
-    return { object: service, clusterIp, ports: completePorts(service, nodePorts).flatMap(modelledPort) };
-  });
+  return [...assignPorts(modelled, warnings)].map(([service, { ports, healthCheckNodePort }]) => ({
+    object: service,
+    clusterIp: given.get(service) ?? assignClusterIp(service, taken),
+    extras: typedExtras(service, healthCheckNodePort),
+    ports: ports.map((port) => ({ ...port, protocol: PROTOCOLS[port.protocol] })),
+  }));
 }
 
-function modelledPort(port: GivenPort): CompletePort[] {
-  if (port.protocol === 'SCTP') return [];
-  return [{ ...port, protocol: port.protocol === 'TCP' ? PROTOCOL_TCP : PROTOCOL_UDP }];
-}
+/** The kernel's numbers of the protocols that the API knows. */
+export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = {
+  TCP: PROTOCOL_TCP,
+  UDP: PROTOCOL_UDP,
+  SCTP: PROTOCOL_SCTP,
+};
 
 /** The API server's choice of an IPv4 address, which is then taken. */
 export function assignClusterIp(service: Service, taken: Set<number>): number {
@@ -111,29 +121,23 @@ function givenClusterIp(service: Service): number | 'ipv6' | undefined {
   return sawIpv6 ? 'ipv6' : undefined;
 }
 
-/** One warning for each feature that the engines do not model yet, saying what is done instead. */
+/** One warning for each feature that is not modelled, saying what is done instead. */
 function warnOfFeatures(service: Service, warnings: string[]): void {
   const { spec, status } = service.data;
   const say = (text: string) => warnings.push(`Service ${objectName(service)}: ${text}`);
-  if (spec.sessionAffinity === 'ClientIP') {
-    say('sessionAffinity ClientIP is not modelled; every connection chooses an endpoint anew.');
+  const { trafficDistribution: distribution } = spec;
+  if (typeof distribution === 'string' && trafficDistribution(distribution) === undefined) {
+    const known = `Expected one of ${TRAFFIC_DISTRIBUTIONS.join(', ')}.`;
+    const hint = didYouMean(distribution, TRAFFIC_DISTRIBUTIONS);
+    say(`trafficDistribution ${quote(distribution)} is not known; endpoints of all zones are used. ${known}${hint}`);
   }
-  if (spec.externalTrafficPolicy === 'Local')
-    say('externalTrafficPolicy Local is not modelled; it is treated as Cluster.');
-  if (spec.internalTrafficPolicy === 'Local')
-    say('internalTrafficPolicy Local is not modelled; it is treated as Cluster.');
-  if ((spec.externalIPs ?? []).length > 0) say('externalIPs are not modelled; no rules are made for them.');
-  if ((status?.loadBalancer?.ingress ?? []).some((ingress) => typeof ingress.ip === 'string')) {
-    say('ingress addresses of the load balancer are not modelled; only its ClusterIP and node ports are.');
+  if ((spec.clusterIPs ?? []).some((text) => text.includes(':'))) {
+    say('its IPv6 ClusterIP is not modelled; only the IPv4 one is.');
   }
-  if ((spec.loadBalancerSourceRanges ?? []).length > 0)
-    say('loadBalancerSourceRanges are not modelled; no source is refused.');
-  if (typeof spec.trafficDistribution === 'string') {
-    say(`trafficDistribution ${spec.trafficDistribution} is not modelled; endpoints of all zones are used.`);
-  }
-  const addresses = (spec.clusterIPs ?? []).filter((text) => text.includes(':'));
-  if (addresses.length > 0) say('its IPv6 ClusterIP is not modelled; only the IPv4 one is.');
-  for (const port of spec.ports ?? []) {
-    if (port.protocol === 'SCTP') say(`SCTP is not modelled; port ${port.port} is skipped.`);
-  }
+  const others = [
+    ...(spec.externalIPs ?? []),
+    ...(status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => (typeof ip === 'string' ? [ip] : [])),
+    ...(spec.loadBalancerSourceRanges ?? []),
+  ].filter((text) => text.includes(':') && !/^::ffff:[\d.]+/i.test(text.trim()));
+  if (others.length > 0) say(`${others.map(quote).join(', ')}: IPv6 is not modelled; only IPv4 is.`);
 }

@@ -44,10 +44,16 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
   const deployments = objects.deployments.map((object) => completeDeployment(object, warnings));
   const places = new PodPlaces(nodes, usedAddresses(objects, nodes, slices), clusterCidr);
   const pods = allPods(objects, deployments, services, slices, places, warnings);
-  const { servicePorts, bindings } = joinEndpoints(services, slices, pods, deployments, warnings);
+  const zones = new Map(nodes.map(({ name, zone }) => [name, zone]));
+  const { servicePorts, bindings } = joinEndpoints(services, slices, pods, deployments, zones, warnings);
   const running = pods.filter((pod) => pod.deployment >= 0 && pod.ready && !pod.terminating);
   return {
-    node: { name: node.name, addresses: node.addresses, clusterCidr },
+    node: {
+      name: node.name,
+      addresses: node.addresses,
+      clusterCidr,
+      ...(node.zone === '' ? {} : { zone: node.zone }),
+    },
     state: { servicePorts },
     workload: {
       nodes: nodes.map(({ name, address, zone }) => ({ name, address, zone })),

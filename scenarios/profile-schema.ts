@@ -5,10 +5,13 @@ import type {
   CostProfile,
   IptablesCosts,
   IpvsCosts,
+  NftablesCosts,
+  NftSyncCosts,
   PacketCosts,
   Quantity,
   SchedulerCosts,
   SyncCosts,
+  UserspaceCosts,
 } from '../model/profile.ts';
 
 type Keys<T> = Readonly<Record<keyof T & string, true>>;
@@ -25,6 +28,7 @@ const PACKET: Keys<PacketCosts> = {
   portTryNs: true,
   coldFirstNs: true,
   coldEstablishedNs: true,
+  rejectNs: true,
 };
 const IPTABLES: Keys<IptablesCosts> = {
   receiveFirstNs: true,
@@ -39,8 +43,23 @@ const IPTABLES: Keys<IptablesCosts> = {
   chainTouchedBytes: true,
   coldScanNsPerByte: true,
   coldScanHiddenBytes: true,
+  recentTestNs: true,
+  recentListNs: true,
 };
-const CACHE: Keys<CacheCosts> = { l2Bytes: true, kneeStartRatio: true, kneeEndRatio: true };
+const NFTABLES: Keys<NftablesCosts> = {
+  receiveFirstNs: true,
+  receiveEstablishedNs: true,
+  ruleNs: true,
+  mapLookupNs: true,
+  natSetupNs: true,
+  coldServiceChainsNs: true,
+  farServiceChainsNs: true,
+  chainTouchedBytes: true,
+  coldFirstNs: true,
+  coldEstablishedNs: true,
+};
+const USERSPACE: Keys<UserspaceCosts> = { copyNs: true, copyByteNs: true, connectionNs: true };
+const CACHE: Keys<CacheCosts> = { l2Bytes: true, kneeStartRatio: true, kneeEndRatio: true, lastLevelBytes: true };
 const SCHEDULER: Keys<SchedulerCosts> = { fixedInstructions: true, destinationInstructions: true };
 const IPVS: Keys<Omit<IpvsCosts, 'schedulers'>> = {
   firstNsPerInstruction: true,
@@ -75,6 +94,17 @@ const SYNC: Keys<SyncCosts> = {
   conntrackDeleteInstructions: true,
   addressInstructions: true,
   addressTimesBoundInstructions: true,
+  commandTableRuleNs: true,
+};
+const NFT_SYNC: Keys<NftSyncCosts> = {
+  tableRuleNs: true,
+  tableRuleSquaredNs: true,
+  operationNs: true,
+  mapTimesMapsNs: true,
+  mapTimesOperationsNs: true,
+  listings: true,
+  listRuleNs: true,
+  listServicesSquaredNs: true,
 };
 
 const finite = z.number().min(-1e15).max(1e15);
@@ -91,11 +121,15 @@ export const profileSchema = z.strictObject({
   description: z.string().min(1),
   kernel: z.string().min(1),
   ipvs_kernel: z.string().min(1),
+  nft_version: z.string().min(1),
   packet: section(PACKET),
   iptables: section(IPTABLES),
+  nftables: section(NFTABLES),
+  userspace: section(USERSPACE),
   cache: section(CACHE),
   ipvs: section(IPVS).extend({ schedulers: z.record(z.string(), section(SCHEDULER)) }),
   sync: section(SYNC),
+  nft_sync: section(NFT_SYNC),
 });
 
 /** From a document that `profileSchema` accepts. */
@@ -109,11 +143,15 @@ export function toProfile(input: z.output<typeof profileSchema>): CostProfile {
     description: input.description,
     kernel: input.kernel,
     ipvsKernel: input.ipvs_kernel,
+    nftVersion: input.nft_version,
     packet: camelKeys(input.packet, PACKET),
     iptables: camelKeys(input.iptables, IPTABLES),
+    nftables: camelKeys(input.nftables, NFTABLES),
+    userspace: camelKeys(input.userspace, USERSPACE),
     cache: camelKeys(input.cache, CACHE),
     ipvs: { ...camelKeys(ipvs as Record<string, Quantity>, IPVS), schedulers: Object.fromEntries(costs) },
     sync: camelKeys(input.sync, SYNC),
+    nftSync: camelKeys(input.nft_sync, NFT_SYNC),
   };
 }
 

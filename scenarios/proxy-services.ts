@@ -3,12 +3,12 @@
  * open (cluster IPs, node ports, health-check ports) is chosen by name, the IPv4 parts as in manifest-services.ts.
  */
 import { parseIpv4 } from '../model/address.ts';
-import { canonicalCidr, canonicalIp, cidrContainsIp, familyOf, isLoopbackIp } from '../model/ip-text.ts';
+import { canonicalIp, cidrContainsIp, familyOf, isLoopbackIp } from '../model/ip-text.ts';
 import { formatIpv4 } from '../model/address.ts';
 import { allocate } from './allocate.ts';
 import { quote } from './errors.ts';
 import { objectName } from './manifest-objects.ts';
-import { completePorts, NodePorts } from './manifest-ports.ts';
+import { assignPorts, checkAddresses } from './manifest-service-extras.ts';
 import { assignClusterIp, isHeadless } from './manifest-services.ts';
 import type { IpFamily } from '../model/service-config.ts';
 import type { KubernetesObject } from './manifest-objects.ts';
@@ -45,29 +45,13 @@ export function storeServices(services: readonly Service[], said: ReadingNotes):
   const kept = services.filter((service) => !isHeadless(service));
   for (const service of kept) checkAddresses(service);
   const clusterIps = new ClusterIps(kept);
-  const nodePorts = new NodePorts(kept, said.notes);
-  const healthChecks = new Map<Service, number>();
-  for (const service of kept) {
-    if (hasHealthCheck(service) && (service.data.spec.healthCheckNodePort ?? 0) !== 0) {
-      healthChecks.set(service, nodePorts.healthCheckOf(service));
-    }
-  }
-  const withPorts = kept.map((service) => ({ service, ports: completePorts(service, nodePorts) }));
-  return withPorts.map(({ service, ports }) => {
+  const assigned = assignPorts(kept, said.notes);
+  return [...assigned].map(([service, { ports, healthCheckNodePort }]) => {
     const ips = clusterIps.of(service);
-    const healthCheckNodePort = hasHealthCheck(service)
-      ? (healthChecks.get(service) ?? nodePorts.healthCheckOf(service))
-      : 0;
     noteAssigned(service, ips, ports, healthCheckNodePort, said.assigned);
     const object = storedObject(service, ips, ports, healthCheckNodePort);
     return { source: service, object, ports, families: ips.map((ip) => familyOf(ip) ?? 'IPv4') };
   });
-}
-
-/** The API server keeps a health-check port for these alone. */
-function hasHealthCheck(service: Service): boolean {
-  const { type, externalTrafficPolicy } = service.data.spec;
-  return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
 }
 
 function noteLeftOut(services: readonly Service[], notes: string[]): void {
@@ -76,30 +60,6 @@ function noteLeftOut(services: readonly Service[], notes: string[]): void {
     const what = service.data.spec.type === 'ExternalName' ? 'of type ExternalName' : 'headless';
     notes.push(`Service ${objectName(service)} is ${what}; kube-proxy makes no rules for it.`);
   }
-}
-
-/** Addresses that are read as they are: the ones that Services give besides cluster IPs. */
-function checkAddresses(service: Service): void {
-  const { spec, status } = service.data;
-  const check = (text: string, field: string, path: Path): void => {
-    if (canonicalIp(text) !== undefined) return;
-    throw service.error(
-      `"${field}" of Service ${objectName(service)} must be an IP address, got ${quote(text)}.`,
-      path,
-    );
-  };
-  (spec.externalIPs ?? []).forEach((text, i) => check(text, 'spec.externalIPs', ['spec', 'externalIPs', i]));
-  (status?.loadBalancer?.ingress ?? []).forEach(({ ip }, i) => {
-    if (typeof ip !== 'string' || ip === '') return;
-    check(ip, 'status.loadBalancer.ingress.ip', ['status', 'loadBalancer', 'ingress', i, 'ip']);
-  });
-  (spec.loadBalancerSourceRanges ?? []).forEach((text, i) => {
-    if (canonicalCidr(text.trim()) !== undefined) return;
-    throw service.error(
-      `"spec.loadBalancerSourceRanges" of Service ${objectName(service)} must be blocks such as "10.0.0.0/8", got ${quote(text)}.`,
-      ['spec', 'loadBalancerSourceRanges', i],
-    );
-  });
 }
 
 /** Cluster IPs of all Services: the given ones first, so that an assigned one never takes a given one's place. */

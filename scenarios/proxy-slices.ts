@@ -1,6 +1,7 @@
 /** EndpointSlices as kube-proxy would see them: those of the manifests, and for Services without any those that the controller would make. */
 import { formatIpv4 } from '../model/address.ts';
 import { canonicalIp, familyOf } from '../model/ip-text.ts';
+import { distributionHints, trafficDistribution } from '../model/topology-hints.ts';
 import { quote } from './errors.ts';
 import { SelectorIndex } from './manifest-endpoints.ts';
 import { objectName } from './manifest-objects.ts';
@@ -160,12 +161,11 @@ function slicesOfPods(
   );
 }
 
-/** What trafficDistribution asks the controller for (staging/src/k8s.io/endpointslice trafficdist). */
 function hintsOf(distribution: string, nodeName: string, zones: ReadonlyMap<string, string>): SliceEndpoint['hints'] {
-  const zone = zones.get(nodeName) ?? '';
-  const forZones = zone === '' ? [] : [{ name: zone }];
-  if (distribution === 'PreferSameNode') return { forZones, forNodes: [{ name: nodeName }] };
-  return distribution === 'PreferClose' || distribution === 'PreferSameZone' ? { forZones } : undefined;
+  const hints = distributionHints(trafficDistribution(distribution), nodeName, zones.get(nodeName) ?? '');
+  if (hints === undefined) return undefined;
+  const named = (names: readonly string[]) => names.map((name) => ({ name }));
+  return { forZones: named(hints.zones), forNodes: named(hints.nodes) };
 }
 
 /** Those in its status, else the IPv4 address that it was given here and an IPv6 one made from that. */

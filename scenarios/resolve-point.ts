@@ -1,24 +1,34 @@
 /** Makes the points of a sweep: the document with a point's values in it, checked, with its manifests and profile read. */
 import { dirname, resolve } from 'node:path';
 import { parseCidr } from '../model/address.ts';
+import type { EngineName } from '../model/engine-name.ts';
+import {
+  IPVS_DEPRECATED_MINOR,
+  kubeProxyMinor,
+  missingMode,
+  NFTABLES_BETA_MINOR,
+} from '../model/kube-proxy-versions.ts';
+import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { planChurn } from './churn.ts';
 import { buildCluster } from './cluster-builder.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
+import { readKubeProxy } from './kube-proxy-version.ts';
 import { readProfile } from './load-profile.ts';
 import { readManifests } from './manifests.ts';
 import type { ManifestResult } from './manifests.ts';
 import { isMapping, SHORT_NAMES } from './overrides.ts';
 import type { Draft } from './overrides.ts';
 import { check } from './schema-issues.ts';
-import { ENDPOINT_LIMIT, experimentSchema } from './schema.ts';
+import { DEFAULT_ENGINES, ENDPOINT_LIMIT, experimentSchema } from './schema.ts';
 import type { ExperimentInput } from './schema.ts';
 import { readText } from './source.ts';
 import type { Position, ReadFile } from './source.ts';
-import type { Axis, ClusterSpec, ManifestCluster, PointSpec, TrafficSpec } from './spec.ts';
+import type { Axis, ClusterSpec, ManifestCluster, PointSpec, SyntheticCluster, TrafficSpec } from './spec.ts';
 import { toChurn, toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
 import type { Fail } from './to-spec.ts';
-import { trafficTargets } from './traffic.ts';
+import { hasWayIn, trafficTargets } from './traffic.ts';
 
 export type AxisValues = Readonly<Record<string, number | string | boolean>>;
 
@@ -69,7 +79,7 @@ export class Resolver {
       cluster,
       traffic,
       churn,
-      proxy: toProxy(input.proxy),
+      proxy: toProxy(input.proxy, this.#kubeProxy(input, draft, fail), fail),
       propagation: toPropagation(input.propagation, fail),
       profile: this.#profile(input.profile, draft),
       durationSeconds: input.duration_s,
@@ -86,6 +96,17 @@ export class Resolver {
     delete document['quick'];
     const sweep = [...this.#axes.values()].map(({ name, values }) => ({ name, values }));
     return `${canonicalJson({ ...document, sweep, files: Object.fromEntries(this.#texts) })}\n`;
+  }
+
+  /** Engines of an experiment that names none: those that all its versions of kube-proxy have. */
+  defaultEngines(input: ExperimentInput): readonly EngineName[] {
+    const swept = [...this.#axes.values()].find(({ name }) => name === 'kubeProxy')?.values;
+    const minors = (swept ?? [input.kubeProxy ?? CURRENT_KUBE_PROXY.version]).map((each) =>
+      kubeProxyMinor(String(each)),
+    );
+    return DEFAULT_ENGINES.filter((engine) =>
+      minors.every((minor) => minor === undefined || missingMode(engine, minor) === undefined),
+    );
   }
 
   warnings(): string[] {
@@ -106,6 +127,29 @@ export class Resolver {
     if (checked.mistake !== undefined)
       throw draft.error(checked.mistake.message, checked.mistake.path, checked.mistake.atKey);
     return checked.value;
+  }
+
+  /** The behaviour of the version at this point, which must have every mode that the experiment asks for. */
+  #kubeProxy(input: ExperimentInput, draft: Draft, fail: Fail): KubeProxyBehaviour {
+    const read = readKubeProxy(input.kubeProxy ?? CURRENT_KUBE_PROXY.version, '"kubeProxy"');
+    if ('wrong' in read) return fail(read.wrong, ['kubeProxy']);
+    if (!draft.has('engines')) return read;
+    const minor = kubeProxyMinor(read.version) ?? 0;
+    for (const [i, engine] of input.engines.entries()) {
+      const missing = missingMode(engine, minor);
+      if (missing === undefined) continue;
+      fail(`${missing} Take "${engine}" out of "engines", or another version by "kubeProxy".`, ['engines', i]);
+    }
+    // Whoever names no version has not asked for this one's troubles.
+    if (input.kubeProxy === undefined) return read;
+    if (input.engines.includes('ipvs') && minor >= IPVS_DEPRECATED_MINOR) {
+      this.#warnings.add(`IPVS mode is deprecated in kube-proxy ${read.version}.`);
+    }
+    if (input.engines.includes('nftables') && minor < NFTABLES_BETA_MINOR) {
+      const beta = `v1.${NFTABLES_BETA_MINOR}`;
+      this.#warnings.add(`nftables mode of kube-proxy ${read.version} (alpha) is taken to be that of ${beta}.`);
+    }
+    return read;
   }
 
   #cluster(input: ExperimentInput['cluster'], draft: Draft, fail: Fail): ClusterSpec {
@@ -197,7 +241,7 @@ export class Resolver {
     if (cluster.kind === 'synthetic') {
       if (churn.length > 0)
         fail('Churn needs Deployments, so a cluster of manifests; this one is synthetic.', ['churn']);
-      checkSyntheticTraffic(traffic, cluster.services, cluster.nodePortRatio, fail);
+      checkSyntheticTraffic(traffic, cluster, fail);
     } else {
       const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
       try {
@@ -208,11 +252,9 @@ export class Resolver {
         if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
         throw error;
       }
-      if (traffic.nodePortRatio > 0 && !cluster.state.servicePorts.some((svc) => svc.nodePort > 0)) {
-        fail('"traffic.node_port_ratio" is above 0 and no Service of the manifests has a node port.', [
-          'traffic',
-          'node_port_ratio',
-        ]);
+      for (const { kind, key, what } of WAYS_IN) {
+        if (traffic[`${kind}Ratio`] === 0 || cluster.state.servicePorts.some((svc) => hasWayIn(svc, kind))) continue;
+        fail(`"traffic.${key}" is above 0 and no Service of the manifests has ${what}.`, ['traffic', key]);
       }
     }
     checkLength(point, fail);
@@ -227,18 +269,24 @@ export class Resolver {
   }
 }
 
-function checkSyntheticTraffic(traffic: TrafficSpec, services: number, nodePortRatio: number, fail: Fail): void {
+/** How connections come in from outside: the same key for the share of traffic and for the share of synthetic services. */
+const WAYS_IN = [
+  { kind: 'nodePort', key: 'node_port_ratio', what: 'a node port' },
+  { kind: 'loadBalancer', key: 'load_balancer_ratio', what: 'an address of a load balancer' },
+  { kind: 'externalIp', key: 'external_ip_ratio', what: 'an external IP' },
+] as const;
+
+function checkSyntheticTraffic(traffic: TrafficSpec, cluster: SyntheticCluster, fail: Fail): void {
+  const { services } = cluster;
   if (traffic.onlyManifestServices) {
     fail('"only_manifest_services" needs a cluster of manifests; this one is synthetic.', [
       'traffic',
       'only_manifest_services',
     ]);
   }
-  if (traffic.nodePortRatio > 0 && nodePortRatio === 0) {
-    fail(
-      '"traffic.node_port_ratio" is above 0 and "cluster.synthetic.node_port_ratio" is 0: no service has a node port.',
-      ['traffic', 'node_port_ratio'],
-    );
+  for (const { kind, key, what } of WAYS_IN) {
+    if (traffic[`${kind}Ratio`] === 0 || cluster[`${kind}Ratio`] > 0) continue;
+    fail(`"traffic.${key}" is above 0 and "cluster.synthetic.${key}" is 0: no service has ${what}.`, ['traffic', key]);
   }
   if (traffic.popularity.kind !== 'one') return;
   const name = traffic.popularity.service;

@@ -12,11 +12,15 @@ describe('experimentSchema', () => {
     expect(full.engines).toEqual(['iptables', 'ipvs']);
     expect(full.traffic).toMatchObject({ connections: 1000, popularity: 'uniform', packet_gap_s: 0.001 });
     expect(full.proxy).toMatchObject({
-      min_sync_period_s: 1,
       sync_period_s: 30,
+      conntrack_max: 131_072,
+      detect_local: 'cidr',
       ipvs_scheduler: 'rr',
       evaluator: 'indexed',
     });
+    // kube-proxy's own defaults of these depend on its version and mode.
+    expect(full.proxy.min_sync_period_s).toBeUndefined();
+    expect(full.proxy.node_port_addresses).toBeUndefined();
     expect(full.propagation.watch_s).toMatchObject({ distribution: 'lognormal' });
     expect(full.cluster.synthetic).toMatchObject({ endpoints_per_service: 2, ports: 1, protocol: 'tcp', nodes: 3 });
   });

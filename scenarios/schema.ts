@@ -1,11 +1,17 @@
 /** The shape of an experiment file: strict keys in snake_case, defaults, and limits that refuse absurd numbers. */
 import { z } from 'zod';
+import { ENGINE_NAMES } from '../model/engine-name.ts';
+import type { EngineName } from '../model/engine-name.ts';
 
 /** Largest number of values on one axis of a sweep. */
 export const AXIS_LIMIT = 10_000;
 /** Endpoints of a cluster made up from numbers. */
 export const ENDPOINT_LIMIT = 2_000_000;
 const SECONDS_LIMIT = 1e6;
+/** Addresses outside the cluster from which connections come: all of TEST-NET-2 and TEST-NET-3. */
+export const EXTERNAL_CLIENT_LIMIT = 508;
+/** Unless an experiment names engines; those of them that its versions of kube-proxy have. */
+export const DEFAULT_ENGINES: readonly EngineName[] = ['iptables', 'ipvs'];
 
 const IPVS_SCHEDULER_NAMES = [
   'rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos',
@@ -15,6 +21,9 @@ const ratio = z.number().min(0).max(1);
 const seconds = z.number().min(0).max(SECONDS_LIMIT);
 const positive = z.number().positive().max(1e9);
 const count = (max: number) => z.int().min(0).max(max);
+const blocks = z.array(z.string().min(1)).max(1000);
+const policy = z.enum(['cluster', 'local']).default('cluster');
+const interfaceName = z.string().regex(/^[^\s/"+*]{1,15}$/, 'must be the name of an interface, at most 15 characters');
 
 const distributionForms = z.discriminatedUnion('distribution', [
   z.strictObject({ distribution: z.literal('constant'), value: z.number().min(0).max(1e9) }),
@@ -38,8 +47,22 @@ const synthetic = z.strictObject({
   services: z.int().min(1).max(500_000).describe('Services; service k has the k-th address after 10.96.0.0'),
   endpoints_per_service: count(10_000).default(2).describe('Pods of each service; no pod serves two services'),
   ports: z.int().min(1).max(100).default(1).describe('Service ports a service'),
-  protocol: z.enum(['tcp', 'udp']).default('tcp'),
+  protocol: z.enum(['tcp', 'udp', 'sctp']).default('tcp'),
   node_port_ratio: ratio.default(0).describe('Share of services that are of type NodePort, the first ones'),
+  load_balancer_ratio: ratio
+    .default(0)
+    .describe('Share of services that have an address of a load balancer, the first ones'),
+  external_ip_ratio: ratio.default(0).describe('Share of services that have an external IP, the first ones'),
+  source_ranges: blocks
+    .default([])
+    .describe('loadBalancerSourceRanges of services with a load balancer; [] = everybody'),
+  external_traffic_policy: policy.describe('Of services that can be reached from outside'),
+  internal_traffic_policy: policy,
+  session_affinity_s: count(86_400).default(0).describe('Time-out of session affinity ClientIP; 0 = none'),
+  topology: z
+    .enum(['none', 'same_zone', 'same_node'])
+    .default('none')
+    .describe('Hints of the endpoints, as trafficDistribution asks for them'),
   empty_ratio: ratio.default(0).describe('Share of services without endpoints, spread evenly'),
   nodes: z.int().min(1).max(5000).default(3),
 });
@@ -71,6 +94,14 @@ const traffic = z.strictObject({
     ])
     .default('uniform'),
   node_port_ratio: ratio.default(0).describe('Share of connections from outside through a node port'),
+  load_balancer_ratio: ratio.default(0).describe('Share of connections from outside to an address of a load balancer'),
+  external_ip_ratio: ratio.default(0).describe('Share of connections from outside to an external IP'),
+  external_clients: z
+    .int()
+    .min(1)
+    .max(EXTERNAL_CLIENT_LIMIT)
+    .default(EXTERNAL_CLIENT_LIMIT)
+    .describe('Clients outside the cluster; 203.0.113.1 and up, from the 255th on 198.51.100.1 and up'),
   host_client_ratio: ratio.default(0).describe('Share of connections from a process of the node itself'),
   client_pods: z.int().min(1).max(200).default(8).describe('Client pods on the observed node'),
   only_manifest_services: z.boolean().default(false),
@@ -93,13 +124,35 @@ const churn = z.strictObject({
 });
 
 const proxy = z.strictObject({
-  min_sync_period_s: seconds.default(1),
+  min_sync_period_s: seconds.optional().describe("kube-proxy's default unless given: 1 s, in some old versions 0"),
   sync_period_s: z.number().positive().max(SECONDS_LIMIT).default(30),
   masquerade_all: z.boolean().default(false),
   large_cluster_endpoints: count(100_000_000).default(1000),
   ipvs_scheduler: z.enum(IPVS_SCHEDULER_NAMES).default('rr'),
   ipvs_conn_tab_bits: z.int().min(8).max(27).default(12),
   evaluator: z.enum(['literal', 'indexed']).default('indexed'),
+  masquerade_random_fully: z.boolean().default(true).describe('iptables writes MASQUERADE --random-fully'),
+  localhost_node_ports: z.boolean().default(true),
+  node_port_addresses: blocks
+    .optional()
+    .describe(
+      'Where node ports are open: blocks, or "primary"; all addresses unless given, in nftables mode "primary"',
+    ),
+  nfacct: z.boolean().default(false).describe('The node has the counters of xt_nfacct'),
+  conntrack_tcp_liberal: z.boolean().default(false).describe('nf_conntrack_tcp_be_liberal'),
+  conntrack_max: z.int().min(1).max(1e9).default(131_072).describe('nf_conntrack_max'),
+  service_cidrs: blocks
+    .default([])
+    .describe('Service ranges that kube-proxy knows; nftables mode drops what they do not use'),
+  detect_local: z
+    .union([
+      z.enum(['cidr', 'none']),
+      z.strictObject({ cidr: z.string().min(1) }),
+      z.strictObject({ bridge: interfaceName }),
+      z.strictObject({ prefix: interfaceName }),
+    ])
+    .default('cidr')
+    .describe("What counts as a pod's traffic: cidr is the cluster's range of pods"),
 });
 
 /** Medians of the control plane of a small idle cluster; assumptions, to be replaced where a cluster was measured. */
@@ -123,10 +176,14 @@ const experiment = z.strictObject({
     .describe('What the experiment asks, one sentence'),
   default: z.boolean().default(false).describe('Part of a sweep that names no file'),
   engines: z
-    .array(z.enum(['iptables', 'ipvs']))
+    .array(z.enum(ENGINE_NAMES))
     .min(1)
     .refine((names) => new Set(names).size === names.length, 'must name each engine once')
-    .default(['iptables', 'ipvs']),
+    .default([...DEFAULT_ENGINES]),
+  kubeProxy: z
+    .union([z.string(), z.number()])
+    .optional()
+    .describe('Version of kube-proxy, such as v1.31; the current one unless given'),
   replications: z.int().min(1).max(1000).default(1),
   seed: z.int().min(0).default(1),
   profile: z.string().min(1).default('linux-6.18-native').describe('Cost profile: a name in profiles/, or a file'),

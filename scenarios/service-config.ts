@@ -2,6 +2,7 @@
  * From Kubernetes objects to what one family's kube-proxy makes of them (kube-proxy pkg/proxy/serviceport.go newBaseServiceInfo,
  * pkg/proxy/endpointslicecache.go, pkg/api/v1/service/util.go).
  */
+import type { ServiceExtras } from '../model/cluster.ts';
 import { canonicalCidr, canonicalIp, compareBytes, familyOf, familyOfCidr } from '../model/ip-text.ts';
 import { hostPort } from '../model/service-config.ts';
 import { InputError, quote } from './errors.ts';
@@ -35,12 +36,14 @@ export function readProxyObject(data: unknown, form: 'lenient' | 'strict'): Serv
   return checked.value;
 }
 
-function namespaceOf(object: ServiceObject | SliceObject): string {
+type Named = Pick<ServiceObject | SliceObject, 'metadata'>;
+
+function namespaceOf(object: Named): string {
   return object.metadata.namespace ?? 'default';
 }
 
 /** `ns/name` of an object. */
-export function objectKey(object: ServiceObject | SliceObject): string {
+export function objectKey(object: Named): string {
   return `${namespaceOf(object)}/${object.metadata.name}`;
 }
 
@@ -127,38 +130,15 @@ function portConfigs(
   endpoints: ReadonlyMap<string, readonly EndpointConfig[]>,
   family: IpFamily,
 ): ServicePortConfig[] {
-  const spec = service.spec;
   const clusterIp = clusterIpOf(service, family);
   if (clusterIp === undefined) return [];
-  const type = spec.type ?? 'ClusterIP';
-  const externalIps = addresses(service, spec.externalIPs ?? [], family, 'spec.externalIPs');
-  const fromOutside =
-    type === 'LoadBalancer' || type === 'NodePort' || (type === 'ClusterIP' && (spec.externalIPs ?? []).length > 0);
-  const externalPolicyLocal = fromOutside && spec.externalTrafficPolicy === 'Local';
-  const ingress = (service.status?.loadBalancer?.ingress ?? []).filter((each) => each.ipMode !== 'Proxy');
-  const loadBalancerVips = addresses(
-    service,
-    ingress.flatMap((each) => ((each.ip ?? '') === '' ? [] : [each.ip ?? ''])),
-    family,
-    'status.loadBalancer.ingress',
-  );
-  const hasHealthCheck = type === 'LoadBalancer' && externalPolicyLocal;
   const shared = {
     namespace: namespaceOf(service),
     name: service.metadata.name,
     clusterIp,
-    externalIps,
-    loadBalancerVips,
-    loadBalancerSourceRanges: sourceRanges(service, family),
-    externalPolicyLocal,
-    internalPolicyLocal: spec.internalTrafficPolicy === 'Local',
-    affinitySeconds:
-      spec.sessionAffinity === 'ClientIP'
-        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
-        : 0,
-    healthCheckNodePort: hasHealthCheck ? (spec.healthCheckNodePort ?? 0) : 0,
+    ...serviceExtras(service, family),
   };
-  return (spec.ports ?? []).map((port) => {
+  return (service.spec.ports ?? []).map((port) => {
     const portName = port.name ?? '';
     const protocol = port.protocol ?? 'TCP';
     return {
@@ -172,6 +152,37 @@ function portConfigs(
   });
 }
 
+/** What all ports of a Service share beside its cluster IP: addresses of one family, policies only where they apply. */
+export function serviceExtras(
+  service: Pick<ServiceObject, 'metadata' | 'spec' | 'status'>,
+  family: IpFamily,
+): Pick<ServicePortConfig, keyof ServiceExtras> {
+  const { spec } = service;
+  const type = spec.type ?? 'ClusterIP';
+  const fromOutside =
+    type === 'LoadBalancer' || type === 'NodePort' || (type === 'ClusterIP' && (spec.externalIPs ?? []).length > 0);
+  const externalPolicyLocal = fromOutside && spec.externalTrafficPolicy === 'Local';
+  const ingress = (service.status?.loadBalancer?.ingress ?? []).filter((each) => each.ipMode !== 'Proxy');
+  const hasHealthCheck = type === 'LoadBalancer' && externalPolicyLocal;
+  return {
+    externalIps: addresses(service, spec.externalIPs ?? [], family, 'spec.externalIPs'),
+    loadBalancerVips: addresses(
+      service,
+      ingress.flatMap((each) => ((each.ip ?? '') === '' ? [] : [each.ip ?? ''])),
+      family,
+      'status.loadBalancer.ingress',
+    ),
+    loadBalancerSourceRanges: sourceRanges(service, family),
+    externalPolicyLocal,
+    internalPolicyLocal: spec.internalTrafficPolicy === 'Local',
+    affinitySeconds:
+      spec.sessionAffinity === 'ClientIP'
+        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+        : 0,
+    healthCheckNodePort: hasHealthCheck ? (spec.healthCheckNodePort ?? 0) : 0,
+  };
+}
+
 /** The Service's address of this family; `undefined` where kube-proxy of this family has nothing to do with it. */
 function clusterIpOf(service: ServiceObject, family: IpFamily): string | undefined {
   const spec = service.spec;
@@ -181,7 +192,7 @@ function clusterIpOf(service: ServiceObject, family: IpFamily): string | undefin
   return addresses(service, texts, family, 'spec.clusterIP')[0];
 }
 
-function addresses(service: ServiceObject, texts: readonly string[], family: IpFamily, field: string): string[] {
+function addresses(service: Named, texts: readonly string[], family: IpFamily, field: string): string[] {
   return texts
     .map((text) => {
       const address = canonicalIp(text);
@@ -191,7 +202,7 @@ function addresses(service: ServiceObject, texts: readonly string[], family: IpF
     .filter((address) => familyOf(address) === family);
 }
 
-function sourceRanges(service: ServiceObject, family: IpFamily): string[] {
+function sourceRanges(service: Pick<ServiceObject, 'metadata' | 'spec'>, family: IpFamily): string[] {
   return (service.spec.loadBalancerSourceRanges ?? [])
     .map((text) => {
       const block = canonicalCidr(text.trim());

@@ -2,7 +2,10 @@
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
 import type { FailureMode } from '../model/churn.ts';
+import type { EngineName } from '../model/engine-name.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
+import type { TrafficDistribution } from '../model/topology-hints.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 
 /** A cluster made up from numbers: service k has ClusterIP number k and its own pods. */
@@ -12,11 +15,22 @@ export interface SyntheticCluster {
   readonly endpointsPerService: number;
   /** Service ports a Service. */
   readonly ports: number;
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
   /** Share of services, in the order of their numbers, that are of type NodePort; 0 .. 1. */
   readonly nodePortRatio: number;
   /** Share of services, spread evenly, that have no endpoint; 0 .. 1. */
   readonly emptyRatio: number;
+  /** Share of services, the first ones, with an address of a load balancer; and with an external IP; 0 .. 1. */
+  readonly loadBalancerRatio: number;
+  readonly externalIpRatio: number;
+  /** Of services with a load balancer; empty = every source. */
+  readonly sourceRanges: readonly Cidr[];
+  readonly externalPolicyLocal: boolean;
+  readonly internalPolicyLocal: boolean;
+  /** Time-out of session affinity ClientIP; 0 = none. */
+  readonly affinitySeconds: number;
+  /** Hints of every endpoint. */
+  readonly trafficDistribution: TrafficDistribution | undefined;
   readonly nodes: number;
 }
 
@@ -60,6 +74,11 @@ export interface TrafficSpec {
     | { readonly kind: 'one'; readonly service: string };
   /** Share of connections that come from outside through a NodePort of a service that has one; 0 .. 1. */
   readonly nodePortRatio: number;
+  /** Shares that come from outside to an address of a load balancer, and to an external IP, of a service that has one; 0 .. 1. */
+  readonly loadBalancerRatio: number;
+  readonly externalIpRatio: number;
+  /** Addresses outside from which these come. */
+  readonly externalClients: number;
   /** Share of connections whose client is a process of the node itself (OUTPUT path); the rest comes from pods on the node. */
   readonly hostClientRatio: number;
   /** Client pods on the observed node. */
@@ -81,14 +100,32 @@ export type ChurnSpec =
     }
   | { readonly kind: 'scale'; readonly deployment: string; readonly replicas: number; readonly atSeconds: number };
 
+/** What counts as traffic of this cluster's pods; `cluster` is the cluster's own range. */
+export type LocalDetection =
+  | { readonly kind: 'cluster' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'cidr'; readonly cidr: Cidr }
+  | { readonly kind: 'bridge' | 'prefix'; readonly name: string };
+
 export interface ProxySpec {
-  readonly minSyncPeriodSeconds: number;
+  readonly kubeProxy: KubeProxyBehaviour;
+  /** Absent: the version's default for the mode. */
+  readonly minSyncPeriodSeconds: number | undefined;
   readonly syncPeriodSeconds: number;
   readonly masqueradeAll: boolean;
   readonly largeClusterEndpoints: number;
   readonly ipvsScheduler: string;
   readonly ipvsConnTabBits: number;
   readonly evaluator: 'literal' | 'indexed';
+  readonly masqueradeRandomFully: boolean;
+  readonly localhostNodePorts: boolean;
+  /** `primary`: the node's first address; absent: the mode's default. */
+  readonly nodePortAddresses: 'primary' | readonly Cidr[] | undefined;
+  readonly nfacct: boolean;
+  readonly conntrackTcpLiberal: boolean;
+  readonly conntrackMax: number;
+  readonly serviceCidrs: readonly Cidr[];
+  readonly localDetection: LocalDetection;
 }
 
 /** Delays of the control plane between a pod's change and kube-proxy, in seconds. */
@@ -124,7 +161,7 @@ export interface Experiment {
   /** One sentence ending in a question mark. */
   readonly question: string;
   readonly isDefault: boolean;
-  readonly engines: readonly ('iptables' | 'ipvs')[];
+  readonly engines: readonly EngineName[];
   readonly replications: number;
   readonly seed: number;
   readonly axes: readonly Axis[];

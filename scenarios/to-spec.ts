@@ -1,7 +1,20 @@
 /** From the checked YAML form (snake_case, seconds, shorthands) to the typed spec that the rest of the project reads. */
+import { parseCidr, parseIpv4 } from '../model/address.ts';
+import type { Cidr } from '../model/address.ts';
+import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
+import { quote } from './errors.ts';
+import { dotted } from './schema-issues.ts';
 import { ENDPOINT_LIMIT } from './schema.ts';
 import type { DistributionInput, ExperimentInput } from './schema.ts';
-import type { ChurnSpec, DistributionSpec, PropagationSpec, ProxySpec, SyntheticCluster, TrafficSpec } from './spec.ts';
+import type {
+  ChurnSpec,
+  DistributionSpec,
+  LocalDetection,
+  PropagationSpec,
+  ProxySpec,
+  SyntheticCluster,
+  TrafficSpec,
+} from './spec.ts';
 import type { Path } from './source.ts';
 
 /** Called with a mistake that zod cannot see; throws. */
@@ -35,6 +48,19 @@ function toDistribution(input: DistributionInput, path: Path, fail: Fail): Distr
   }
 }
 
+const TOPOLOGIES = { none: undefined, same_zone: 'PreferSameZone', same_node: 'PreferSameNode' } as const;
+
+function toBlocks(texts: readonly string[], path: Path, fail: Fail): Cidr[] {
+  return texts.map((text, i) => toBlock(text, [...path, i], fail));
+}
+
+function toBlock(text: string, path: Path, fail: Fail): Cidr {
+  const block = parseCidr(text);
+  if (block !== undefined) return block;
+  const hint = parseIpv4(text) === undefined ? '' : ` Did you mean "${text}/32"?`;
+  return fail(`"${dotted(path)}" must be an IPv4 block such as "10.0.0.0/8", got ${quote(text)}.${hint}`, path);
+}
+
 export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synthetic']>, fail: Fail): SyntheticCluster {
   const path = ['cluster', 'synthetic'];
   const endpoints = input.services * input.endpoints_per_service;
@@ -57,6 +83,16 @@ export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synth
       'node_port_ratio',
     ]);
   }
+  // A LoadBalancer Service with externalTrafficPolicy Local has a health-check node port of TCP beside the others.
+  const isLocal = input.external_traffic_policy === 'local';
+  const healthChecks = isLocal ? Math.ceil(input.services * input.load_balancer_ratio) : 0;
+  const ofTcp = healthChecks + (input.protocol === 'tcp' ? nodePorts : 0);
+  if (ofTcp > NODE_PORT_COUNT) {
+    fail(
+      `${healthChecks} health-check node ports (load balancers under external_traffic_policy local) do not fit beside the node ports; the API server's range 30000-32767 has ${NODE_PORT_COUNT}.`,
+      [...path, 'load_balancer_ratio'],
+    );
+  }
   return {
     kind: 'synthetic',
     services: input.services,
@@ -65,6 +101,13 @@ export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synth
     protocol: input.protocol,
     nodePortRatio: input.node_port_ratio,
     emptyRatio: input.empty_ratio,
+    loadBalancerRatio: input.load_balancer_ratio,
+    externalIpRatio: input.external_ip_ratio,
+    sourceRanges: toBlocks(input.source_ranges, [...path, 'source_ranges'], fail),
+    externalPolicyLocal: isLocal,
+    internalPolicyLocal: input.internal_traffic_policy === 'local',
+    affinitySeconds: input.session_affinity_s,
+    trafficDistribution: TOPOLOGIES[input.topology],
     nodes: input.nodes,
   };
 }
@@ -78,11 +121,13 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
       'packets_per_connection',
     ]);
   }
-  if (input.node_port_ratio + input.host_client_ratio > 1) {
-    fail(
-      `"node_port_ratio" and "host_client_ratio" together must be at most 1, got ${input.node_port_ratio + input.host_client_ratio}.`,
-      [...path, 'node_port_ratio'],
-    );
+  const shares = ['node_port_ratio', 'load_balancer_ratio', 'external_ip_ratio', 'host_client_ratio'] as const;
+  const sum = shares.reduce((total, key) => total + input[key], 0);
+  // Shares such as 0.1 are not exact in binary.
+  if (sum > 1 + 1e-9) {
+    const given = shares.filter((key) => input[key] > 0);
+    const names = `${given.slice(0, -1).map(quote).join(', ')} and ${quote(given.at(-1))}`;
+    fail(`${names} together must be at most 1, got ${sum}.`, [...path, given[0]]);
   }
   return {
     connections: input.connections,
@@ -91,6 +136,9 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
     packetGapSeconds: toDistribution(input.packet_gap_s, [...path, 'packet_gap_s'], fail),
     popularity: toPopularity(input.popularity),
     nodePortRatio: input.node_port_ratio,
+    loadBalancerRatio: input.load_balancer_ratio,
+    externalIpRatio: input.external_ip_ratio,
+    externalClients: input.external_clients,
     hostClientRatio: input.host_client_ratio,
     clientPods: input.client_pods,
     onlyManifestServices: input.only_manifest_services,
@@ -136,8 +184,9 @@ export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[
   });
 }
 
-export function toProxy(input: ExperimentInput['proxy']): ProxySpec {
+export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBehaviour, fail: Fail): ProxySpec {
   return {
+    kubeProxy,
     minSyncPeriodSeconds: input.min_sync_period_s,
     syncPeriodSeconds: input.sync_period_s,
     masqueradeAll: input.masquerade_all,
@@ -145,7 +194,30 @@ export function toProxy(input: ExperimentInput['proxy']): ProxySpec {
     ipvsScheduler: input.ipvs_scheduler,
     ipvsConnTabBits: input.ipvs_conn_tab_bits,
     evaluator: input.evaluator,
+    masqueradeRandomFully: input.masquerade_random_fully,
+    localhostNodePorts: input.localhost_node_ports,
+    nodePortAddresses: toNodePortAddresses(input.node_port_addresses, fail),
+    nfacct: input.nfacct,
+    conntrackTcpLiberal: input.conntrack_tcp_liberal,
+    conntrackMax: input.conntrack_max,
+    serviceCidrs: toBlocks(input.service_cidrs, ['proxy', 'service_cidrs'], fail),
+    localDetection: toLocalDetection(input.detect_local, fail),
   };
+}
+
+function toNodePortAddresses(given: readonly string[] | undefined, fail: Fail): ProxySpec['nodePortAddresses'] {
+  const path = ['proxy', 'node_port_addresses'];
+  if (given?.includes('primary') !== true) return given === undefined ? undefined : toBlocks(given, path, fail);
+  if (given.length > 1) fail('"proxy.node_port_addresses" must be "primary" alone, or blocks.', path);
+  return 'primary';
+}
+
+function toLocalDetection(input: ExperimentInput['proxy']['detect_local'], fail: Fail): LocalDetection {
+  if (input === 'cidr') return { kind: 'cluster' };
+  if (input === 'none') return { kind: 'none' };
+  if ('bridge' in input) return { kind: 'bridge', name: input.bridge };
+  if ('prefix' in input) return { kind: 'prefix', name: input.prefix };
+  return { kind: 'cidr', cidr: toBlock(input.cidr, ['proxy', 'detect_local', 'cidr'], fail) };
 }
 
 export function toPropagation(input: ExperimentInput['propagation'], fail: Fail): PropagationSpec {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cidrContains, parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
+import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
 import { Rng } from '../sim/rng.ts';
 import { buildCluster } from './cluster-builder.ts';
@@ -16,6 +17,13 @@ const synthetic: SyntheticCluster = {
   protocol: 'tcp',
   nodePortRatio: 0.2,
   emptyRatio: 0,
+  loadBalancerRatio: 0,
+  externalIpRatio: 0,
+  sourceRanges: [],
+  externalPolicyLocal: false,
+  internalPolicyLocal: false,
+  affinitySeconds: 0,
+  trafficDistribution: undefined,
   nodes: 3,
 };
 const cluster = buildCluster(synthetic);
@@ -27,6 +35,9 @@ const base: TrafficSpec = {
   packetGapSeconds: { kind: 'constant', value: 0.001 },
   popularity: { kind: 'uniform' },
   nodePortRatio: 0,
+  loadBalancerRatio: 0,
+  externalIpRatio: 0,
+  externalClients: 508,
   hostClientRatio: 0,
   clientPods: 4,
   onlyManifestServices: false,
@@ -168,5 +179,44 @@ describe('planTraffic', () => {
     const small = { ...cluster, podBlock: parseCidr('10.9.0.0/29') as Cidr };
     expect(() => planTraffic({ ...base, clientPods: 6 }, small, new Rng(1))).toThrow(/has room for 5 client pods/);
     expect(() => planTraffic({ ...base, clientPods: 5 }, small, new Rng(1))).not.toThrow();
+  });
+
+  it('comes from outside by every way in, in the shares asked for', () => {
+    const on = buildCluster({ ...synthetic, loadBalancerRatio: 0.3, externalIpRatio: 0.1 });
+    const spec = { ...base, connections: 20_000, nodePortRatio: 0.1, loadBalancerRatio: 0.2, externalIpRatio: 0.3 };
+    const list = all({ ...spec, hostClientRatio: 0.1 }, 1, on);
+    const to = (block: string) => (each: Connection) =>
+      cidrContains(parseCidr(block) as Cidr, Number(/\/(\d+):/.exec(each.dst)?.[1]));
+    const outside = list.filter((each) => each.origin === ORIGIN_EXTERNAL);
+    expect(share(list, (each) => each.origin === ORIGIN_EXTERNAL)).toBeCloseTo(0.6, 1);
+    expect(share(list, to('100.64.0.0/11'))).toBeCloseTo(0.2, 1);
+    expect(share(list, to('100.96.0.0/11'))).toBeCloseTo(0.3, 1);
+    expect(share(list, to('192.168.0.11/32'))).toBeCloseTo(0.1, 1);
+    expect(share(list, (each) => each.origin === ORIGIN_HOST)).toBeCloseTo(0.1, 1);
+    // Three services have a load balancer, one an external IP; the port is the service's own.
+    expect(new Set(outside.filter(to('100.64.0.0/11')).map((each) => each.servicePortId))).toEqual(new Set([0, 1, 2]));
+    expect(new Set(outside.filter(to('100.96.0.0/11')).map((each) => each.servicePortId))).toEqual(new Set([0]));
+    expect(outside.filter(to('100.64.0.0/11')).every((each) => each.dst.endsWith(':80'))).toBe(true);
+  });
+
+  it('comes back from the same few clients outside where there are few', () => {
+    const spec = { ...base, nodePortRatio: 1, externalClients: 3 };
+    const clients = new Set(all(spec).map((each) => Number(each.client.split(':')[0])));
+    expect([...clients].sort((a, b) => a - b)).toEqual([0xcb007101, 0xcb007102, 0xcb007103]);
+    // More clients move the connections to other addresses and change nothing else.
+    const many = all({ ...spec, externalClients: 508 });
+    expect(many.map((each) => [each.startNs, each.servicePortId, each.dst])).toEqual(
+      all(spec).map((each) => [each.startNs, each.servicePortId, each.dst]),
+    );
+  });
+
+  it('lets a client keep to one of several addresses', () => {
+    const [first, ...rest] = cluster.state.servicePorts;
+    const extras = { ...NO_SERVICE_EXTRAS, loadBalancerVips: [1, 2, 3] };
+    const on = { ...cluster, state: { servicePorts: [{ ...first, extras }, ...rest] } };
+    const list = all({ ...base, loadBalancerRatio: 1, externalClients: 5 }, 1, on);
+    const pairs = new Set(list.map((each) => `${each.client.split(':')[0]} ${each.dst}`));
+    expect(new Set(list.map((each) => each.dst)).size).toBe(3);
+    expect(pairs.size).toBe(5);
   });
 });

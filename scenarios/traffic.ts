@@ -11,6 +11,7 @@ import type { Distribution } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { BuiltCluster } from './cluster-builder.ts';
 import { InputError } from './errors.ts';
+import { EXTERNAL_CLIENT_LIMIT } from './schema.ts';
 import { findServicePorts } from './service-lookup.ts';
 import type { DistributionSpec, TrafficSpec } from './spec.ts';
 
@@ -19,7 +20,6 @@ const FIRST_CLIENT_PORT = 32768;
 const CLIENT_PORTS = 60999 - FIRST_CLIENT_PORT + 1;
 /** TEST-NET-3 and TEST-NET-2 (RFC 5737), hosts 1 to 254 of each. */
 const EXTERNAL_BLOCKS = [0xcb007100, 0xc6336400] as const;
-const EXTERNAL_CLIENTS = 2 * 254;
 /** A heavy-tailed draw is cut here: longer connections would only be a memory leak. */
 const PACKET_LIMIT = 1_000_000;
 const GAP_LIMIT_NS = 1e15;
@@ -77,7 +77,8 @@ export class ConnectionSource {
   /** Next port of each client: the pods, then the node, then the outside. */
   readonly #ports: Uint16Array;
   readonly #clusterTargets: Popularity;
-  readonly #nodePortTargets: Popularity | undefined;
+  /** What comes from outside: the share of connections up to which (from 0) it takes this way, and where it leads. */
+  readonly #waysIn: readonly WayIn[];
   readonly #arrivals: RandomStream;
   readonly #origins: RandomStream;
   readonly #clients: RandomStream;
@@ -94,12 +95,8 @@ export class ConnectionSource {
     this.#nodeAddress = cluster.node.addresses[0];
     this.#pods = clientPods(spec.clientPods, cluster);
     const targets = trafficTargets(spec, cluster);
-    const nodePorts = targets.filter((svc) => svc.nodePort > 0);
     this.#clusterTargets = new Popularity(targets, spec.popularity, rng.stream('traffic/popularity'));
-    this.#nodePortTargets =
-      nodePorts.length === 0
-        ? undefined
-        : new Popularity(nodePorts, spec.popularity, rng.stream('traffic/node-port-popularity'));
+    this.#waysIn = waysIn(spec, targets, rng);
     this.#arrivals = rng.stream('traffic/arrivals');
     this.#origins = rng.stream('traffic/origins');
     this.#clients = rng.stream('traffic/clients');
@@ -109,7 +106,7 @@ export class ConnectionSource {
     this.#packetCount = toDistribution(spec.packetsPerConnection);
     this.#gap = toDistribution(spec.packetGapSeconds);
     const ports = rng.stream('traffic/ports');
-    this.#ports = new Uint16Array(this.#pods.length + 1 + EXTERNAL_CLIENTS);
+    this.#ports = new Uint16Array(this.#pods.length + 1 + EXTERNAL_CLIENT_LIMIT);
     for (let i = 0; i < this.#ports.length; i++) this.#ports[i] = ports.below(CLIENT_PORTS);
   }
 
@@ -123,8 +120,8 @@ export class ConnectionSource {
     const share = this.#origins.nextFloat();
     const client = this.#clients.nextFloat();
     const target = this.#clusterTargets.next();
-    const fromOutside = share < this.#spec.nodePortRatio && this.#nodePortTargets !== undefined;
-    if (fromOutside) this.#fromOutside(client);
+    const wayIn = this.#waysIn.find((way) => share < way.upTo);
+    if (wayIn !== undefined) this.#fromOutside(client, wayIn);
     else if (share >= 1 - this.#spec.hostClientRatio) this.#fromHost(target);
     else this.#fromPod(client, target);
     return true;
@@ -144,12 +141,19 @@ export class ConnectionSource {
     this.#fill(ORIGIN_HOST, this.#nodeAddress, this.#pods.length, target, target.clusterIp, target.port);
   }
 
-  #fromOutside(client: number): void {
-    const target = (this.#nodePortTargets as Popularity).next();
-    const number = Math.floor(client * EXTERNAL_CLIENTS);
+  #fromOutside(client: number, { kind, targets }: WayIn): void {
+    const target = targets.next();
+    const number = Math.floor(client * this.#spec.externalClients);
     const block = EXTERNAL_BLOCKS[Math.floor(number / 254)] as number;
+    const address = block + 1 + (number % 254);
     const walker = this.#pods.length + 1 + number;
-    this.#fill(ORIGIN_EXTERNAL, block + 1 + (number % 254), walker, target, this.#nodeAddress, target.nodePort);
+    if (kind === 'nodePort') {
+      this.#fill(ORIGIN_EXTERNAL, address, walker, target, this.#nodeAddress, target.nodePort);
+      return;
+    }
+    // One address a client, so that a client that comes back comes back to it.
+    const addresses = addressesFromOutside(target, kind);
+    this.#fill(ORIGIN_EXTERNAL, address, walker, target, addresses[number % addresses.length], target.port);
   }
 
   #fill(origin: number, address: number, walker: number, target: ServicePort, dst: number, dstPort: number): void {
@@ -163,6 +167,38 @@ export class ConnectionSource {
     this.dstPort = dstPort;
     this.servicePortId = target.id;
   }
+}
+
+type WayInKind = 'nodePort' | 'loadBalancer' | 'externalIp';
+
+interface WayIn {
+  readonly kind: WayInKind;
+  readonly upTo: number;
+  readonly targets: Popularity;
+}
+
+/** Ways in that no service has are left out: their share comes from pods. */
+function waysIn(spec: TrafficSpec, targets: readonly ServicePort[], rng: Rng): WayIn[] {
+  const kinds = [
+    { kind: 'nodePort', ratio: spec.nodePortRatio, stream: 'traffic/node-port-popularity' },
+    { kind: 'loadBalancer', ratio: spec.loadBalancerRatio, stream: 'traffic/load-balancer-popularity' },
+    { kind: 'externalIp', ratio: spec.externalIpRatio, stream: 'traffic/external-ip-popularity' },
+  ] as const;
+  let upTo = 0;
+  return kinds.flatMap(({ kind, ratio, stream }) => {
+    const open = targets.filter((svc) => hasWayIn(svc, kind));
+    if (ratio === 0 || open.length === 0) return [];
+    upTo += ratio;
+    return [{ kind, upTo, targets: new Popularity(open, spec.popularity, rng.stream(stream)) }];
+  });
+}
+
+function addressesFromOutside(svc: ServicePort, kind: 'loadBalancer' | 'externalIp'): readonly number[] {
+  return (kind === 'loadBalancer' ? svc.extras?.loadBalancerVips : svc.extras?.externalIps) ?? [];
+}
+
+export function hasWayIn(svc: ServicePort, kind: WayInKind): boolean {
+  return kind === 'nodePort' ? svc.nodePort > 0 : addressesFromOutside(svc, kind).length > 0;
 }
 
 /** Each aspect has a stream of its own (`traffic/arrivals`, `traffic/popularity`, ...). Throws an InputError for a Service that is not there. */

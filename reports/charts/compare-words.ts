@@ -45,35 +45,23 @@ function changeWords(first: number, last: number, unit: Unit): string {
   return `stays within ${SAME_WITHIN * 100}% ${range}`;
 }
 
-/** Which of the first two engines costs more where: at every x, or up to a crossing between two measured x. */
+/** Which engine costs more where: of two, at every x or up to a crossing between two measured x; of more, the order and who overtakes whom. */
 export function rankingSentence(
   points: readonly Estimate[],
   engines: readonly string[],
   panel: string,
   xNoun: string,
 ): string {
-  const [a, b] = engines;
+  const drawn = engines.filter((engine) => lineOf(points, engine, panel).length > 0);
+  const [a, b] = drawn;
   if (a === undefined || b === undefined) return '';
-  const left = lineOf(points, a, panel);
-  const right = new Map(lineOf(points, b, panel).map((point) => [point.x, point.mean]));
-  const steps: { x: number; dearer: string }[] = [];
-  let widest = { x: 0, ratio: 1, dearer: a };
-  for (const point of left) {
-    const other = right.get(point.x);
-    if (other === undefined || point.mean <= 0 || other <= 0) continue;
-    const dearer = point.mean > other ? a : point.mean < other ? b : '';
-    const ratio = Math.max(point.mean / other, other / point.mean);
-    if (ratio > widest.ratio) widest = { x: point.x, ratio, dearer };
-    steps.push({ x: point.x, dearer });
-  }
-  if (steps.length === 0) return '';
+  if (drawn.length > 2) return orderSentence(points, drawn, panel, xNoun);
+  const compared = comparePair(points, a, b, panel);
+  if (compared === undefined) return '';
+  const { steps, changes, widest } = compared;
   if (steps.every((step) => step.dearer === ''))
     return `${engineLabel(a)} and ${engineLabel(b)} are equal at every size.`;
   const gap = `${formatTimes(widest.ratio)} as much at ${formatNumber(widest.x)} ${xNoun}`;
-  const changes = steps.flatMap((step, i) => {
-    const before = steps[i - 1];
-    return before !== undefined && before.dearer !== step.dearer ? [{ before, step }] : [];
-  });
   const change = changes[0];
   if (change === undefined) {
     return `${engineLabel(widest.dearer)} costs more at every size, ${gap}.`;
@@ -83,6 +71,88 @@ export function rankingSentence(
   }
   const later = change.step.dearer === '' ? 'neither' : engineLabel(change.step.dearer);
   return `Between ${formatNumber(change.before.x)} and ${formatNumber(change.step.x)} ${xNoun} the lines cross: from there on ${later} costs more. The widest gap: ${engineLabel(widest.dearer)} costs ${gap}.`;
+}
+
+interface PairStep {
+  readonly x: number;
+  /** Empty where the two are equal. */
+  readonly dearer: string;
+}
+
+interface Pair {
+  readonly steps: readonly PairStep[];
+  readonly changes: readonly { readonly before: PairStep; readonly step: PairStep }[];
+  readonly widest: { readonly x: number; readonly ratio: number; readonly dearer: string };
+}
+
+/** Two engines at each x that both have; undefined when there is none. */
+function comparePair(points: readonly Estimate[], a: string, b: string, panel: string): Pair | undefined {
+  const right = new Map(lineOf(points, b, panel).map((point) => [point.x, point.mean]));
+  const steps: PairStep[] = [];
+  let widest = { x: 0, ratio: 1, dearer: a };
+  for (const point of lineOf(points, a, panel)) {
+    const other = right.get(point.x);
+    if (other === undefined || point.mean <= 0 || other <= 0) continue;
+    const dearer = point.mean > other ? a : point.mean < other ? b : '';
+    const ratio = Math.max(point.mean / other, other / point.mean);
+    if (ratio > widest.ratio) widest = { x: point.x, ratio, dearer };
+    steps.push({ x: point.x, dearer });
+  }
+  const changes = steps.flatMap((step, i) => {
+    const before = steps[i - 1];
+    return before !== undefined && before.dearer !== step.dearer ? [{ before, step }] : [];
+  });
+  return steps.length === 0 ? undefined : { steps, changes, widest };
+}
+
+/**
+ * "At 10,000 services iptables costs the most, then IPVS and nftables: 9.3 times what nftables does. iptables overtakes IPVS between
+ * 100 and 1,000 services."
+ */
+function orderSentence(points: readonly Estimate[], engines: readonly string[], panel: string, xNoun: string): string {
+  const lines = engines.map((engine) => new Map(lineOf(points, engine, panel).map((point) => [point.x, point.mean])));
+  const common = [...(lines[0]?.keys() ?? [])].filter((x) => lines.every((line) => line.has(x)));
+  if (common.length === 0) return '';
+  const largest = Math.max(...common);
+  const at = (engine: string): number => lines[engines.indexOf(engine)]?.get(largest) ?? 0;
+  const order = [...engines].sort((a, b) => at(b) - at(a) || engines.indexOf(a) - engines.indexOf(b));
+  const [dearest = '', ...rest] = order;
+  const cheapest = order.at(-1) ?? '';
+  const ratio =
+    at(cheapest) > 0 ? `: ${formatTimes(at(dearest) / at(cheapest))} what ${engineLabel(cheapest)} does` : '';
+  const ranking =
+    at(dearest) === at(cheapest)
+      ? `At ${formatNumber(largest)} ${xNoun} all cost the same.`
+      : `At ${formatNumber(largest)} ${xNoun} ${engineLabel(dearest)} costs the most, then ${joinWords(rest.map(engineLabel))}${ratio}.`;
+  return `${ranking} ${overtakingSentence(points, engines, panel, xNoun)}`;
+}
+
+/** Whose line crosses whose, and between which two x; an engine's crossings in one sentence. */
+function overtakingSentence(
+  points: readonly Estimate[],
+  engines: readonly string[],
+  panel: string,
+  xNoun: string,
+): string {
+  const overtaken = new Map<string, string[]>();
+  const tangled: string[] = [];
+  for (const [i, a] of engines.entries()) {
+    for (const b of engines.slice(i + 1)) {
+      const changes = comparePair(points, a, b, panel)?.changes ?? [];
+      const [change] = changes;
+      if (change === undefined) continue;
+      const riser = change.step.dearer;
+      if (changes.length > 1 || riser === '') {
+        tangled.push(`${engineLabel(a)} and ${engineLabel(b)}`);
+        continue;
+      }
+      const text = `${engineLabel(riser === a ? b : a)} between ${formatNumber(change.before.x)} and ${formatNumber(change.step.x)} ${xNoun}`;
+      overtaken.set(riser, [...(overtaken.get(riser) ?? []), text]);
+    }
+  }
+  const sentences = [...overtaken].map(([riser, texts]) => `${engineLabel(riser)} overtakes ${joinWords(texts)}.`);
+  if (tangled.length > 0) sentences.push(`${joinWords(tangled)} cross more than once or meet.`);
+  return sentences.length === 0 ? 'The order is the same at every size.' : sentences.join(' ');
 }
 
 /** Names the panel that a sentence is about, when there are several. */

@@ -1,6 +1,7 @@
 /**
- * How each engine looks, in every chart: a colour of the Okabe-Ito palette (told apart with any colour vision, at least
- * 3:1 against the light and the dark page) and a shape, so that no chart rests on colour alone.
+ * How each engine looks, in every chart: a colour (told apart with any colour vision, at least 3:1 against the light and the dark
+ * page) and a shape, so that no chart rests on colour alone. Three are of the Okabe-Ito palette; what is left of it is too faint on
+ * white or too near to them for some eyes, so the fourth is a violet of its own.
  */
 import type { JsonObject } from './chart.ts';
 
@@ -15,11 +16,12 @@ const STYLES: ReadonlyMap<string, EngineStyle> = new Map([
   ['iptables', { label: 'iptables', colour: '#d55e00', shape: 'circle' }],
   ['ipvs', { label: 'IPVS', colour: '#0f7fc4', shape: 'square' }],
   ['nftables', { label: 'nftables', colour: '#009e73', shape: 'triangle-up' }],
+  ['userspace', { label: 'userspace', colour: '#9933ff', shape: 'diamond' }],
   ['reference', { label: 'reference', colour: '#808080', shape: 'cross' }],
 ]);
 
 const OTHERS: readonly EngineStyle[] = [
-  { label: '', colour: '#b5658f', shape: 'diamond' },
+  { label: '', colour: '#b5658f', shape: 'triangle-left' },
   { label: '', colour: '#8a7a00', shape: 'triangle-down' },
 ];
 

@@ -77,7 +77,8 @@ export function workVsServices(rows: readonly SummaryRow[]): Chart | undefined {
       finding.filter((sentence) => sentence !== '').join(' ') + panelNote(rules.panels, panel, rules.hiddenPanels),
     reading:
       'These are exact counts of the simulated walk, not times: they depend on the scenario and the seed alone. ' +
-      'Solid lines count iptables rules in every chain, dashed lines entries of the hash chains of the IPVS service table.',
+      'Solid lines count rules (iptables or nftables) in every chain, dashed lines entries of the hash chains of the IPVS service table. ' +
+      'Look-ups in nftables maps, whose number does not depend on services, are in no line.',
     table: estimateTable(statistics, UNIT_COUNT),
   };
 }

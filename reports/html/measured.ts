@@ -41,7 +41,7 @@ export function howMeasured({ manifest, observations }: Results): Html {
     ['Commit', markup`<code>${manifest.commit}</code>`],
   ];
   return markup`<p>${WORK_AND_COST}</p>
-    <p>Payload sizes are not modelled: a packet costs the same whatever its length. ${pathText(observations)}</p>
+    <p>${payloadText(manifest.engines)} ${pathText(observations)}</p>
     <dl>
       ${facts.map(
         ([term, text]) =>
@@ -58,6 +58,15 @@ export function howMeasured({ manifest, observations }: Results): Html {
 const WORK_AND_COST =
   'Work (rules, table entries, look-ups) is counted exactly in a simulated walk. Modelled cost is that work multiplied by the cost ' +
   'profile: it is a statement about the profile’s kernel and machine, not about this one. Simulated time comes from the delays in the scenario.';
+
+/** In userspace mode a process copies every byte; the kernel's data paths never look at them. */
+function payloadText(engines: readonly string[]): string {
+  const kernel = 'Payload sizes are not modelled: a packet costs the same whatever its length.';
+  if (!engines.includes('userspace')) return kernel;
+  const process =
+    'In userspace mode kube-proxy copies each payload, and a packet costs more the more it carries; these costs were not measured and are rough figures of its time.';
+  return engines.length === 1 ? process : `${process} In the other modes a packet costs the same whatever its length.`;
+}
 
 /** What `path_measured` says about the rows. */
 function pathText(observations: Results['observations']): string {

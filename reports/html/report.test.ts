@@ -11,6 +11,7 @@ import { inlineScript } from './page.ts';
 import { renderExperiment, renderIndex } from './report.ts';
 
 const FIXTURES = join(dirname(fileURLToPath(import.meta.url)), '..', 'fixtures');
+const MODES = ['iptables', 'IPVS', 'nftables', 'userspace'];
 const SITE = { script: "console.log('</script><!-- é')\r\n" };
 let out: string;
 
@@ -59,6 +60,19 @@ describe('report.html', () => {
       expect(page).toContain("default-src 'none';");
       expect(page).not.toMatch(/\son[a-z]+="/);
     }
+  });
+
+  it('shows four modes in one order, and says that payloads cost something in one of them', async () => {
+    const dir = join(out, 'four-modes');
+    cpSync(join(FIXTURES, 'four-modes'), dir, { recursive: true });
+    await renderExperiment(dir, SITE);
+    const page = read('four-modes', 'report.html');
+    expect(page).toContain('iptables, IPVS, nftables and userspace');
+    const summary = page.slice(page.indexOf('Means over replications'));
+    const names = [...summary.matchAll(/<td>(iptables|IPVS|nftables|userspace)<\/td>/g)].map((match) => match[1]);
+    expect(names.slice(0, 8)).toEqual([...MODES, ...MODES]);
+    expect(page).toContain('In userspace mode kube-proxy copies each payload');
+    expect(read('service-scaling', 'report.html')).toContain('Payload sizes are not modelled');
   });
 
   it('asks nothing of the network', () => {

@@ -50,7 +50,8 @@ export class IptablesProgrammer {
 
   /** The first sync is always a full one. Services of a partial sync that `change` does not name must be as they were. */
   sync(services: readonly ServicePortConfig[], change: SyncChange): IptablesProgram {
-    const full = change.full || this.needsFullSync;
+    // Before KEP-3453 every sync wrote the chains of all Services.
+    const full = change.full || this.needsFullSync || !this.config.kubeProxy.iptablesPartialSync;
     const large = countEndpoints(services) > this.config.largeClusterEndpoints;
     const rewritten = this.writePorts(services, full, change.changed, large);
     const active = new Map<string, readonly Rule[]>();

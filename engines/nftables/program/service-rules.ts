@@ -145,8 +145,12 @@ function writeEntryRules(plan: Plan, context: ServicePortContext): void {
       blocks: [svc.clusterIp],
       form: 'single',
     };
+    // Nothing but the cluster IP's own port leads here; kube-proxy tested it all the same before kubernetes PR 131492.
+    const port: Statement = { kind: 'destination-port', protocol: svc.protocol, port: svc.port };
+    const toPort = config.kubeProxy.nftablesClusterIpPort ? [port] : [];
     const fromOutside = config.masqueradeAll ? [] : [fromPod(config, true)];
-    writer.addRule(plan.internalChain, buildRule(config.ipFamily, [toClusterIp, ...fromOutside, jump(MARK_CHAIN)]));
+    const matches = [toClusterIp, ...toPort, ...fromOutside];
+    writer.addRule(plan.internalChain, buildRule(config.ipFamily, [...matches, jump(MARK_CHAIN)]));
   }
   if (plan.usesExternal) writeExternalChain(plan, context);
   if (plan.usesFirewall) {

@@ -1,4 +1,4 @@
-/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains as of v1.35). */
+/** What every full sync writes whatever the Services are (kube-proxy setupNFTables; base chains of v1.35 and of v1.31). */
 import { cidrContainsIp, familyOf, familyOfCidr, isLoopbackIp } from '../../../model/ip-text.ts';
 import type { IpFamily, ProxyConfig } from '../../../model/service-config.ts';
 import type { Statement } from './rules.ts';
@@ -21,31 +21,78 @@ const DNAT_PRIORITY = -100;
 const SNAT_PRIORITY = 100;
 const FILTER_PRIORITY = 0;
 
-/** Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output. */
-const BASE_CHAINS: readonly (readonly [string, BaseChain])[] = [
-  ['filter-prerouting-pre-dnat', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
-  ['filter-output-pre-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
-  ['filter-input', { type: 'filter', hook: 'input', priority: FILTER_PRIORITY }],
-  ['filter-forward', { type: 'filter', hook: 'forward', priority: FILTER_PRIORITY }],
-  ['filter-output', { type: 'filter', hook: 'output', priority: FILTER_PRIORITY }],
+interface Jump {
+  readonly from: string;
+  readonly to: string;
+  readonly newOnly: boolean;
+}
+
+/** The chains that hang on hooks, and what they jump to, in the order of setupNFTables. */
+interface BaseSetup {
+  readonly chains: readonly (readonly [string, BaseChain])[];
+  readonly jumps: readonly Jump[];
+}
+
+const NAT_CHAINS: BaseSetup['chains'] = [
   ['nat-prerouting', { type: 'nat', hook: 'prerouting', priority: DNAT_PRIORITY }],
   ['nat-output', { type: 'nat', hook: 'output', priority: DNAT_PRIORITY }],
   ['nat-postrouting', { type: 'nat', hook: 'postrouting', priority: SNAT_PRIORITY }],
 ];
-
-const JUMPS: readonly { readonly from: string; readonly to: string; readonly newOnly: boolean }[] = [
-  { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
-  { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
-  { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
-  { from: 'filter-output', to: 'cluster-ips-check', newOnly: true },
-  { from: 'filter-prerouting-pre-dnat', to: 'firewall-check', newOnly: true },
-  { from: 'filter-output-pre-dnat', to: 'firewall-check', newOnly: true },
+const NAT_JUMPS: readonly Jump[] = [
   { from: 'nat-output', to: 'services', newOnly: false },
   { from: 'nat-prerouting', to: 'services', newOnly: false },
   { from: 'nat-postrouting', to: 'masquerading', newOnly: false },
 ];
+
+const BASE_SETUPS: Readonly<Record<ProxyConfig['kubeProxy']['nftablesBaseChains'], BaseSetup>> = {
+  /** Filters that look at the destination a client asked for run before DNAT; those that reject must run in input, forward or output. */
+  'v1.35': {
+    chains: [
+      ['filter-prerouting-pre-dnat', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output-pre-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
+      ['filter-input', { type: 'filter', hook: 'input', priority: FILTER_PRIORITY }],
+      ['filter-forward', { type: 'filter', hook: 'forward', priority: FILTER_PRIORITY }],
+      ['filter-output', { type: 'filter', hook: 'output', priority: FILTER_PRIORITY }],
+      ...NAT_CHAINS,
+    ],
+    jumps: [
+      { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
+      { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-output', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-prerouting-pre-dnat', to: 'firewall-check', newOnly: true },
+      { from: 'filter-output-pre-dnat', to: 'firewall-check', newOnly: true },
+      ...NAT_JUMPS,
+    ],
+  },
+  /**
+   * Before kubernetes PR 132456. In the output hook services without endpoints are refused in front of DNAT, so that the node's own
+   * traffic does not take the short way around a Local policy.
+   */
+  'v1.31': {
+    chains: [
+      ['filter-prerouting', { type: 'filter', hook: 'prerouting', priority: DNAT_PRIORITY - 10 }],
+      ['filter-input', { type: 'filter', hook: 'input', priority: DNAT_PRIORITY - 10 }],
+      ['filter-forward', { type: 'filter', hook: 'forward', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY - 10 }],
+      ['filter-output-post-dnat', { type: 'filter', hook: 'output', priority: DNAT_PRIORITY + 10 }],
+      ...NAT_CHAINS,
+    ],
+    jumps: [
+      { from: 'filter-input', to: 'nodeport-endpoints-check', newOnly: true },
+      { from: 'filter-input', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-forward', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-output', to: 'service-endpoints-check', newOnly: true },
+      { from: 'filter-prerouting', to: 'firewall-check', newOnly: true },
+      { from: 'filter-output', to: 'firewall-check', newOnly: true },
+      ...NAT_JUMPS,
+      { from: 'filter-forward', to: 'cluster-ips-check', newOnly: true },
+      { from: 'filter-output-post-dnat', to: 'cluster-ips-check', newOnly: true },
+    ],
+  },
+};
 
 /** The sets and maps whose elements are kept in step with the Services. */
 export const TRACKED_CONTAINERS: readonly string[] = [
@@ -63,18 +110,19 @@ export function addressType(family: IpFamily): 'ipv4_addr' | 'ipv6_addr' {
 
 /** `recreateBaseChains` at kube-proxy's first sync: chains of another version may hang on other hooks or priorities. */
 export function setupOperations(config: ProxyConfig, recreateBaseChains: boolean): NftOperation[] {
+  const { chains, jumps } = BASE_SETUPS[config.kubeProxy.nftablesBaseChains];
   const operations: NftOperation[] = [{ verb: 'add', object: 'table', comment: 'rules for kube-proxy' }];
   if (recreateBaseChains) {
-    for (const [name] of BASE_CHAINS) {
+    for (const [name] of chains) {
       operations.push({ verb: 'add', object: 'chain', chain: { name, base: undefined, comment: '' } });
       operations.push({ verb: 'delete', object: 'chain', name });
     }
   }
-  for (const [name, base] of BASE_CHAINS) freshChain(operations, name, base);
-  for (const name of new Set(JUMPS.map(({ to }) => to))) freshChain(operations, name);
+  for (const [name, base] of chains) freshChain(operations, name, base);
+  for (const name of new Set(jumps.map(({ to }) => to))) freshChain(operations, name);
   freshChain(operations, MARK_CHAIN);
   freshChain(operations, REJECT_CHAIN, undefined, 'helper for @no-endpoint-services / @no-endpoint-nodeports');
-  for (const { from, to, newOnly } of JUMPS) {
+  for (const { from, to, newOnly } of jumps) {
     addRule(operations, config, from, newOnly ? [{ kind: 'ct-new' }, jump(to)] : [jump(to)]);
   }
   addMasquerading(operations, config);

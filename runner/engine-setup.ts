@@ -1,0 +1,107 @@
+/** What an engine and the control plane get of a point: kube-proxy's options, the observed node, its timing, the factory. */
+import type { ProxierTiming } from '../control/proxier.ts';
+import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
+import type { EngineFactory, EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import { ENGINES } from '../engines/registry.ts';
+import type { Cidr } from '../model/address.ts';
+import type { ClusterState, NodeSpec } from '../model/cluster.ts';
+import { protocolName } from '../model/protocol.ts';
+import { NS_PER_S } from '../model/time.ts';
+import type { ProxySpec } from '../scenarios/spec.ts';
+import { assert } from '../sim/assert.ts';
+
+/** Throws where no engine of this mode is there: the trial fails with that for its reason. */
+export function engineFactory(name: EngineName): EngineFactory {
+  const engines: Readonly<Partial<Record<string, EngineFactory>>> = ENGINES;
+  const factory = engines[name];
+  if (factory === undefined)
+    throw new Error(`There is no engine of ${name} mode; there are ${Object.keys(engines).join(', ')}`);
+  return factory;
+}
+
+/** The engine's options as the scenario's `proxy` section has them. */
+export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSpec): EngineOptions {
+  assert(isScheduler(proxy.ipvsScheduler), `Unknown IPVS scheduler ${proxy.ipvsScheduler}`);
+  return {
+    ...DEFAULT_ENGINE_OPTIONS,
+    evaluator: proxy.evaluator,
+    masqueradeAll: proxy.masqueradeAll,
+    largeClusterEndpoints: proxy.largeClusterEndpoints,
+    ipvsScheduler: proxy.ipvsScheduler,
+    ipvsConnTabBits: proxy.ipvsConnTabBits,
+    kubeProxy: proxy.kubeProxy,
+    masqueradeRandomFully: proxy.masqueradeRandomFully,
+    localhostNodePorts: proxy.localhostNodePorts,
+    nodePortAddresses: nodePortAddresses(proxy, engine, node),
+    nfacct: { ctStateInvalid: proxy.nfacct, localhostNodePorts: proxy.nfacct },
+    conntrackTcpLiberal: proxy.conntrackTcpLiberal,
+    conntrackMax: proxy.conntrackMax,
+    serviceCidrs: proxy.serviceCidrs,
+  };
+}
+
+/** nftables mode opens node ports on the primary address unless told otherwise (pkg/proxy/util/nodeport_addresses.go), the others everywhere. */
+function nodePortAddresses(
+  { nodePortAddresses: given }: ProxySpec,
+  engine: EngineName,
+  node: NodeSpec,
+): readonly Cidr[] {
+  const wanted = given ?? (engine === 'nftables' ? 'primary' : []);
+  if (wanted !== 'primary') return wanted;
+  return node.addresses.slice(0, 1).map((address) => ({ address, mask: 0xffffffff, prefixLength: 32 }));
+}
+
+function isScheduler(name: string): name is IpvsScheduler {
+  return (IPVS_SCHEDULERS as readonly string[]).includes(name);
+}
+
+/** The node with the local detector that `proxy.detect_local` asks for. */
+export function observedNode(node: NodeSpec, { localDetection }: ProxySpec): NodeSpec {
+  if (localDetection.kind === 'cluster') return node;
+  const { name, addresses, zone } = node;
+  const bare = { name, addresses, ...(zone === undefined ? {} : { zone }) };
+  switch (localDetection.kind) {
+    case 'none':
+      return bare;
+    case 'cidr':
+      return { ...bare, clusterCidr: localDetection.cidr };
+    case 'bridge':
+    case 'prefix':
+      return { ...bare, podInterface: { kind: localDetection.kind, name: localDetection.name } };
+  }
+}
+
+/**
+ * iptables and nftables resync unasked each hour, IPVS and userspace each syncPeriod (kube-proxy's NewProxier of each mode). nftables
+ * and userspace mode have iptables' default of minSyncPeriod.
+ */
+export function proxierTiming(proxy: ProxySpec, engine: EngineName): ProxierTiming {
+  const syncPeriodNs = proxy.syncPeriodSeconds * NS_PER_S;
+  const defaults = proxy.kubeProxy.minSyncPeriodSeconds;
+  const minSyncPeriodSeconds = proxy.minSyncPeriodSeconds ?? (engine === 'ipvs' ? defaults.ipvs : defaults.iptables);
+  return {
+    syncRunner: proxy.kubeProxy.syncRunner,
+    minSyncPeriodNs: minSyncPeriodSeconds * NS_PER_S,
+    syncPeriodNs,
+    maxIntervalNs: engine === 'ipvs' || engine === 'userspace' ? syncPeriodNs : 3600 * NS_PER_S,
+  };
+}
+
+/** What a cluster has that an engine says it does not model, in words; such a trial would answer another question. */
+export function unsupported(supports: EngineManifest, { servicePorts }: ClusterState): string[] {
+  const missing = new Set<string>();
+  for (const { protocol, nodePort, extras } of servicePorts) {
+    const name = protocolName(protocol);
+    if (!supports.protocols.includes(name)) missing.add(`protocol ${name}`);
+    if (nodePort > 0 && !supports.serviceTypes.includes('NodePort')) missing.add('node ports');
+    if (extras === undefined) continue;
+    if (extras.loadBalancerVips.length > 0 && !supports.serviceTypes.includes('LoadBalancer')) {
+      missing.add('load balancers');
+    }
+    if (extras.externalIps.length > 0 && !supports.externalIps) missing.add('external IPs');
+    if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
+    const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
+    if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
+  }
+  return [...missing];
+}
