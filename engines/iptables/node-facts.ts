@@ -1,6 +1,6 @@
 /** What the rules take from the node and from kube-proxy's configuration, and the tests of an address that depend on it. */
 import { parseIpv4 } from '../../model/address.ts';
-import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import type { NodeSpec, ServiceExtras, ServicePort } from '../../model/cluster.ts';
 import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { ProxyConfig } from '../../model/service-config.ts';
 import type { EngineOptions } from '../engine.ts';
@@ -81,7 +81,20 @@ function addressOf(text: string): number {
  * chains need no list of rules; all others are compiled by the program.
  */
 export function isPlain(svc: ServicePort, facts: NodeFacts): boolean {
-  return svc.extras === undefined && svc.protocol !== PROTOCOL_SCTP && (svc.nodePort === 0 || !facts.hasLongNodePorts);
+  if (svc.protocol === PROTOCOL_SCTP || (svc.nodePort !== 0 && facts.hasLongNodePorts)) return false;
+  return svc.extras === undefined || hasNoEffect(svc.extras);
+}
+
+/** Source ranges are those of load-balancer addresses and mean nothing without one. */
+function hasNoEffect(extras: ServiceExtras): boolean {
+  return (
+    extras.externalIps.length === 0 &&
+    extras.loadBalancerVips.length === 0 &&
+    !extras.externalPolicyLocal &&
+    !extras.internalPolicyLocal &&
+    extras.affinitySeconds === 0 &&
+    extras.healthCheckNodePort === 0
+  );
 }
 
 /** 127.0.0.0/8. */
