@@ -4,6 +4,7 @@ import { formatIpv4, parseIpv4 } from '../../model/address.ts';
 import type { Endpoint } from '../../model/cluster.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { EndpointChooser } from './endpoints.ts';
+import { syntheticService } from './synthetic.ts';
 
 const address = fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.constantFrom(0x0a010101, 0x0a01010b, 0x0a00000a));
 const port = fc.oneof(fc.integer({ min: 0, max: 65535 }), fc.constantFrom(1, 11, 8, 80, 800, 8080));
@@ -23,9 +24,14 @@ function endpoint(text: string, conditions: Partial<Endpoint> = {}): Endpoint {
   };
 }
 
-function chosen(endpoints: readonly Endpoint[]): string[] {
-  const chooser = new EndpointChooser();
-  chooser.choose(endpoints);
+function choose(endpoints: readonly Endpoint[], zone = 'a'): EndpointChooser {
+  const chooser = new EndpointChooser({ name: 'here', addresses: [], zone });
+  chooser.choose(syntheticService({ id: 1, endpoints }));
+  return chooser;
+}
+
+function chosen(endpoints: readonly Endpoint[], zone = 'a'): string[] {
+  const chooser = choose(endpoints, zone);
   return [...chooser.keys.subarray(0, chooser.count)].map((key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`);
 }
 
@@ -67,11 +73,21 @@ describe('chosen endpoints', () => {
     expect(chosen([{ ...stopping, terminating: false }])).toEqual([]);
   });
 
-  it('of one ip:port the first counts, whatever its condition', () => {
+  it('of one ip:port the first counts, whatever its condition, unless another is local', () => {
     const unready = endpoint('10.0.0.1:80', { ready: false, serving: false });
+    const local = endpoint('10.0.0.1:80', { nodeName: 'here' });
     expect(chosen([unready, endpoint('10.0.0.1:80'), endpoint('10.0.0.2:80')])).toEqual(['10.0.0.2:80']);
-    const chooser = new EndpointChooser();
-    chooser.choose([unready, endpoint('10.0.0.1:80'), endpoint('10.0.0.2:80')]);
-    expect(chooser.known).toBe(2);
+    expect(chosen([unready, local, endpoint('10.0.0.2:80')])).toEqual(['10.0.0.1:80', '10.0.0.2:80']);
+    expect(chosen([{ ...unready, nodeName: 'here' }, local, endpoint('10.0.0.2:80')])).toEqual(['10.0.0.2:80']);
+    expect(choose([unready, endpoint('10.0.0.1:80'), endpoint('10.0.0.2:80')]).known).toBe(2);
+  });
+
+  it('are those hinted for the zone', () => {
+    const hinted = (text: string, zone: string): Endpoint => endpoint(text, { hints: { zones: [zone], nodes: [] } });
+    const endpoints = [hinted('10.0.0.1:80', 'a'), hinted('10.0.0.2:80', 'b'), hinted('10.0.0.3:80', 'a')];
+    expect(chosen(endpoints)).toEqual(['10.0.0.1:80', '10.0.0.3:80']);
+    expect(chosen(endpoints, 'b')).toEqual(['10.0.0.2:80']);
+    expect(chosen(endpoints, 'c')).toHaveLength(3);
+    expect(choose(endpoints).known).toBe(3);
   });
 });

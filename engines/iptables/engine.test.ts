@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { ServicePort } from '../../model/cluster.ts';
 import { COUNTER_NAMES, COUNTER_STRIDE, Counters } from '../../model/counters.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch, TCP_ACK, TCP_SYN } from '../../model/packet.ts';
-import type { Protocol } from '../../model/protocol.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import * as verdict from '../../model/verdict.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
 import { createIptablesEngine } from './engine.ts';
+import { send } from './send.ts';
 import { NODE_ADDRESS, readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from './synthetic.ts';
 
 const POD = 0x0a000001;
@@ -15,43 +15,8 @@ const OUTSIDE = 0xcb007101;
 const ENDPOINT = 0x0a000105;
 const CLUSTER_IP = 0xac1e0001;
 
-interface Sent {
-  readonly src?: number;
-  readonly sport?: number;
-  readonly dst: number;
-  readonly dport: number;
-  readonly origin?: number;
-  readonly flags?: number;
-  readonly protocol?: Protocol;
-  readonly seconds?: number;
-}
-
-/** Sends one packet; returns its verdict and the counters that are not 0. */
-function send(engine: Engine, sent: Sent): { readonly verdict: Record<string, number>; readonly work: object } {
-  const packets = new PacketBatch(1);
-  const verdicts = new verdict.VerdictBatch(1);
-  const work = new Counters(1);
-  packets.length = 1;
-  packets.time[0] = (sent.seconds ?? 0) * NS_PER_S;
-  packets.srcAddress[0] = sent.src ?? POD;
-  packets.srcPort[0] = sent.sport ?? 40_000;
-  packets.dstAddress[0] = sent.dst;
-  packets.dstPort[0] = sent.dport;
-  packets.protocol[0] = sent.protocol ?? PROTOCOL_TCP;
-  packets.tcpFlags[0] = sent.flags ?? TCP_SYN;
-  packets.origin[0] = sent.origin ?? ORIGIN_POD;
-  engine.process(packets, verdicts, work);
-  const { outcome, reason, first, masqueraded, srcAddress, srcPort, dstAddress, dstPort, servicePortId } = verdicts;
-  const arrays = { outcome, reason, first, masqueraded, srcAddress, srcPort, dstAddress, dstPort, servicePortId };
-  const counted = COUNTER_NAMES.map((name, c) => [name, work.rows[c]] as const).filter(([, value]) => value > 0);
-  return {
-    verdict: Object.fromEntries(Object.entries(arrays).map(([name, values]) => [name, values[0]])),
-    work: Object.fromEntries(counted),
-  };
-}
-
 function engineWith(servicePorts: readonly ServicePort[], options: Partial<EngineOptions> = {}): Engine {
-  const engine = createIptablesEngine(syntheticWorld(options));
+  const engine = createIptablesEngine(syntheticWorld({ masqueradeRandomFully: false, ...options }));
   engine.sync({ servicePorts }, 0);
   return engine;
 }

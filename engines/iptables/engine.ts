@@ -1,10 +1,9 @@
 /** The iptables engine: kube-proxy's nat and filter rules, connection tracking, and the hooks that a packet passes on one node. */
-import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
+import type { ClusterDelta, ClusterState } from '../../model/cluster.ts';
 import type { Counters } from '../../model/counters.ts';
 import { COUNTER_STRIDE, NAT_SETUPS } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { ORIGIN_HOST } from '../../model/packet.ts';
-import { PROTOCOL_UDP } from '../../model/protocol.ts';
+import { ORIGIN_HOST, ORIGIN_POD } from '../../model/packet.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { SimTime } from '../../model/time.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
@@ -13,19 +12,30 @@ import {
   OUTCOME_DROP,
   OUTCOME_ENDPOINT,
   OUTCOME_REPLY,
+  REASON_CONNTRACK_FULL,
   REASON_INVALID,
   REASON_NONE,
   REASON_PORT_CLASH,
 } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
-import { CT_ESTABLISHED, CT_INVALID, CT_NEW, ConntrackTable, FLOW_DNAT, FLOW_MASQUERADED } from '../conntrack/table.ts';
-import { ServiceTable, touchesUdp } from './compile.ts';
+import type { Engine, EngineFactory, EngineManifest, World } from '../engine.ts';
+import { StaleFlows } from '../conntrack/stale-flows.ts';
+import {
+  CT_ESTABLISHED,
+  CT_FULL,
+  CT_INVALID,
+  CT_NEW,
+  ConntrackTable,
+  FLOW_DNAT,
+  FLOW_MASQUERADED,
+} from '../conntrack/table.ts';
+import { ServiceTable } from './compile.ts';
 import { dumpRules } from './dump.ts';
-import { withoutDuplicates } from './endpoints.ts';
 import { IndexedEvaluator } from './indexed.ts';
 import { LiteralEvaluator } from './literal.ts';
-import type { Evaluator, NodeFacts } from './packet-walk.ts';
+import type { NodeFacts } from './node-facts.ts';
+import { isLocal, nodeFacts } from './node-facts.ts';
+import type { Evaluator } from './packet-walk.ts';
 import {
   HOOK_FORWARD,
   HOOK_INPUT,
@@ -36,18 +46,15 @@ import {
   STATE_ESTABLISHED,
   STATE_INVALID,
   STATE_NEW,
-  hasMasqueradeRule,
-  isLocal,
-  nodeFacts,
 } from './packet-walk.ts';
 import { SyncCounter } from './report.ts';
 
 const IPTABLES_MANIFEST: EngineManifest = {
-  protocols: ['tcp', 'udp'],
-  serviceTypes: ['ClusterIP', 'NodePort'],
-  externalIps: false,
-  sessionAffinity: false,
-  trafficPolicyLocal: false,
+  protocols: ['tcp', 'udp', 'sctp'],
+  serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
+  externalIps: true,
+  sessionAffinity: true,
+  trafficPolicyLocal: true,
   ipFamilies: ['IPv4'],
   schedulers: [],
   partialSync: true,
@@ -59,12 +66,11 @@ export const createIptablesEngine: EngineFactory = (world) => new IptablesEngine
 class IptablesEngine implements Engine {
   readonly name = 'iptables';
   readonly supports = IPTABLES_MANIFEST;
-  readonly #world: World;
-  readonly #options: EngineOptions;
   readonly #facts: NodeFacts;
   readonly #table: ServiceTable;
   readonly #evaluator: Evaluator;
-  readonly #conntrack = new ConntrackTable();
+  readonly #conntrack: ConntrackTable;
+  readonly #staleFlows: StaleFlows;
   readonly #counter: SyncCounter;
   readonly #walk = new PacketWalk();
   readonly #orderStream: RandomStream;
@@ -74,34 +80,38 @@ class IptablesEngine implements Engine {
 
   constructor(world: World) {
     if (world.node.addresses.length === 0) throw new Error(`Node "${world.node.name}" has no address`);
-    this.#world = world;
-    this.#options = world.options;
-    this.#facts = nodeFacts(world.node, world.options);
-    this.#masqueradeAddress = world.node.addresses[0] | 0;
-    this.#table = new ServiceTable(hasMasqueradeRule(this.#facts) ? 1 : 0);
+    const { node, options, rng } = world;
+    this.#facts = nodeFacts(node, options);
+    this.#masqueradeAddress = node.addresses[0] | 0;
+    this.#conntrack = new ConntrackTable({ maxEntries: options.conntrackMax });
+    this.#staleFlows = new StaleFlows(options.kubeProxy.conntrackCleanup, node.name);
+    this.#table = new ServiceTable(this.#facts, this.#staleFlows);
     this.#counter = new SyncCounter(this.#table);
-    this.#orderStream = world.rng.stream('service-order');
-    this.#portStream = world.rng.stream('source-port');
-    const statistic = world.rng.stream('statistic');
+    this.#orderStream = rng.stream('service-order');
+    this.#portStream = rng.stream('source-port');
+    const statistic = rng.stream('statistic');
     this.#evaluator =
-      world.options.evaluator === 'literal'
-        ? new LiteralEvaluator(this.#facts, statistic, this.#table)
-        : new IndexedEvaluator(this.#facts, statistic, this.#table);
+      options.evaluator === 'literal'
+        ? new LiteralEvaluator(statistic, this.#table)
+        : new IndexedEvaluator(statistic, this.#table);
   }
 
   sync(state: ClusterState, now: SimTime): SyncReport {
-    this.#table.replaceAll(state, this.#options.largeClusterEndpoints, this.#orderStream);
+    this.#table.replaceAll(state, this.#orderStream);
     this.#synced = true;
     this.#evaluator.update();
-    return this.#report(now, undefined, true);
+    const deletes = this.#staleFlows.clean(this.#conntrack, now, true);
+    return this.#counter.report(now, 'full', [], deletes);
   }
 
+  /** Without partial syncs kube-proxy writes everything at each. */
   apply(delta: ClusterDelta, now: SimTime): SyncReport {
     if (!this.#synced) throw new Error('The first call of an engine must be sync');
-    const udp = touchesUdp(this.#table, delta);
-    const changed = this.#table.change(delta, this.#options.largeClusterEndpoints, this.#orderStream);
-    this.#evaluator.update(changed);
-    return this.#report(now, changed, udp);
+    const isPartial = this.#facts.options.kubeProxy.iptablesPartialSync;
+    const written = this.#table.change(delta, isPartial, this.#orderStream);
+    this.#evaluator.update(isPartial ? written : undefined);
+    const deletes = this.#staleFlows.clean(this.#conntrack, now, false);
+    return this.#counter.report(now, isPartial ? 'partial' : 'full', written, deletes);
   }
 
   advance(): void {
@@ -113,7 +123,7 @@ class IptablesEngine implements Engine {
   }
 
   dump(form: 'kernel' | 'restore'): string {
-    return dumpRules(form, this.#table, this.#world.node, this.#options);
+    return dumpRules(form, this.#table);
   }
 
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
@@ -133,6 +143,7 @@ class IptablesEngine implements Engine {
       const status = conntrack.track(packets, i, rows, row);
       if (status === CT_NEW) this.#firstPacket(packets, i, verdicts, rows, row);
       else if (status === CT_INVALID) this.#invalidPacket(packets, i, verdicts, rows, row);
+      else if (status === CT_FULL) drop(verdicts, i, REASON_CONNTRACK_FULL);
       else this.#laterPacket(packets, i, status === CT_ESTABLISHED, verdicts, rows, row);
     }
   }
@@ -142,6 +153,7 @@ class IptablesEngine implements Engine {
     const walk = this.#enter(packets, i);
     const fromHost = packets.origin[i] === ORIGIN_HOST;
     verdicts.first[i] = 1;
+    walk.clock[0] = packets.time[i];
     this.#evaluator.natDestination(fromHost ? HOOK_OUTPUT : HOOK_PREROUTING, walk, rows, row);
     walk.state = STATE_NEW;
     let flags = 0;
@@ -165,7 +177,7 @@ class IptablesEngine implements Engine {
     let sourcePort = packets.srcPort[i];
     if (hook === HOOK_INPUT) {
       if (!conntrack.isInverseFree(walk.dst, walk.dstPort)) {
-        this.#clash(verdicts, i);
+        drop(verdicts, i, REASON_PORT_CLASH);
         return;
       }
     } else {
@@ -173,8 +185,9 @@ class IptablesEngine implements Engine {
         source = this.#masqueradeAddress;
         flags |= FLOW_MASQUERADED;
       }
-      if (!conntrack.chooseSource(source, walk.dst, walk.dstPort, this.#portStream, rows, row)) {
-        this.#clash(verdicts, i);
+      const random = this.#facts.options.masqueradeRandomFully && (flags & FLOW_MASQUERADED) !== 0;
+      if (!conntrack.chooseSource(source, walk.dst, walk.dstPort, this.#portStream, rows, row, random)) {
+        drop(verdicts, i, REASON_PORT_CLASH);
         return;
       }
       if ((flags & FLOW_MASQUERADED) !== 0 || conntrack.chosenPort !== sourcePort) rows[row + NAT_SETUPS]++;
@@ -246,6 +259,7 @@ class IptablesEngine implements Engine {
     walk.src = packets.srcAddress[i] | 0;
     walk.dst = packets.dstAddress[i] | 0;
     walk.dstPort = packets.dstPort[i];
+    walk.fromPod = packets.origin[i] === ORIGIN_POD;
     walk.marked = false;
     walk.translated = false;
     walk.servicePortId = -1;
@@ -257,37 +271,9 @@ class IptablesEngine implements Engine {
     if (fromHost) return HOOK_OUTPUT;
     return isLocal(this.#facts.addresses, dst) ? HOOK_INPUT : HOOK_FORWARD;
   }
+}
 
-  #clash(verdicts: VerdictBatch, i: number): void {
-    verdicts.outcome[i] = OUTCOME_DROP;
-    verdicts.reason[i] = REASON_PORT_CLASH;
-  }
-
-  #report(now: SimTime, changed: readonly number[] | undefined, cleansUdp: boolean): SyncReport {
-    const large = this.#table.knownEndpoints > this.#options.largeClusterEndpoints;
-    const deletes = cleansUdp ? this.#conntrack.deleteStaleUdp(now, this.#isStaleUdp) : 0;
-    return this.#counter.report(now, large, changed, deletes);
-  }
-
-  /** Whether a UDP flow goes to an endpoint that its service port no longer has (kube-proxy pkg/proxy/conntrack). */
-  readonly #isStaleUdp = (dstAddress: number, dstPort: number, endpointAddress: number): boolean => {
-    const svc = this.#udpServicePort(dstAddress, dstPort);
-    if (svc === undefined) return false;
-    const serving = withoutDuplicates(svc.endpoints).filter((endpoint) => endpoint.serving);
-    return serving.length > 0 && !serving.some((endpoint) => endpoint.address === endpointAddress);
-  };
-
-  #udpServicePort(address: number, port: number): ServicePort | undefined {
-    const table = this.#table;
-    for (const chain of [table.services, table.rejects]) {
-      const rule = chain.find(PROTOCOL_UDP, address, port);
-      if (rule >= 0) return table.servicePorts[chain.slot(rule)];
-    }
-    if (!this.#facts.addresses.includes(address | 0)) return undefined;
-    for (const chain of [table.nodePorts, table.externalRejects]) {
-      const rule = chain.find(PROTOCOL_UDP, 0, port);
-      if (rule >= 0) return table.servicePorts[chain.slot(rule)];
-    }
-    return undefined;
-  }
+function drop(verdicts: VerdictBatch, i: number, reason: number): void {
+  verdicts.outcome[i] = OUTCOME_DROP;
+  verdicts.reason[i] = reason;
 }

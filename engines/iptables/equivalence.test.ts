@@ -37,27 +37,38 @@ class Marks {
   }
 }
 
-function life(seed: number, options: Partial<EngineOptions>, detector: boolean, marks: Marks): void {
+interface Life {
+  readonly seed: number;
+  readonly options: Partial<EngineOptions>;
+  readonly hasDetector: boolean;
+  readonly isPlain: boolean;
+  /** Syncs and applies between two batches of packets. */
+  readonly changes: number;
+}
+
+function run({ seed, options, hasDetector, isPlain, changes }: Life, marks: Marks): void {
   const stream = new Rng(seed).stream('test');
   const engines = (['literal', 'indexed'] as const).map((evaluator) => {
     const world = syntheticWorld({ ...options, evaluator }, seed);
     const { name, addresses } = world.node;
-    return createIptablesEngine(detector ? world : { ...world, node: { name, addresses } });
+    return createIptablesEngine(hasDetector ? world : { ...world, node: { name, addresses } });
   });
   const results = engines.map(() => ({ verdicts: new VerdictBatch(BATCH), work: new Counters(BATCH) }));
   let packets = new PacketBatch(BATCH);
   let earlier: { packets: PacketBatch; verdicts: VerdictBatch } | undefined;
   let time = 0;
   for (let round = 0; round < 8; round++) {
-    const full = round === 0 || stream.below(4) === 0;
-    const input = full ? randomState(stream) : undefined;
-    const delta = full ? undefined : randomDelta(stream);
-    const reports = engines.map((engine) =>
-      input === undefined ? engine.apply(delta ?? { upserted: [], removedIds: [] }, time) : engine.sync(input, time),
-    );
-    expect(reports[0]).toEqual(reports[1]);
+    for (let change = 0; change < changes; change++) {
+      const full = (round === 0 && change === 0) || stream.below(4 * changes) === 0;
+      const input = full ? randomState(stream, isPlain) : undefined;
+      const delta = full ? undefined : randomDelta(stream, isPlain);
+      const reports = engines.map((engine) =>
+        input === undefined ? engine.apply(delta ?? { upserted: [], removedIds: [] }, time) : engine.sync(input, time),
+      );
+      expect(reports[0]).toEqual(reports[1]);
+    }
     expect(engines[0].dump('kernel')).toBe(engines[1].dump('kernel'));
-    time = randomPackets(packets, BATCH, time, stream, earlier);
+    time = randomPackets(packets, BATCH, time, stream, earlier, isPlain);
     engines.forEach((engine, k) => engine.process(packets, results[k].verdicts, results[k].work));
     const [literal, indexed] = results;
     for (let i = 0; i < BATCH; i++) {
@@ -85,13 +96,19 @@ function life(seed: number, options: Partial<EngineOptions>, detector: boolean, 
 describe('literal and indexed evaluator', () => {
   it('agree in every verdict and counter over random clusters, changes and packets', () => {
     const marks = new Marks();
-    for (let seed = 1; seed <= 40; seed++) {
-      const options = { masqueradeAll: seed % 5 === 0, largeClusterEndpoints: seed % 2 === 0 ? 12 : 1000 };
-      life(seed, options, seed % 7 !== 0, marks);
+    for (let seed = 1; seed <= 60; seed++) {
+      const options = {
+        masqueradeAll: seed % 5 === 0,
+        largeClusterEndpoints: seed % 2 === 0 ? 12 : 1000,
+        masqueradeRandomFully: seed % 10 > 0,
+      };
+      run({ seed, options, hasDetector: seed % 7 !== 0, isPlain: seed <= 40, changes: 1 }, marks);
     }
+    // So many changes that the arrays of rules and endpoints are compacted again and again.
+    run({ seed: 61, options: {}, hasDetector: true, isPlain: false, changes: 100 }, marks);
     const wanted = [
       ...['outcome 0', 'outcome 1', 'outcome 2', 'outcome 3', 'outcome 4'],
-      ...['reason 0', 'reason 1', 'reason 2', 'reason 5', 'masqueraded'],
+      ...['reason 0', 'reason 1', 'reason 2', 'reason 5', 'reason 6', 'reason 7', 'masqueraded'],
       ...[
         'service_rules_scanned',
         'statistic_rules',
@@ -99,6 +116,8 @@ describe('literal and indexed evaluator', () => {
         'rule_bytes',
         'nat_setups',
         'port_tries',
+        'recent_tests',
+        'recent_lists_passed',
         'second port try',
       ],
     ];

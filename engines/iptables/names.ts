@@ -1,5 +1,6 @@
 /** Chain names as kube-proxy hashes them (pkg/proxy/iptables/proxier.go portProtoHash, servicePortEndpointChainName). */
 import { createHash } from 'node:crypto';
+import { formatIpv4 } from '../../model/address.ts';
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
@@ -28,6 +29,11 @@ export function serviceChainName(name: string, protocol: string): string {
 
 export function externalChainName(name: string, protocol: string): string {
   return `KUBE-EXT-${hash16(name + protocol)}`;
+}
+
+/** `ip:port`. */
+export function endpointText(address: number, port: number): string {
+  return `${formatIpv4(address)}:${port}`;
 }
 
 /** `endpoint` is `ip:port`. */

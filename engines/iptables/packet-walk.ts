@@ -1,6 +1,4 @@
 /** What the engine hands to an evaluator: one packet on its way through the hooks, and the contract of the two evaluators. */
-import type { NodeSpec } from '../../model/cluster.ts';
-import type { EngineOptions } from '../engine.ts';
 
 export const HOOK_INPUT = 0;
 export const HOOK_FORWARD = 1;
@@ -15,6 +13,14 @@ export const STATE_ESTABLISHED = 2;
 export const STATE_INVALID = 4;
 export const STATE_DNAT = 8;
 
+/** How the walk of a chain or of a hook ends: at its end (a built-in chain's policy is ACCEPT), or at a target. */
+export const FELL_OFF = 0;
+export const ACCEPTED = 1;
+export const DROPPED = 2;
+export const REJECTED = 3;
+export const DNATED = 4;
+export const MASQUERADED = 5;
+
 /** One packet while it is walked. Addresses are signed 32-bit integers, so that they stay small integers in V8. */
 export class PacketWalk {
   protocol = 0;
@@ -22,6 +28,8 @@ export class PacketWalk {
   /** Destination as it is at the hook: after DNAT once that has happened. */
   dst = 0;
   dstPort = 0;
+  /** It came in by a pod's interface. */
+  fromPod = false;
   /** STATE_* bits. */
   state = 0;
   /** kube-proxy's mark is set. */
@@ -31,38 +39,8 @@ export class PacketWalk {
   servicePortId = -1;
   /** REASON_* of a drop or reject. */
   reason = 0;
-}
-
-/** What both evaluators know of the node. */
-export interface NodeFacts {
-  /** Signed 32-bit. */
-  readonly addresses: Int32Array;
-  readonly masqueradeAll: boolean;
-  /** There is a rule that masquerades what comes from outside the cluster's pods. */
-  readonly hasDetector: boolean;
-  readonly detectorAddress: number;
-  readonly detectorMask: number;
-}
-
-export function nodeFacts(node: NodeSpec, options: EngineOptions): NodeFacts {
-  return {
-    addresses: Int32Array.from(node.addresses, (address) => address | 0),
-    masqueradeAll: options.masqueradeAll,
-    hasDetector: node.clusterCidr !== undefined,
-    detectorAddress: (node.clusterCidr?.address ?? 0) | 0,
-    detectorMask: (node.clusterCidr?.mask ?? 0) | 0,
-  };
-}
-
-/** Whether kube-proxy writes the masquerade rule at the head of KUBE-SVC. */
-export function hasMasqueradeRule(facts: NodeFacts): boolean {
-  return facts.masqueradeAll || facts.hasDetector;
-}
-
-/** `addrtype --dst-type LOCAL`, and where routing delivers: a node address or 127.0.0.0/8. */
-export function isLocal(addresses: Int32Array, address: number): boolean {
-  for (let i = 0; i < addresses.length; i++) if (addresses[i] === address) return true;
-  return address >>> 24 === 127;
+  /** Element 0: time of the packet. In an array: a field of a large number may be boxed anew at each write. */
+  readonly clock = new Float64Array(1);
 }
 
 /** One way to carry out the rules. All three walks add to the counters that start at rows[row]. */

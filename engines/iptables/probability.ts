@@ -9,6 +9,11 @@ export function probabilityText(remaining: number): string {
   return remaining === 2048 ? '0.0004882812' : (1 / remaining).toFixed(10);
 }
 
+/** What the tool makes of the text: a rule fires when 31 random bits are below it. */
+export function statisticThreshold(text: string): number {
+  return Math.round(Number(text) * 2147483648);
+}
+
 let thresholds = new Uint32Array(0);
 
 /**
@@ -20,7 +25,7 @@ export function statisticThresholds(count: number): Uint32Array {
   const grown = new Uint32Array(Math.max(64, count * 2 + 1));
   grown.set(thresholds);
   for (let n = Math.max(1, thresholds.length); n < grown.length; n++) {
-    grown[n] = Math.round(Number(probabilityText(n)) * 2147483648);
+    grown[n] = statisticThreshold(probabilityText(n));
   }
   thresholds = grown;
   return grown;

@@ -4,85 +4,90 @@ import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
 import type { ServiceTable } from './compile.ts';
+import {
+  ALWAYS_REWRITTEN_CHAINS,
+  BUILT_IN_CHAINS,
+  firewallRules,
+  forwardRules,
+  markMasqRules,
+  postroutingRules,
+} from './program/fixed-rules.ts';
+import { nodePortDispatch } from './program/node-ports.ts';
 
-/** kube-proxy's syncPeriod: in large-cluster mode stale chains are looked for no more often. */
-const SYNC_PERIOD_NS = 30 * NS_PER_S;
-
-/** nat: KUBE-SERVICES' last rule, KUBE-POSTROUTING 3, KUBE-MARK-MASQ 1. */
-const NAT_FIXED_RULES = 5;
-/** filter: KUBE-FORWARD 3, KUBE-FIREWALL 1. */
-const FILTER_FIXED_RULES = 4;
-const NAT_JUMPS = 3;
-const FILTER_JUMPS = 11;
-const NAT_FIXED_CHAINS = 4;
-const FILTER_CHAINS = 6;
+/** In nat, and in filter. */
+interface Pair {
+  readonly nat: number;
+  readonly filter: number;
+}
 
 export class SyncCounter {
   readonly #table: ServiceTable;
+  readonly #syncPeriodNs: SimTime;
+  /** Jumps of built-in chains, chains that every sync writes, and rules in them that do not depend on Services. */
+  readonly #jumps: Pair;
+  readonly #fixedChains: Pair;
+  readonly #fixedRules: Pair;
   /** Lines that `iptables-save -t nat` would print: chain lines of kube-proxy's chains and all rules. */
   #savedLines = 0;
   #lastLook = -Infinity;
 
   constructor(table: ServiceTable) {
     this.#table = table;
+    const { config } = table.facts;
+    // In large-cluster mode stale chains are looked for no more often.
+    this.#syncPeriodNs = config.syncPeriodSeconds * NS_PER_S;
+    const jumps = (prefix: string): number =>
+      BUILT_IN_CHAINS.filter(([name]) => name.startsWith(prefix)).reduce((sum, [, rules]) => sum + rules.length, 0);
+    const chains = (prefix: string): number => ALWAYS_REWRITTEN_CHAINS.filter((name) => name.startsWith(prefix)).length;
+    this.#jumps = { nat: jumps('nat/'), filter: jumps('filter/') };
+    this.#fixedChains = { nat: chains('nat/'), filter: chains('filter/') };
+    this.#fixedRules = {
+      nat: [...nodePortDispatch(config), ...postroutingRules(config), ...markMasqRules(config)].length,
+      filter: [...forwardRules(config), ...firewallRules(config)].length,
+    };
   }
 
-  /** After the table took the sync over: finds the stale chains. `changed`: slots of a partial sync. */
-  report(now: SimTime, large: boolean, changed: readonly number[] | undefined, conntrackDeletes: number): SyncReport {
+  /** After the table took the sync over: finds the stale chains. `written`: the slots whose own chains the sync wrote. */
+  report(now: SimTime, kind: SyncReport['kind'], written: readonly number[], conntrackDeletes: number): SyncReport {
     const table = this.#table;
-    const looks = !large || now - this.#lastLook > SYNC_PERIOD_NS;
+    const looks = !table.isLarge || now - this.#lastLook > this.#syncPeriodNs;
     const savedLines = looks ? this.#savedLines : 0;
-    let found = 0;
-    if (looks) {
-      this.#lastLook = now;
-      found = table.staleChains.count;
-      table.staleChains.clear();
-    }
-    const services = table.services.length;
-    const filterRules = FILTER_FIXED_RULES + table.rejects.length + table.externalRejects.length;
-    const natRules = NAT_FIXED_RULES + services + table.nodePorts.length;
-    const all = { chains: services + table.nodePorts.length + table.usableEndpoints, rules: 0 };
-    all.rules = services * table.masqueradeRules + 3 * table.usableEndpoints + 2 * table.nodePorts.length;
-    const written = changed === undefined ? all : chainsOf(table, changed);
-    const installedNat = NAT_JUMPS + natRules + all.rules + table.staleChains.rules;
-    const tableRules = installedNat + FILTER_JUMPS + filterRules;
-    this.#savedLines = NAT_FIXED_CHAINS + all.chains + table.staleChains.count + installedNat;
+    const found = looks ? table.staleChains.count : 0;
+    if (looks) this.#lastLook = now;
+    table.commit(looks);
+    const { services, nodePorts, rejects, externalRejects, firewall, healthPorts } = table.chains;
+    const shared = {
+      nat: this.#fixedRules.nat + services.length + nodePorts.length,
+      filter: this.#fixedRules.filter + rejects.length + externalRejects.length + firewall.length + healthPorts.length,
+    };
+    const installedNat = this.#jumps.nat + shared.nat + table.allOwnRules + table.staleChains.rules;
+    const tableRules = installedNat + this.#jumps.filter + shared.filter;
+    this.#savedLines = this.#fixedChains.nat + table.allOwnChains + table.staleChains.count + installedNat;
+    const own = kind === 'full' ? { chains: table.allOwnChains, rules: table.allOwnRules } : ownOf(table, written);
+    // `*table` and COMMIT of each table; a stale chain has a chain line and a line that deletes it.
+    const filterLines = 2 + this.#fixedChains.filter + shared.filter;
+    const natLines = 2 + this.#fixedChains.nat + own.chains + found + shared.nat + own.rules + found;
     return {
       ...NO_SYNC_WORK,
-      kind: changed === undefined ? 'full' : 'partial',
+      kind,
       servicePorts: table.count,
-      changedServicePorts: changed === undefined ? table.count : changed.length,
+      changedServicePorts: kind === 'full' ? table.count : written.length,
       rules: tableRules,
       tableRules,
-      restoreLines:
-        1 +
-        FILTER_CHAINS +
-        filterRules +
-        1 +
-        1 +
-        NAT_FIXED_CHAINS +
-        written.chains +
-        found +
-        natRules +
-        written.rules +
-        found +
-        1,
+      restoreLines: filterLines + natLines,
       savedLines,
       conntrackDeletes,
     };
   }
 }
 
-/** KUBE-SVC, KUBE-EXT and KUBE-SEP chains of these service ports, and the rules in them. */
-function chainsOf(table: ServiceTable, slots: readonly number[]): { chains: number; rules: number } {
+/** These service ports' own chains, and the rules in them. */
+function ownOf(table: ServiceTable, slots: readonly number[]): { chains: number; rules: number } {
   let chains = 0;
   let rules = 0;
   for (const slot of slots) {
-    const count = table.endpointCount[slot];
-    if (count === 0) continue;
-    const external = table.nodePort[slot] === 0 ? 0 : 1;
-    chains += 1 + external + count;
-    rules += table.masqueradeRules + 3 * count + 2 * external;
+    chains += table.ownChains[slot];
+    rules += table.ownRules[slot];
   }
   return { chains, rules };
 }

@@ -1,110 +1,72 @@
-/** Every rule of the nat and filter tables in one flat array, as the kernel holds them in one blob (ip_tables.c). */
+/** Every rule of the nat and filter tables in one array of words, for the literal evaluator. */
 import { REASON_INVALID, REASON_NONE } from '../../model/verdict.ts';
+import { assert } from '../../sim/assert.ts';
 import type { ServiceTable } from './compile.ts';
-import type { NodeFacts } from './packet-walk.ts';
-import { STATE_DNAT, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW } from './packet-walk.ts';
+import { encodeRule } from './encode.ts';
+import type { NodeFacts } from './node-facts.ts';
+import { MARK_IN_CHAIN, MARK_IN_DISPATCH } from './node-facts.ts';
+import { HOOK_FORWARD, HOOK_INPUT, HOOK_OUTPUT, HOOK_POSTROUTING, HOOK_PREROUTING } from './packet-walk.ts';
 import { statisticThresholds } from './probability.ts';
+import { BUILT_IN_CHAINS, firewallRules, forwardRules, postroutingRules } from './program/fixed-rules.ts';
+import { nodePortDispatch } from './program/node-ports.ts';
+import type { Rule } from './program/rules.ts';
+import type { Chain } from './rule-words.ts';
+import * as word from './rule-words.ts';
+import { RuleWords } from './rule-words.ts';
 import * as size from './sizes.ts';
+import * as shared from './special-ports.ts';
+import { MARK_CHAIN } from './special-ports.ts';
 
-/** Words of a rule, 16 of 32 bits: one cache line. */
-export const RULE_STRIDE = 16;
-/** `-s` and `-d`: a packet fits when (address & mask) === value; mask 0 fits all. */
-export const W_SRC = 0;
-export const W_SRC_MASK = 1;
-export const W_DST = 2;
-export const W_DST_MASK = 3;
-/** 0 = any. */
-export const W_PROTOCOL = 4;
-/** MATCH_* bits. */
-export const W_MATCHES = 5;
-export const W_DPORT = 6;
-/** STATE_* bits of `--ctstate`. */
-export const W_STATES = 7;
-/** Threshold of `-m statistic`. */
-export const W_THRESHOLD = 8;
-/** TARGET_*. */
-export const W_TARGET = 9;
-/** Jump: first rule and end of the chain. DNAT: address and port. DROP: reason. */
-export const W_FIRST = 10;
-export const W_END = 11;
-/** Id of the service port for DNAT and REJECT. */
-export const W_SERVICE = 12;
-export const W_BYTES = 13;
-/** 1 in the four chains that grow with services. */
-export const W_SERVICE_CHAIN = 14;
-
-export const MATCH_SRC_INVERTED = 1;
-export const MATCH_DPORT = 2;
-export const MATCH_STATES = 4;
-export const MATCH_STATES_INVERTED = 8;
-export const MATCH_MARKED = 16;
-export const MATCH_NOT_MARKED = 32;
-export const MATCH_DST_LOCAL = 64;
-export const MATCH_STATISTIC = 128;
-
-export const TARGET_JUMP = 0;
-export const TARGET_ACCEPT = 1;
-export const TARGET_DROP = 2;
-export const TARGET_RETURN = 3;
-export const TARGET_REJECT = 4;
-export const TARGET_MARK = 5;
-const TARGET_UNMARK = 6;
-export const TARGET_DNAT = 7;
-export const TARGET_MASQUERADE = 8;
-
-interface Chain {
-  readonly first: number;
-  readonly end: number;
-}
-
-const LOOPBACK = 127 << 24;
-const LOOPBACK_MASK = 255 << 24;
+const HOOKS: Readonly<Record<string, number>> = {
+  INPUT: HOOK_INPUT,
+  FORWARD: HOOK_FORWARD,
+  OUTPUT: HOOK_OUTPUT,
+  PREROUTING: HOOK_PREROUTING,
+  POSTROUTING: HOOK_POSTROUTING,
+};
 
 /**
- * The service ports' own chains (KUBE-EXT, KUBE-SVC, KUBE-SEP) come first, one segment a service port; a partial sync
- * appends the segments of what changed. All other chains follow and are written anew at every sync, as kube-proxy does.
+ * KUBE-MARK-MASQ comes first, then the service ports' own chains, one segment a service port; a partial sync appends the segments of
+ * what changed. All other chains follow and are written anew at every sync, as kube-proxy does.
  */
 export class RuleSet {
-  words = new Int32Array(1024 * RULE_STRIDE);
   readonly #facts: NodeFacts;
   readonly #table: ServiceTable;
-  #end = 0;
+  readonly #rules = new RuleWords();
   #segmentsEnd = 0;
   #garbage = 0;
-  /** Per slot: first rule of KUBE-SVC, and rules in its segment. KUBE-EXT's two rules stand before KUBE-SVC. */
-  #svcFirst = new Int32Array(0);
-  #segmentRules = new Int32Array(0);
-  #masquerade: Chain = { first: 0, end: 0 };
+  /** By slot: the segment's first rule and its rules. Of a plain service port KUBE-EXT's two rules stand in front of KUBE-SVC. */
+  #first = new Int32Array(0);
+  #length = new Int32Array(0);
 
-  /** Base chains and those that they jump to are ranges of rules; the hooks of packet-walk.ts index `hooks`. */
+  /** The built-in chains by hook. */
   readonly natHooks: Chain[] = [];
   readonly filterHooks: Chain[] = [];
 
-  constructor(facts: NodeFacts, table: ServiceTable) {
-    this.#facts = facts;
+  constructor(table: ServiceTable) {
+    this.#facts = table.facts;
     this.#table = table;
   }
 
-  /** Rules in the chains of the last update. */
-  get length(): number {
-    return this.#end - this.#garbage;
+  get words(): Int32Array {
+    return this.#rules.words;
   }
 
   update(changed?: readonly number[]): void {
     const table = this.#table;
     const slots = table.servicePorts.length;
     const full = changed === undefined || this.#garbage * 2 > this.#segmentsEnd;
-    if (this.#svcFirst.length < slots) {
-      this.#svcFirst = grown(this.#svcFirst, slots);
-      this.#segmentRules = grown(this.#segmentRules, slots);
+    if (this.#first.length < slots) {
+      this.#first = grown(this.#first, slots);
+      this.#length = grown(this.#length, slots);
     }
-    this.#end = this.#segmentsEnd;
+    this.#rules.length = this.#segmentsEnd;
     if (full) {
       // KUBE-MARK-MASQ never moves, so that the segments may point at it.
-      this.#end = 0;
-      this.#masquerade = this.#chain(() => this.#rule(size.PLAIN_BYTES, TARGET_MARK));
+      this.#rules.length = 0;
+      this.#rules.add(size.PLAIN_BYTES, word.TARGET_MARK);
       this.#garbage = 0;
-      this.#segmentRules.fill(0);
+      this.#length.fill(0);
       for (let slot = 0; slot < slots; slot++) this.#segment(slot);
     } else {
       for (let slot = 0; slot < slots; slot++) {
@@ -115,222 +77,200 @@ export class RuleSet {
         this.#segment(slot);
       }
     }
-    this.#segmentsEnd = this.#end;
+    this.#segmentsEnd = this.#rules.length;
     this.#nat();
     this.#filter();
   }
 
   #drop(slot: number): void {
-    this.#garbage += this.#segmentRules[slot];
-    this.#segmentRules[slot] = 0;
+    this.#garbage += this.#length[slot];
+    this.#length[slot] = 0;
   }
 
-  /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of one service port. */
   #segment(slot: number): void {
+    const { servicePorts, special } = this.#table;
+    if (servicePorts[slot] === undefined) return;
+    const begin = this.#rules.length;
+    this.#first[slot] = begin;
+    if (special.length[slot] === 0) this.#plainSegment(slot);
+    else this.#rules.copy(special.rules, special.first[slot], special.length[slot]);
+    this.#length[slot] = this.#rules.length - begin;
+  }
+
+  /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of a plain service port. */
+  #plainSegment(slot: number): void {
     const table = this.#table;
-    const n = table.endpointCount[slot];
-    if (n === 0 || table.servicePorts[slot] === undefined) return;
-    const begin = this.#end;
+    const rules = this.#rules;
+    const { endpoints } = table;
+    const n = endpoints.count[slot];
+    if (n === 0) return;
     const commented = table.commented[slot] === 1;
-    const protocol = table.protocol[slot];
-    const external = table.nodePort[slot] !== 0;
-    const { masqueradeRules } = table;
-    const svc = { first: begin + (external ? 2 : 0), end: 0 };
-    svc.end = svc.first + masqueradeRules + n;
-    if (external) {
-      this.#jump(size.COMMENTED_BYTES, this.#masquerade);
-      this.#jump(size.PLAIN_BYTES, svc);
+    const svc = this.#plainService(slot);
+    if (table.nodePort[slot] !== 0) {
+      rules.addJump(size.COMMENTED_BYTES, MARK_CHAIN);
+      rules.addJump(size.PLAIN_BYTES, svc);
     }
-    if (masqueradeRules === 1) this.#masqueradeRule(slot);
+    if (this.#facts.clusterIpMark === MARK_IN_CHAIN) this.#clusterIpMark(slot);
     const thresholds = statisticThresholds(n);
     for (let i = 0; i < n; i++) {
       const first = svc.end + 2 * i;
-      const base = this.#jump(size.endpointJumpBytes(i < n - 1, commented), { first, end: first + 2 });
+      const base = rules.addJump(size.endpointJumpBytes(i < n - 1, commented), { first, end: first + 2 });
       if (i < n - 1) {
-        this.words[base + W_MATCHES] = MATCH_STATISTIC;
-        this.words[base + W_THRESHOLD] = thresholds[n - i];
+        rules.words[base + word.W_MATCHES] = word.MATCH_STATISTIC;
+        rules.words[base + word.W_THRESHOLD] = thresholds[n - i];
       }
     }
-    const start = table.endpointStart[slot];
+    const start = endpoints.start[slot];
     for (let i = 0; i < n; i++) {
-      const hairpin = this.#jump(size.hairpinBytes(commented), this.#masquerade);
-      this.words[hairpin + W_SRC] = table.endpointAddress[start + i];
-      this.words[hairpin + W_SRC_MASK] = -1;
-      const dnat = this.#rule(size.dnatBytes(commented), TARGET_DNAT);
-      this.words[dnat + W_PROTOCOL] = protocol;
-      this.words[dnat + W_FIRST] = table.endpointAddress[start + i];
-      this.words[dnat + W_END] = table.endpointPort[start + i];
-      this.words[dnat + W_SERVICE] = table.id[slot];
+      const hairpin = rules.addJump(size.hairpinBytes(commented), MARK_CHAIN);
+      rules.words[hairpin + word.W_SRC] = endpoints.address[start + i];
+      rules.words[hairpin + word.W_SRC_MASK] = -1;
+      const dnat = rules.add(size.dnatBytes(commented), word.TARGET_DNAT);
+      rules.words[dnat + word.W_PROTOCOL] = table.protocol[slot];
+      rules.words[dnat + word.W_FIRST] = endpoints.address[start + i];
+      rules.words[dnat + word.W_END] = endpoints.port[start + i];
+      rules.words[dnat + word.W_SERVICE] = table.id[slot];
     }
-    this.#svcFirst[slot] = svc.first;
-    this.#segmentRules[slot] = this.#end - begin;
   }
 
-  #masqueradeRule(slot: number): void {
-    const base = this.#jump(size.SERVICE_BYTES, this.#masquerade);
+  /** KUBE-SVC of a plain service port. */
+  #plainService(slot: number): Chain {
+    const first = this.#first[slot] + (this.#table.nodePort[slot] === 0 ? 0 : 2);
+    const mark = this.#facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
+    return { first, end: first + mark + this.#table.endpoints.count[slot] };
+  }
+
+  #clusterIpMark(slot: number): number {
+    const base = this.#rules.addJump(size.SERVICE_BYTES, MARK_CHAIN);
     this.#destination(base, slot);
-    if (this.#facts.masqueradeAll) return;
-    this.words[base + W_SRC] = this.#facts.detectorAddress;
-    this.words[base + W_SRC_MASK] = this.#facts.detectorMask;
-    this.words[base + W_MATCHES] |= MATCH_SRC_INVERTED;
+    const facts = this.#facts;
+    const { words } = this.#rules;
+    if (facts.masqueradeAll) return base;
+    if (facts.detectsInterface) {
+      words[base + word.W_MATCHES] |= word.MATCH_NOT_FROM_POD;
+      return base;
+    }
+    words.set(facts.detector, base + word.W_SRC);
+    words[base + word.W_MATCHES] |= word.MATCH_SRC_INVERTED;
+    return base;
   }
 
   #nat(): void {
-    const table = this.#table;
-    const nodePorts = this.#chain(() => {
-      this.#eachInOrder((slot) => {
-        if (table.nodePort[slot] === 0 || table.endpointCount[slot] === 0) return;
-        const first = this.#svcFirst[slot] - 2;
-        const base = this.#jump(size.SERVICE_BYTES, { first, end: first + 2 });
-        this.#nodePort(base, slot);
-      });
+    const { config, clusterIpMark } = this.#facts;
+    const { nodePort, endpoints } = this.#table;
+    const nodePorts = this.#sharedChain(shared.NAT_NODE_PORTS, (slot) => {
+      if (nodePort[slot] === 0 || endpoints.count[slot] === 0) return;
+      const first = this.#first[slot];
+      this.#nodePort(this.#rules.addJump(size.SERVICE_BYTES, { first, end: first + 2 }), slot);
     });
-    const services = this.#chain(() => {
-      const { masqueradeRules } = table;
-      this.#eachInOrder((slot) => {
-        const n = table.endpointCount[slot];
-        if (n === 0) return;
-        const first = this.#svcFirst[slot];
-        const base = this.#jump(size.SERVICE_BYTES, { first, end: first + masqueradeRules + n });
-        this.#destination(base, slot);
-        this.words[base + W_SERVICE_CHAIN] = 1;
-      });
-      const last = this.#jump(size.LAST_BYTES, nodePorts);
-      this.words[last + W_MATCHES] = MATCH_DST_LOCAL;
-      this.words[last + W_SERVICE_CHAIN] = 1;
+    const chains = new Map([
+      ['KUBE-NODEPORTS', nodePorts],
+      ['KUBE-MARK-MASQ', MARK_CHAIN],
+    ]);
+    const dispatch = this.#sharedChain(shared.NAT_SERVICES, (slot) => {
+      if (endpoints.count[slot] === 0) return;
+      if (clusterIpMark === MARK_IN_DISPATCH) this.#inServiceChain(this.#clusterIpMark(slot));
+      const base = this.#rules.addJump(size.SERVICE_BYTES, this.#plainService(slot));
+      this.#destination(base, slot);
+      this.#inServiceChain(base);
     });
-    const postrouting = this.#chain(() => {
-      const unmarked = this.#rule(size.MARK_RETURN_BYTES, TARGET_RETURN);
-      this.words[unmarked + W_MATCHES] = MATCH_NOT_MARKED;
-      this.#rule(size.PLAIN_BYTES, TARGET_UNMARK);
-      this.#rule(size.MASQUERADE_BYTES, TARGET_MASQUERADE);
-    });
-    const none = { first: 0, end: 0 };
-    const hooks = [none, none, this.#chain(() => this.#jump(size.COMMENTED_BYTES, services))];
-    hooks.push(this.#chain(() => this.#jump(size.COMMENTED_BYTES, services)));
-    hooks.push(this.#chain(() => this.#jump(size.COMMENTED_BYTES, postrouting)));
-    this.natHooks.splice(0, 5, ...hooks);
+    const last = this.#fixed(nodePortDispatch(config), chains);
+    for (let rule = last.first; rule < last.end; rule++) this.#inServiceChain(rule * word.RULE_STRIDE);
+    chains.set('KUBE-SERVICES', { first: dispatch.first, end: last.end });
+    chains.set('KUBE-POSTROUTING', this.#fixed(postroutingRules(config), chains));
+    this.#hooks('nat/', chains, this.natHooks);
   }
 
   #filter(): void {
-    const table = this.#table;
-    const empty = this.#chain(() => undefined);
-    const firewall = this.#chain(() => {
-      const base = this.#state(size.STATE_BYTES, STATE_ESTABLISHED | STATE_DNAT, TARGET_DROP);
-      this.words[base + W_SRC] = LOOPBACK;
-      this.words[base + W_SRC_MASK] = LOOPBACK_MASK;
-      this.words[base + W_DST] = LOOPBACK;
-      this.words[base + W_DST_MASK] = LOOPBACK_MASK;
-      this.words[base + W_MATCHES] |= MATCH_SRC_INVERTED | MATCH_STATES_INVERTED;
-      this.words[base + W_FIRST] = REASON_NONE;
+    const { config } = this.#facts;
+    const { nodePort, endpoints } = this.#table;
+    const none = (): undefined => undefined;
+    const chains = new Map([
+      ['KUBE-FIREWALL', this.#fixed(firewallRules(config), new Map())],
+      ['KUBE-FORWARD', this.#fixed(forwardRules(config), new Map(), REASON_INVALID)],
+      ['KUBE-PROXY-FIREWALL', this.#sharedChain(shared.PROXY_FIREWALL, none)],
+      ['KUBE-NODEPORTS', this.#sharedChain(shared.HEALTH_PORTS, none)],
+    ]);
+    const services = this.#sharedChain(shared.FILTER_SERVICES, (slot) => {
+      if (endpoints.count[slot] === 0) this.#destination(this.#reject(size.SERVICE_BYTES, slot), slot);
     });
-    const forward = this.#chain(() => {
-      const invalid = this.#state(size.INVALID_BYTES, STATE_INVALID, TARGET_DROP);
-      this.words[invalid + W_FIRST] = REASON_INVALID;
-      const marked = this.#rule(size.MARK_ACCEPT_BYTES, TARGET_ACCEPT);
-      this.words[marked + W_MATCHES] = MATCH_MARKED;
-      this.#state(size.STATE_BYTES, STATE_ESTABLISHED, TARGET_ACCEPT);
+    const external = this.#sharedChain(shared.EXTERNAL_SERVICES, (slot) => {
+      if (endpoints.count[slot] > 0 || nodePort[slot] === 0) return;
+      const base = this.#reject(size.EXTERNAL_BYTES, slot);
+      this.#nodePort(base, slot);
+      this.#rules.words[base + word.W_MATCHES] |= word.MATCH_DST_LOCAL;
     });
-    const rejects = this.#chain(() => {
-      this.#eachInOrder((slot) => {
-        if (table.endpointCount[slot] > 0) return;
-        const base = this.#reject(size.SERVICE_BYTES, slot);
-        this.#destination(base, slot);
-      });
+    chains.set('KUBE-SERVICES', services);
+    chains.set('KUBE-EXTERNAL-SERVICES', external);
+    this.#hooks('filter/', chains, this.filterHooks);
+  }
+
+  /** One of the chains that all service ports share, in service order; `plain` writes a plain service port's rules. */
+  #sharedChain(chain: number, plain: (slot: number) => void): Chain {
+    const { count, order, special } = this.#table;
+    const hasSpecial = special.sharedTotals[chain] > 0;
+    return this.#rules.chain(() => {
+      for (let i = 0; i < count; i++) {
+        const slot = order[i];
+        if (special.length[slot] === 0) plain(slot);
+        else if (hasSpecial) {
+          const begin = special.sharedStart(slot, chain);
+          this.#rules.copy(this.#rules, this.#first[slot] + begin, special.sharedStart(slot, chain + 1) - begin);
+        }
+      }
     });
-    const externalRejects = this.#chain(() => {
-      this.#eachInOrder((slot) => {
-        if (table.endpointCount[slot] > 0 || table.nodePort[slot] === 0) return;
-        const base = this.#reject(size.EXTERNAL_BYTES, slot);
-        this.#nodePort(base, slot);
-        this.words[base + W_MATCHES] |= MATCH_DST_LOCAL;
-      });
-    });
-    const onNew = (chain: Chain): void => {
-      const base = this.#state(size.STATE_BYTES, STATE_NEW, TARGET_JUMP);
-      this.words[base + W_FIRST] = chain.first;
-      this.words[base + W_END] = chain.end;
+  }
+
+  #fixed(rules: readonly Rule[], chains: ReadonlyMap<string, Chain>, dropReason: number = REASON_NONE): Chain {
+    const context = {
+      servicePortId: -1,
+      dropReason,
+      chain: (name: string): Chain => {
+        const chain = chains.get(name);
+        assert(chain !== undefined, `there is a chain ${name}`);
+        return chain;
+      },
+      list: (): number => -1,
     };
-    const hooks = [
-      this.#chain(() => {
-        this.#jump(size.PLAIN_BYTES, firewall);
-        onNew(empty);
-        this.#jump(size.COMMENTED_BYTES, empty);
-        onNew(externalRejects);
-      }),
-      this.#chain(() => {
-        onNew(empty);
-        this.#jump(size.COMMENTED_BYTES, forward);
-        onNew(rejects);
-        onNew(externalRejects);
-      }),
-      this.#chain(() => {
-        this.#jump(size.PLAIN_BYTES, firewall);
-        onNew(empty);
-        onNew(rejects);
-      }),
-    ];
-    this.filterHooks.splice(0, 3, ...hooks);
+    return this.#rules.chain(() => {
+      for (const rule of rules) encodeRule(this.#rules, rule, context);
+    });
   }
 
-  #eachInOrder(write: (slot: number) => void): void {
-    const table = this.#table;
-    for (let i = 0; i < table.count; i++) write(table.order[i]);
-  }
-
-  #chain(write: () => unknown): Chain {
-    const first = this.#end;
-    write();
-    return { first, end: this.#end };
+  #hooks(table: string, chains: ReadonlyMap<string, Chain>, hooks: Chain[]): void {
+    for (const [name, rules] of BUILT_IN_CHAINS) {
+      if (name.startsWith(table)) hooks[HOOKS[name.slice(table.length)]] = this.#fixed(rules, chains);
+    }
   }
 
   #destination(base: number, slot: number): void {
     const table = this.#table;
-    this.words[base + W_DST] = table.clusterIp[slot];
-    this.words[base + W_DST_MASK] = -1;
-    this.words[base + W_PROTOCOL] = table.protocol[slot];
-    this.words[base + W_DPORT] = table.port[slot];
-    this.words[base + W_MATCHES] |= MATCH_DPORT;
+    const { words } = this.#rules;
+    words[base + word.W_DST] = table.clusterIp[slot];
+    words[base + word.W_DST_MASK] = -1;
+    words[base + word.W_PROTOCOL] = table.protocol[slot];
+    words[base + word.W_DPORT] = table.port[slot];
+    words[base + word.W_MATCHES] |= word.MATCH_DPORT;
   }
 
   #nodePort(base: number, slot: number): void {
     const table = this.#table;
-    this.words[base + W_PROTOCOL] = table.protocol[slot];
-    this.words[base + W_DPORT] = table.nodePort[slot];
-    this.words[base + W_MATCHES] |= MATCH_DPORT;
-    this.words[base + W_SERVICE_CHAIN] = 1;
+    const { words } = this.#rules;
+    words[base + word.W_PROTOCOL] = table.protocol[slot];
+    words[base + word.W_DPORT] = table.nodePort[slot];
+    words[base + word.W_MATCHES] |= word.MATCH_DPORT;
+    this.#inServiceChain(base);
   }
 
   #reject(bytes: number, slot: number): number {
-    const base = this.#rule(bytes, TARGET_REJECT);
-    this.words[base + W_SERVICE] = this.#table.id[slot];
-    this.words[base + W_SERVICE_CHAIN] = 1;
+    const base = this.#rules.add(bytes, word.TARGET_REJECT);
+    this.#rules.words[base + word.W_SERVICE] = this.#table.id[slot];
+    this.#inServiceChain(base);
     return base;
   }
 
-  #state(bytes: number, states: number, target: number): number {
-    const base = this.#rule(bytes, target);
-    this.words[base + W_MATCHES] = MATCH_STATES;
-    this.words[base + W_STATES] = states;
-    return base;
-  }
-
-  #jump(bytes: number, chain: Chain): number {
-    const base = this.#rule(bytes, TARGET_JUMP);
-    this.words[base + W_FIRST] = chain.first;
-    this.words[base + W_END] = chain.end;
-    return base;
-  }
-
-  /** Appends a rule that matches everything; returns its first word. */
-  #rule(bytes: number, target: number): number {
-    const base = this.#end * RULE_STRIDE;
-    if (base === this.words.length) this.words = grown(this.words, base + RULE_STRIDE);
-    this.words.fill(0, base, base + RULE_STRIDE);
-    this.words[base + W_TARGET] = target;
-    this.words[base + W_BYTES] = bytes;
-    this.#end++;
-    return base;
+  #inServiceChain(base: number): void {
+    this.#rules.words[base + word.W_SERVICE_CHAIN] = 1;
   }
 }
 

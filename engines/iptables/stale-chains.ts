@@ -5,51 +5,61 @@ import { protocolName } from '../../model/protocol.ts';
 
 /** A chain as it stands in the kernel, with what its rules are printed from. */
 export interface StaleChain {
-  readonly kind: 'SVC' | 'EXT' | 'SEP';
+  readonly name: string;
   /** The service port as it was when the chain was last written. */
   readonly svc: ServicePort;
   readonly commented: boolean;
-  /** `ip:port` in order: all of them for KUBE-SVC, its own for KUBE-SEP. */
-  readonly endpoints: readonly string[];
   readonly rules: number;
+  /** Handles of the `recent` lists that its rules refer to. */
+  readonly lists: readonly number[];
 }
 
 /** kube-proxy looks for them at every sync, in large-cluster mode only when a sync period has passed. */
 export class StaleChains {
-  readonly #chains = new Map<string, StaleChain>();
+  /** By owner, then by name. */
+  readonly #chains = new Map<string, Map<string, StaleChain>>();
+  count = 0;
   /** Rules in all of them. */
   rules = 0;
 
-  get count(): number {
-    return this.#chains.size;
+  all(): StaleChain[] {
+    return [...this.#chains.values()].flatMap((chains) => [...chains.values()]);
   }
 
-  /** In no particular order. */
-  all(): Iterable<StaleChain> {
-    return this.#chains.values();
+  /** Whether a service port of this name has left any: if not, there is nothing to revive. */
+  has(owner: string): boolean {
+    return this.#chains.has(owner);
   }
 
   add(chain: StaleChain): void {
-    const endpoint = chain.kind === 'SEP' ? chain.endpoints[0] : '';
-    this.#chains.set(chainIdentity(chain.kind, chain.svc, endpoint), chain);
+    const owner = chainOwner(chain.svc);
+    let chains = this.#chains.get(owner);
+    if (chains === undefined) this.#chains.set(owner, (chains = new Map<string, StaleChain>()));
+    chains.set(chain.name, chain);
+    this.count++;
     this.rules += chain.rules;
   }
 
-  /** The chain of this identity is in use (again): it was rewritten. */
-  revive(identity: string): void {
-    const chain = this.#chains.get(identity);
-    if (chain === undefined) return;
+  /** The chain of this name is in use (again): it is rewritten. Returns what it was. */
+  revive(owner: string, name: string): StaleChain | undefined {
+    const chains = this.#chains.get(owner);
+    const chain = chains?.get(name);
+    if (chains === undefined || chain === undefined) return undefined;
+    chains.delete(name);
+    if (chains.size === 0) this.#chains.delete(owner);
+    this.count--;
     this.rules -= chain.rules;
-    this.#chains.delete(identity);
+    return chain;
   }
 
   clear(): void {
     this.#chains.clear();
+    this.count = 0;
     this.rules = 0;
   }
 }
 
-/** A chain's identity is its name: prefix, service port, and for KUBE-SEP the endpoint. */
-export function chainIdentity(kind: StaleChain['kind'], svc: ServicePort, endpoint = ''): string {
-  return `${kind} ${servicePortName(svc)} ${protocolName(svc.protocol)} ${endpoint}`;
+/** A chain's name holds a hash of this, so that two owners never share a chain. */
+export function chainOwner(svc: ServicePort): string {
+  return `${servicePortName(svc)} ${protocolName(svc.protocol)}`;
 }

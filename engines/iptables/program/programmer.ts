@@ -37,8 +37,6 @@ interface WrittenPort {
 
 export class IptablesProgrammer {
   private readonly config: ProxyConfig;
-  private readonly lastOfServices: readonly Rule[];
-  private readonly fixed: RuleSet;
   private written = new Map<string, WrittenPort>();
   /** Chains of Services in the nat table of the kernel, stale ones included. */
   private kernelChains: ReadonlyMap<string, readonly Rule[]> = new Map<string, readonly Rule[]>();
@@ -48,13 +46,6 @@ export class IptablesProgrammer {
 
   constructor(config: ProxyConfig) {
     this.config = config;
-    this.lastOfServices = nodePortDispatch(config);
-    this.fixed = new Map([
-      ['filter/KUBE-FIREWALL', firewallRules(config)],
-      ['filter/KUBE-FORWARD', forwardRules(config)],
-      ['nat/KUBE-MARK-MASQ', markMasqRules(config)],
-      ['nat/KUBE-POSTROUTING', postroutingRules(config)],
-    ]);
   }
 
   /** The first sync is always a full one. Services of a partial sync that `change` does not name must be as they were. */
@@ -74,8 +65,11 @@ export class IptablesProgrammer {
     if (cleansUp) this.lastChainCleanupSeconds = change.nowSeconds;
     this.needsFullSync = false;
 
-    const shared = this.sharedChains();
     const ports = [...this.written.values()];
+    const shared = sharedChains(
+      this.config,
+      ports.map(({ rules }) => rules),
+    );
     return new IptablesProgram({
       config: this.config,
       full,
@@ -115,19 +109,6 @@ export class IptablesProgrammer {
     }
     return rewritten;
   }
-
-  private sharedChains(): Map<string, Rule[]> {
-    const chains = new Map<string, Rule[]>(ALWAYS_REWRITTEN_CHAINS.map((chain) => [chain, []]));
-    const append = (chain: string, added: Rule): void => {
-      const rules = chains.get(chain);
-      assert(rules !== undefined, `${chain} is a shared chain`);
-      rules.push(added);
-    };
-    for (const [chain, rules] of this.fixed) for (const fixedRule of rules) append(chain, fixedRule);
-    for (const { rules } of this.written.values()) for (const [chain, added] of rules.shared) append(chain, added);
-    for (const last of this.lastOfServices) append('nat/KUBE-SERVICES', last);
-    return chains;
-  }
 }
 
 /**
@@ -149,4 +130,42 @@ function kernelState(shared: RuleSet, kernelChains: ReadonlyMap<string, readonly
   for (const [chain, rules] of shared) kernel.set(chain, rules);
   for (const [chain, rules] of kernelChains) kernel.set(`nat/${chain}`, rules);
   return kernel;
+}
+
+/** The state of the kernel in which these service ports, as written, and these stale chains of the nat table are installed. */
+export function kernelProgram(
+  config: ProxyConfig,
+  ports: readonly ServicePortRules[],
+  stale: readonly (readonly [string, readonly Rule[]])[],
+): IptablesProgram {
+  const own = ports.flatMap(({ chains }) => chains);
+  return new IptablesProgram({
+    config,
+    full: true,
+    kernel: kernelState(sharedChains(config, ports), new Map([...own, ...stale])),
+    rewritten: [...ALWAYS_REWRITTEN_CHAINS, ...own.map(([chain]) => `nat/${chain}`)],
+    deleted: [],
+    stale: stale.map(([chain]) => chain),
+    noLocalEndpoints: {
+      internal: ports.filter(({ noLocalInternal }) => noLocalInternal).length,
+      external: ports.filter(({ noLocalExternal }) => noLocalExternal).length,
+    },
+  });
+}
+
+/** The chains that every sync writes: the fixed rules, and those of the service ports. */
+function sharedChains(config: ProxyConfig, ports: readonly ServicePortRules[]): Map<string, Rule[]> {
+  const chains = new Map<string, Rule[]>(ALWAYS_REWRITTEN_CHAINS.map((chain) => [chain, []]));
+  const append = (chain: string, added: readonly Rule[]): void => {
+    const rules = chains.get(chain);
+    assert(rules !== undefined, `${chain} is a shared chain`);
+    rules.push(...added);
+  };
+  append('filter/KUBE-FIREWALL', firewallRules(config));
+  append('filter/KUBE-FORWARD', forwardRules(config));
+  append('nat/KUBE-MARK-MASQ', markMasqRules(config));
+  append('nat/KUBE-POSTROUTING', postroutingRules(config));
+  for (const { shared } of ports) for (const [chain, added] of shared) append(chain, [added]);
+  append('nat/KUBE-SERVICES', nodePortDispatch(config));
+  return chains;
 }
