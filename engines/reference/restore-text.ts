@@ -98,10 +98,11 @@ function ruleText(chain: string, rule: Rule, mark: number): string {
   return words.join(' ').trimEnd();
 }
 
-const BUILT_IN = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
+/** In the order of the hooks. */
+const BUILT_IN = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'];
 
 function chainRank(chain: string): string {
-  if (BUILT_IN.has(chain)) return `0${chain}`;
+  if (isBuiltIn(chain)) return `0${BUILT_IN.indexOf(chain)}`;
   if (chain === 'KUBE-NODEPORTS') return '1';
   return chain === 'KUBE-SERVICES' ? '2' : `3${chain}`;
 }
@@ -134,7 +135,7 @@ export function tablesText(nat: Table, filter: Table, mark: number, wanted: (cha
   ] as const) {
     const chains = [...table.keys()].filter(wanted).sort((a, b) => (chainRank(a) < chainRank(b) ? -1 : 1));
     lines.push(`*${name}`);
-    for (const chain of chains) lines.push(`:${chain} ${BUILT_IN.has(chain) ? 'ACCEPT' : '-'} [0:0]`);
+    for (const chain of chains) lines.push(`:${chain} ${isBuiltIn(chain) ? 'ACCEPT' : '-'} [0:0]`);
     for (const chain of chains) {
       for (const rule of inDumpOrder(chain, table.get(chain) ?? [])) lines.push(ruleText(chain, rule, mark));
     }
@@ -144,5 +145,5 @@ export function tablesText(nat: Table, filter: Table, mark: number, wanted: (cha
 }
 
 export function isBuiltIn(chain: string): boolean {
-  return BUILT_IN.has(chain);
+  return BUILT_IN.includes(chain);
 }
