@@ -20,6 +20,7 @@ export type CaseStep =
       readonly dst: string;
       readonly flags?: string;
       readonly udp?: boolean;
+      readonly sctp?: boolean;
       readonly origin: OriginName;
       readonly expect: Expectation;
     }
@@ -29,6 +30,7 @@ export type CaseStep =
       readonly answers: number;
       readonly flags?: string;
       readonly udp?: boolean;
+      readonly sctp?: boolean;
       readonly origin: OriginName;
       readonly expect: Expectation;
     }

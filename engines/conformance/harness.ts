@@ -12,7 +12,7 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../model/packet.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { REASON_NAMES, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
@@ -89,7 +89,9 @@ export function makeEngine(
   node = CASE_NODE,
   seed = 1,
 ): Engine {
-  return factory({ node, options: { ...DEFAULT_ENGINE_OPTIONS, ...options }, rng: new Rng(seed) });
+  // A masqueraded packet keeps its source port where it can, so that a row can name it.
+  const whole = { ...DEFAULT_ENGINE_OPTIONS, masqueradeRandomFully: false, ...options };
+  return factory({ node, options: whole, rng: new Rng(seed) });
 }
 
 const FLAG_BITS: Readonly<Record<string, number>> = { SYN: TCP_SYN, ACK: TCP_ACK, FIN: TCP_FIN, RST: TCP_RST };
@@ -104,6 +106,7 @@ export interface PacketWords {
   /** Seconds. */
   readonly at: number;
   readonly udp?: boolean;
+  readonly sctp?: boolean;
   readonly src: string;
   readonly dst: string;
   /** `SYN`, `SYN+ACK`, ... */
@@ -130,7 +133,7 @@ function fillPacket(batch: PacketBatch, i: number, words: PacketWords): void {
   batch.srcPort[i] = src.port;
   batch.dstAddress[i] = dst.address;
   batch.dstPort[i] = dst.port;
-  batch.protocol[i] = words.udp === true ? PROTOCOL_UDP : PROTOCOL_TCP;
+  batch.protocol[i] = words.udp === true ? PROTOCOL_UDP : words.sctp === true ? PROTOCOL_SCTP : PROTOCOL_TCP;
   batch.direction[i] = 0;
   batch.tcpFlags[i] = flagBits(words.flags ?? '');
   batch.origin[i] = { host: ORIGIN_HOST, pod: ORIGIN_POD, external: ORIGIN_EXTERNAL }[words.origin];

@@ -9,6 +9,7 @@ import { CHANGE_CASES } from './change-cases.ts';
 import { DELIVERY_CASES } from './delivery-cases.ts';
 import { answer, makeEngine, send, sendAll, service } from './harness.ts';
 import type { PacketWords, VerdictWords } from './harness.ts';
+import { IPVS_CASES } from './ipvs-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
 
@@ -78,7 +79,13 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
   };
 
   describe(`conformance: ${name}`, () => {
-    for (const conformanceCase of [...DELIVERY_CASES, ...REFUSAL_CASES, ...CHANGE_CASES, ...WORK_CASES]) {
+    for (const conformanceCase of [
+      ...DELIVERY_CASES,
+      ...REFUSAL_CASES,
+      ...CHANGE_CASES,
+      ...WORK_CASES,
+      ...IPVS_CASES,
+    ]) {
       if (conformanceCase.mode !== 'both' && conformanceCase.mode !== mode) continue;
       test(conformanceCase.name, () => {
         runCase(make(conformanceCase.options), conformanceCase);
