@@ -1,6 +1,11 @@
 /** Compares dumps: rule order inside a chain counts, but not the order of services, which kube-proxy draws anew at each sync. */
 
-const SERVICE_ORDER_CHAINS = new Set(['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES']);
+const SERVICE_ORDER_CHAINS = new Set([
+  'KUBE-SERVICES',
+  'KUBE-NODEPORTS',
+  'KUBE-EXTERNAL-SERVICES',
+  'KUBE-PROXY-FIREWALL',
+]);
 
 /** Where a line belongs, and whether the order of the lines there means anything. */
 function place(line: string, table: string): { key: string; ordered: boolean } | undefined {

@@ -1,8 +1,4 @@
 /** Addresses and short forms that the cases of IPVS mode share. */
-import { parseCidr } from '../../model/address.ts';
-import type { Cidr } from '../../model/address.ts';
-import type { ServiceExtras, ServicePort } from '../../model/cluster.ts';
-import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import type { CaseStep, Expectation } from './cases.ts';
 import { EP1 } from './cases.ts';
 import type { OriginName } from './harness.ts';
@@ -14,14 +10,6 @@ export const LB_CLIENT = '198.51.100.1:40000';
 export const STRANGER = '198.18.0.1:40000';
 export const NODE_PORT = '192.168.0.1:30080';
 export const HERE = `${EP1} local`;
-
-export function block(text: string): Cidr {
-  return parseCidr(text) as Cidr;
-}
-
-export function widened(svc: ServicePort, extras: Partial<ServiceExtras>): ServicePort {
-  return { ...svc, extras: { ...NO_SERVICE_EXTRAS, ...extras } };
-}
 
 export function syn(at: number, origin: OriginName, src: string, dst: string, expect: Expectation): CaseStep {
   return { at, src, dst, flags: 'SYN', origin, expect };

@@ -1,21 +1,24 @@
 /** IPVS mode beyond cluster IPs and node ports, worked out by hand from engines/README.md, section 6: verdicts, and every rule, byte and probe. */
 import type { ServicePort } from '../../model/cluster.ts';
-import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { ConformanceCase } from './cases.ts';
 import { EP1, EP2, HOST, ONE, OUTSIDE, POD, VIP } from './cases.ts';
-import { ipv4, service } from './harness.ts';
-import { EXTERNAL, HERE, LB, NODE_PORT, STRANGER, block, syn, widened } from './ipvs-case-words.ts';
+import { cidr, service } from './harness.ts';
+import { EXTERNAL, HERE, LB, NODE_PORT, STRANGER, syn } from './ipvs-case-words.ts';
 import { IPVS_PERSISTENCE_CASES } from './ipvs-persistence-cases.ts';
 import { IPVS_RANGE_CASES } from './ipvs-range-cases.ts';
 
-const external = widened(ONE, { externalIps: [ipv4('198.51.100.9')] });
-const localOnly = (endpoints: readonly string[]): ServicePort =>
-  widened(service({ name: 'one', at: VIP, nodePort: 30080, endpoints }), {
-    externalIps: [ipv4('198.51.100.9')],
-    loadBalancerVips: [ipv4('198.51.100.1')],
-    externalPolicyLocal: true,
-    healthCheckNodePort: 31000,
-  });
+const external = service({ name: 'one', at: VIP, externalIps: ['198.51.100.9'], endpoints: [EP1] });
+const LOCAL_ONLY = {
+  name: 'one',
+  at: VIP,
+  nodePort: 30080,
+  externalIps: ['198.51.100.9'],
+  vips: ['198.51.100.1'],
+  externalLocal: true,
+  healthPort: 31000,
+};
+const localOnly = (endpoints: readonly string[]): ServicePort => service({ ...LOCAL_ONLY, endpoints });
+
 const OUTSIDE_CASES: readonly ConformanceCase[] = [
   {
     // nat PREROUTING 440, KUBE-SERVICES 152 480 480 (MARK-MASQ 152) 624; filter INPUT 440 (192 192 192) 440 440 (480);
@@ -83,12 +86,12 @@ const OUTSIDE_CASES: readonly ConformanceCase[] = [
   {
     name: 'the internal Local policy alone knows local endpoints only',
     mode: 'ipvs',
-    services: [widened(ONE, { internalPolicyLocal: true })],
+    services: [service({ name: 'one', at: VIP, internalLocal: true, endpoints: [EP1] })],
     steps: [
       syn(0, 'pod', POD, VIP, { outcome: 'reject', reason: 'no_endpoints', service: 0 }),
       {
         at: 1,
-        apply: [widened(service({ name: 'one', at: VIP, endpoints: [HERE, EP2] }), { internalPolicyLocal: true })],
+        apply: [service({ name: 'one', at: VIP, internalLocal: true, endpoints: [HERE, EP2] })],
         report: { netlinkRequests: 1 },
       },
       syn(2, 'pod', POD, VIP, { outcome: 'endpoint', dst: EP1 }),
@@ -121,7 +124,7 @@ const OUTSIDE_CASES: readonly ConformanceCase[] = [
     name: 'a node port without a node address that takes it is none, nor is the health-check port',
     mode: 'ipvs',
     services: [localOnly([HERE])],
-    options: { nodePortAddresses: [block('127.0.0.0/8'), block('10.0.0.0/8')] },
+    options: { nodePortAddresses: [cidr('127.0.0.0/8'), cidr('10.0.0.0/8')] },
     steps: [
       // LOOP-BACK, CLUSTER-IP, EXTERNAL-IP-LOCAL, LOAD-BALANCER, LOAD-BALANCER-LOCAL, three bound addresses.
       { at: 0, sync: [], report: { ipsetChanges: 8, netlinkRequests: 3, addressChanges: 3 } },
@@ -132,16 +135,14 @@ const OUTSIDE_CASES: readonly ConformanceCase[] = [
   },
 ];
 
-const sctp = (nodePort = 0): ServicePort => ({
-  ...service({ name: 'one', at: VIP, nodePort, endpoints: [EP1] }),
-  protocol: PROTOCOL_SCTP,
-});
+const sctp = (endpoints: readonly string[]): ServicePort =>
+  service({ name: 'one', sctp: true, at: VIP, nodePort: 30080, endpoints });
 
 const OTHER_CASES: readonly ConformanceCase[] = [
   {
     name: 'SCTP: one state, 900 s in IPVS, 3 s and then 210 s in connection tracking',
     mode: 'ipvs',
-    services: [sctp(30080)],
+    services: [sctp([EP1])],
     steps: [
       {
         at: 0,
@@ -180,7 +181,7 @@ const OTHER_CASES: readonly ConformanceCase[] = [
       // A real server of SCTP is deleted at once, whatever its connections: three virtual servers have one each.
       {
         at: 1113,
-        apply: [{ ...sctp(30080), endpoints: [] }],
+        apply: [sctp([])],
         report: { netlinkRequests: 3 },
       },
       {
@@ -235,11 +236,8 @@ const OTHER_CASES: readonly ConformanceCase[] = [
 ];
 
 /** With every kind of address, a Local policy, a range of one address and affinity. */
-const everything = widened(localOnly([HERE]), {
-  ...localOnly([HERE]).extras,
-  loadBalancerSourceRanges: [block('203.0.113.7/32')],
-  affinitySeconds: 10,
-});
+const everything = (affinitySeconds: number): ServicePort =>
+  service({ ...LOCAL_ONLY, sourceRanges: ['203.0.113.7/32'], affinitySeconds, endpoints: [HERE] });
 
 const REPORT_CASES: readonly ConformanceCase[] = [
   {
@@ -251,7 +249,7 @@ const REPORT_CASES: readonly ConformanceCase[] = [
         // Five virtual and five real servers. Jumps 9; nat 8 + 2 + 2 + 1 + 4; filter 6 + 1 + 2 + 1 + 1 + 2. Entries: LOOP-BACK, CLUSTER-IP, EXTERNAL-IP-LOCAL,
         // LOAD-BALANCER, -LOCAL, -FW, -SOURCE-CIDR, NODE-PORT-TCP, NODE-PORT-LOCAL-TCP, HEALTH-CHECK-NODE-PORT, three of IPVS-IPS.
         at: 1,
-        apply: [everything],
+        apply: [everything(10)],
         report: {
           kind: 'full',
           netlinkRequests: 10,
@@ -267,13 +265,13 @@ const REPORT_CASES: readonly ConformanceCase[] = [
       // The range of one address is printed without its length, and so deleted and added at each sync.
       {
         at: 2,
-        sync: [everything],
+        sync: [everything(10)],
         report: { netlinkRequests: 0, netlinkReads: 11, ipsetChanges: 2, addressChanges: 0 },
       },
       // Another affinity: each virtual server is updated.
       {
         at: 3,
-        apply: [widened(everything, { ...everything.extras, affinitySeconds: 60 })],
+        apply: [everything(60)],
         report: { netlinkRequests: 5, ipsetChanges: 2, rules: 49 },
       },
       {

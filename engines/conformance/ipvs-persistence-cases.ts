@@ -3,17 +3,16 @@ import type { ServicePort } from '../../model/cluster.ts';
 import type { CaseStep, ConformanceCase, Expectation } from './cases.ts';
 import { DNS_VIP, EP1, EP2, VIP } from './cases.ts';
 import { service } from './harness.ts';
-import { widened } from './ipvs-case-words.ts';
 
 const AFFINITY_SECONDS = 10;
 const NEIGHBOUR = '10.244.9.2';
 
 function sticky(endpoints: readonly string[], affinitySeconds = AFFINITY_SECONDS): ServicePort {
-  return widened(service({ name: 'one', at: VIP, endpoints }), { affinitySeconds });
+  return service({ name: 'one', at: VIP, affinitySeconds, endpoints });
 }
 
 function stickyDns(endpoints: readonly string[]): ServicePort {
-  return widened(service({ name: 'dns', udp: true, at: DNS_VIP, endpoints }), { affinitySeconds: AFFINITY_SECONDS });
+  return service({ name: 'dns', udp: true, at: DNS_VIP, affinitySeconds: AFFINITY_SECONDS, endpoints });
 }
 
 /** A connection from port `port` of the client. */

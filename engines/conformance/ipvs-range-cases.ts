@@ -1,12 +1,12 @@
 /** Source ranges of load balancers in IPVS mode, worked out by hand from engines/README.md, section 6. */
 import type { ServicePort } from '../../model/cluster.ts';
 import type { ConformanceCase } from './cases.ts';
-import { EP1, HOST, ONE, OUTSIDE, POD, VIP } from './cases.ts';
-import { ipv4 } from './harness.ts';
-import { LB, LB_CLIENT, STRANGER, block, syn, widened } from './ipvs-case-words.ts';
+import { EP1, HOST, OUTSIDE, POD, VIP } from './cases.ts';
+import { service } from './harness.ts';
+import { LB, LB_CLIENT, STRANGER, syn } from './ipvs-case-words.ts';
 
-const balanced = (...ranges: readonly string[]): ServicePort =>
-  widened(ONE, { loadBalancerVips: [ipv4('198.51.100.1')], loadBalancerSourceRanges: ranges.map(block) });
+const balanced = (...sourceRanges: readonly string[]): ServicePort =>
+  service({ name: 'one', at: VIP, vips: ['198.51.100.1'], sourceRanges, endpoints: [EP1] });
 
 export const IPVS_RANGE_CASES: readonly ConformanceCase[] = [
   {
