@@ -11,7 +11,7 @@ const SERVICE_ORDER_CHAINS = new Set([
 function place(line: string, table: string): { key: string; ordered: boolean } | undefined {
   const words = line.split(' ');
   // A virtual server of IPVS, its real servers in the order of its list, and entries of ipsets.
-  if (/^-[Aa] -[tu] /.test(line)) return { key: `virtual ${words[1]} ${words[2]}`, ordered: true };
+  if (/^-[Aa] (-[tu]|--sctp-service) /.test(line)) return { key: `virtual ${words[1]} ${words[2]}`, ordered: true };
   if (line.startsWith('add ')) return { key: 'ipset', ordered: false };
   if (line.startsWith('-A ')) {
     const chain = words[1] ?? '';
