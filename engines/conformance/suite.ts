@@ -13,6 +13,7 @@ import type { PacketWords, VerdictWords } from './harness.ts';
 import { IPTABLES_ACCESS_CASES } from './iptables-access-cases.ts';
 import { IPTABLES_AFFINITY_CASES } from './iptables-affinity-cases.ts';
 import { IPTABLES_NODE_CASES } from './iptables-node-cases.ts';
+import { IPVS_CASES } from './ipvs-cases.ts';
 import { NFTABLES_CASES } from './nftables-cases.ts';
 import { NFTABLES_POLICY_CASES } from './nftables-policy-cases.ts';
 import { NFTABLES_SYNC_CASES } from './nftables-sync-cases.ts';
@@ -76,6 +77,7 @@ const CASES: readonly ConformanceCase[] = [
   ...IPTABLES_ACCESS_CASES,
   ...IPTABLES_AFFINITY_CASES,
   ...IPTABLES_NODE_CASES,
+  ...IPVS_CASES,
   ...NFTABLES_CASES,
   ...NFTABLES_POLICY_CASES,
   ...NFTABLES_SYNC_CASES,

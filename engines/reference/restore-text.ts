@@ -5,11 +5,11 @@ import type { Protocol } from '../../model/protocol.ts';
 import { partyText } from './endpoints.ts';
 import type { Block, Match, Rule, Table } from './netfilter.ts';
 
-function blockText(block: Block): string {
+export function blockText(block: Block): string {
   return block.isAddress === true ? formatIpv4(block.address) : formatCidr(block);
 }
 
-function not(inverted: boolean | undefined): string {
+export function not(inverted: boolean | undefined): string {
   return inverted === true ? '! ' : '';
 }
 
@@ -21,16 +21,16 @@ function hex(mark: number): string {
   return `0x${mark.toString(16).padStart(8, '0')}`;
 }
 
-function matchText(match: Match, protocol: string, mark: number): string {
+export function matchText(match: Match, protocol: string, mark: number): string {
   switch (match.kind) {
     case 'comment':
       return `-m comment --comment ${quoted(match.text)}`;
     case 'transport':
       return `-m ${protocol} -p ${protocol}`;
     case 'src-local':
-      return '-m addrtype --src-type LOCAL';
+      return `-m addrtype ${not(match.not)}--src-type LOCAL`;
     case 'dst-local':
-      return '-m addrtype --dst-type LOCAL';
+      return `-m addrtype ${not(match.not)}--dst-type LOCAL`;
     case 'ctstate':
       return `-m conntrack ${not(match.not)}--ctstate ${match.states.join(',')}`;
     case 'mark':
@@ -45,10 +45,16 @@ function matchText(match: Match, protocol: string, mark: number): string {
       return `-m statistic --mode random --probability ${match.probability}`;
     case 'set':
       return `-m set --match-set ${match.set} ${match.key.replace(/-.*/, '')}`;
+    case 'physdev':
+      return '-m physdev ! --physdev-is-in';
+    case 'ipvs': {
+      const { address, port } = match.virtual;
+      return `-m ipvs --vaddr ${formatIpv4(address)} --vproto ${protocolName(match.protocol as Protocol)} --vport ${port}`;
+    }
   }
 }
 
-function targetText(rule: Rule, mark: number): string {
+export function targetText(rule: Rule, mark: number): string {
   const { target } = rule;
   switch (target.kind) {
     case 'jump':
