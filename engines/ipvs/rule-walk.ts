@@ -103,8 +103,12 @@ export class RuleWalk {
 
   /** nat PREROUTING or OUTPUT (their rules are the same): may set the mark. */
   natDestination(): void {
-    if (this.#isLiteral) this.#literal.walk(r.NAT_PREROUTING);
-    else this.#indexed(this.#natMemo, this.#natKey(), r.NAT_PREROUTING);
+    if (this.#isLiteral) {
+      this.#literal.walk(r.NAT_PREROUTING);
+      return;
+    }
+    this.#indexed(this.#natMemo, this.#natKey(), r.NAT_PREROUTING);
+    this.packet.isMarked = this.#natMemo.isMarked;
   }
 
   /** nat POSTROUTING: TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, or the packet keeps its source. */
@@ -114,7 +118,9 @@ export class RuleWalk {
     let key = isMarked ? POSTROUTING_MARKED : 0;
     const isUsed = !this.#sets.isEmpty(sets.SET_LOOP_BACK);
     if (isUsed && this.#sets.inLoopBack(dstAddress, protocol, dstPort, srcAddress)) key |= POSTROUTING_LOOP_BACK;
-    return this.#indexed(this.#postroutingMemo, key, r.NAT_POSTROUTING);
+    const target = this.#indexed(this.#postroutingMemo, key, r.NAT_POSTROUTING);
+    this.packet.isMarked = this.#postroutingMemo.isMarked;
+    return target;
   }
 
   /** filter INPUT: TARGET_REJECT (an unused port of a VIP), TARGET_DROP (source ranges), or the packet goes on. */
@@ -148,7 +154,6 @@ export class RuleWalk {
       memo.learn(key, counted, target, this.packet.isMarked);
       memo.add(key, this.#rows, this.#row);
     }
-    this.packet.isMarked = memo.isMarked;
     return memo.target;
   }
 
