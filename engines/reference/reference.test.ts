@@ -1,16 +1,18 @@
 /** The oracle's own small parts, against values that do not come from this project. */
 import { describe, expect, it } from 'vitest';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { ServicePort } from '../../model/cluster.ts';
+import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { Rng } from '../../sim/rng.ts';
 import { usableEndpoints } from './endpoints.ts';
-import { endpointChain, serviceChain } from './iptables-rules.ts';
+import { endpointChain, serviceChain } from './iptables-chains.ts';
 import { maglevTable, MAGLEV_SIZE } from './maglev.ts';
 import { ruleBytes, walk } from './netfilter.ts';
 import type { Rule, Surroundings, Target } from './netfilter.ts';
 import type { Packet } from './packet.ts';
+import { RecentLists } from './recent.ts';
 
 const READY = { nodeName: 'n', ready: true, serving: true, terminating: false };
+const NODE: NodeSpec = { name: 'n', addresses: [] };
 const SVC1: ServicePort = {
   id: 0,
   namespace: 'ns1',
@@ -35,7 +37,7 @@ describe('reference', () => {
       { ...READY, address: 0x0a01010b, port: 11 },
       { ...READY, address: 0x0a010102, port: 80 },
     ];
-    const ordered = usableEndpoints({ ...SVC1, endpoints }).map((e) => e.address & 255);
+    const ordered = usableEndpoints({ ...SVC1, endpoints }, NODE).map((e) => e.address & 255);
     expect(ordered).toEqual([11, 1, 2]);
   });
 
@@ -63,6 +65,7 @@ describe('reference', () => {
       protocol: PROTOCOL_TCP,
       flags: 0,
       fromHost: false,
+      fromPod: false,
       src: { address: 1, port: 1 },
       dst: { address: 2, port: 2 },
       marked: false,
@@ -73,10 +76,11 @@ describe('reference', () => {
       isLocal: () => false,
       sets: new Map(),
       statistic: new Rng(1).stream('statistic'),
+      recent: new RecentLists(),
       serviceChains: new Set(),
     };
     const work: number[] = [];
-    expect(walk(table, 'INPUT', packet, world, work)).toEqual({ kind: 'drop' });
+    expect(walk(table, 'INPUT', packet, world, work)).toEqual({ kind: 'drop', chain: 'INPUT', servicePortId: -1 });
     expect(work[0]).toBe(5);
     expect(packet.marked).toBe(true);
   });
