@@ -7,7 +7,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 
-const STATE_NONE = 0;
+export const STATE_NONE = 0;
 export const STATE_ESTABLISHED = 1;
 export const STATE_SYN_SENT = 2;
 export const STATE_SYN_RECV = 3;
@@ -16,8 +16,8 @@ export const STATE_TIME_WAIT = 5;
 export const STATE_CLOSE_WAIT = 7;
 export const STATE_LAST_ACK = 8;
 /** The one state of a UDP connection, and of an SCTP one: they count as inactive. */
-const STATE_UDP = 11;
-const STATE_SCTP = 12;
+export const STATE_UDP = 11;
+export const STATE_SCTP = 12;
 /** Not a connection but the template of a client with session affinity: its time-out is its own, and no server counts it. */
 export const STATE_TEMPLATE = 13;
 
