@@ -1,12 +1,15 @@
 /** kube-proxy's side of IPVS mode: virtual and real servers, ipsets, addresses and graceful termination (README 6.2, 7.1). */
 import type { ServicePort } from '../../model/cluster.ts';
+import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import type { World } from '../engine.ts';
-import { originalDestinations, usableEndpoints } from './endpoints.ts';
-import { ipvsChains, ipvsJumps, setChanges, wantedSets } from './ipvs-rules.ts';
-import type { Sets } from './ipvs-rules.ts';
+import { extrasOf } from './endpoints.ts';
+import { planOf } from './ipvs-plan.ts';
+import { ipvsChains, ipvsJumps } from './ipvs-rules.ts';
+import type { ClosedVip } from './ipvs-rules.ts';
+import { IpSets } from './ipvs-sets.ts';
 import { ServiceTable, Trash, virtualText } from './ipvs-servers.ts';
 import type { RealServer, VirtualServer } from './ipvs-servers.ts';
 import { mark } from './marks.ts';
@@ -20,7 +23,7 @@ export class ReferenceIpvsProxy {
   readonly table = new ServiceTable();
   readonly nat: Table = new Map();
   readonly filter: Table = new Map();
-  sets: Sets = new Map();
+  readonly sets = new IpSets();
   /** Addresses on kube-ipvs0. */
   bound = new Set<number>();
   readonly #world: World;
@@ -42,20 +45,26 @@ export class ReferenceIpvsProxy {
   program(services: readonly ServicePort[]): Omit<SyncReport, 'conntrackDeletes'> {
     const { node, options } = this.#world;
     this.#requests = 0;
+    this.sets.reset();
     const wanted = new Set<string>();
+    const bound = new Set<number>();
+    const closedVips: ClosedVip[] = [];
     for (const svc of services) {
-      for (const destination of originalDestinations(svc, node)) {
+      const plan = planOf(svc, node, options);
+      for (const [set, entry] of plan.entries) this.sets.get(set).want(entry);
+      for (const address of plan.bound) bound.add(address);
+      for (const address of plan.closedToNode) closedVips.push({ svc, address });
+      for (const { servers, ...destination } of plan.virtuals) {
         wanted.add(virtualText(svc.protocol, destination));
-        this.#syncServers(this.#virtualServer(svc, destination), usableEndpoints(svc, node));
+        this.#syncServers(this.#virtualServer(svc, destination), servers);
       }
     }
     for (const virtual of this.table.all()) {
       if (!wanted.has(virtualText(virtual.protocol, virtual))) this.#deleteVirtual(virtual);
     }
-    const before = this.sets;
-    this.sets = wantedSets(services, node);
-    const addressChanges = this.#bind(services);
-    const input = ipvsChains(this.sets, node, options.masqueradeAll);
+    const addressChanges = this.#bind(bound);
+    const ipsetChanges = this.sets.sync();
+    const input = ipvsChains(this.sets, closedVips, node, options);
     const jumps = ipvsJumps();
     for (const [chain, rules] of [...jumps.nat, ...input.nat]) this.nat.set(chain, rules);
     for (const [chain, rules] of [...jumps.filter, ...input.filter]) this.filter.set(chain, rules);
@@ -73,16 +82,22 @@ export class ReferenceIpvsProxy {
       restoreLines: 4 + input.nat.size + input.filter.size + countRules(input.nat) + countRules(input.filter),
       netlinkRequests: this.#requests,
       netlinkReads: 2 * wanted.size + 1,
-      ipsetChanges: setChanges(before, this.sets),
+      ipsetChanges,
       addressChanges,
       addressesBound: this.bound.size,
     };
   }
 
   #virtualServer(svc: ServicePort, destination: Party): VirtualServer {
+    const { affinitySeconds } = extrasOf(svc);
     const { virtual } = this.table.find(svc.protocol, destination);
     if (virtual !== undefined) {
       virtual.servicePortId = svc.id;
+      if (virtual.affinitySeconds !== affinitySeconds) {
+        mark('virtual server updated');
+        this.#requests++;
+        virtual.affinitySeconds = affinitySeconds;
+      }
       return virtual;
     }
     this.#requests++;
@@ -90,6 +105,7 @@ export class ReferenceIpvsProxy {
       ...destination,
       protocol: svc.protocol,
       servicePortId: svc.id,
+      affinitySeconds,
       servers: [],
       scheduler: makeScheduler(this.#world.options.ipvsScheduler, this.#schedulerStream),
     };
@@ -110,7 +126,7 @@ export class ReferenceIpvsProxy {
     }
     for (const server of [...virtual.servers]) {
       if (wanted.some((party) => sameParty(party, server)) || this.#isTerminating(virtual, server)) continue;
-      if (virtual.protocol === 6 && server.active + server.inactive > 0) {
+      if (virtual.protocol === PROTOCOL_TCP && server.active + server.inactive > 0) {
         mark('graceful termination');
         this.#requests++;
         server.weight = 0;
@@ -139,9 +155,9 @@ export class ReferenceIpvsProxy {
     this.table.remove(virtual);
   }
 
-  #bind(services: readonly ServicePort[]): number {
+  #bind(wanted: Set<number>): number {
     const before = this.bound;
-    this.bound = new Set(services.map((svc) => svc.clusterIp));
+    this.bound = wanted;
     let changes = 0;
     for (const address of before) if (!this.bound.has(address)) changes++;
     for (const address of this.bound) if (!before.has(address)) changes++;

@@ -1,57 +1,16 @@
-/** The constant iptables rules and the ipsets of IPVS mode (README 6; pkg/proxy/ipvs/proxier.go writeIptablesRules, ipset.go). */
+/** The iptables rules of IPVS mode, of which only those of closed load balancers grow in number (README 6; pkg/proxy/ipvs/proxier.go writeIptablesRules). */
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
-import { distinctEndpoints } from './endpoints.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import type { EngineOptions } from '../engine.ts';
 import { comment, jump, markRules, plainRule } from './iptables-rules.ts';
 import type { RestoreInput } from './iptables-rules.ts';
-import type { Match, Rule, SetKey, Table } from './netfilter.ts';
+import type { IpSets, SetName } from './ipvs-sets.ts';
+import type { Match, Rule, SetKey, Table, Target } from './netfilter.ts';
 
-const SET_NAMES = [
-  'KUBE-CLUSTER-IP',
-  'KUBE-NODE-PORT-TCP',
-  'KUBE-NODE-PORT-UDP',
-  'KUBE-LOOP-BACK',
-  'KUBE-IPVS-IPS',
-  'KUBE-LOAD-BALANCER',
-  'KUBE-EXTERNAL-IP',
-  'KUBE-EXTERNAL-IP-LOCAL',
-  'KUBE-HEALTH-CHECK-NODE-PORT',
-] as const;
-
-export type Sets = Map<string, Set<string>>;
-
-/** What the sets hold for these services; entry texts are those of netfilter.ts setEntry. */
-export function wantedSets(services: readonly ServicePort[], node: NodeSpec): Sets {
-  const sets: Sets = new Map(SET_NAMES.map((name) => [name, new Set<string>()]));
-  for (const svc of services) {
-    sets.get('KUBE-CLUSTER-IP')?.add(`${svc.clusterIp},${svc.protocol}:${svc.port}`);
-    sets.get('KUBE-IPVS-IPS')?.add(`${svc.clusterIp}`);
-    if (svc.nodePort > 0) {
-      sets.get(svc.protocol === PROTOCOL_TCP ? 'KUBE-NODE-PORT-TCP' : 'KUBE-NODE-PORT-UDP')?.add(`${svc.nodePort}`);
-    }
-    for (const endpoint of distinctEndpoints(svc, node)) {
-      if (endpoint.nodeName !== node.name) continue;
-      const entry = `${endpoint.address},${svc.protocol}:${endpoint.port},${endpoint.address}`;
-      sets.get('KUBE-LOOP-BACK')?.add(entry);
-    }
-  }
-  return sets;
-}
-
-/** Entries in one but not in the other. */
-export function setChanges(before: Sets, after: Sets): number {
-  let changes = 0;
-  for (const name of SET_NAMES) {
-    const old = before.get(name) ?? new Set<string>();
-    const young = after.get(name) ?? new Set<string>();
-    for (const entry of old) if (!young.has(entry)) changes++;
-    for (const entry of young) if (!old.has(entry)) changes++;
-  }
-  return changes;
-}
-
-function inSet(set: (typeof SET_NAMES)[number], key: SetKey): Match {
-  return { kind: 'set', set, key };
+/** A VIP whose source ranges leave the node out. */
+export interface ClosedVip {
+  readonly svc: ServicePort;
+  readonly address: number;
 }
 
 export function ipvsJumps(): { nat: Table; filter: Table } {
@@ -78,92 +37,195 @@ export function ipvsJumps(): { nat: Table; filter: Table } {
   };
 }
 
-function natServices(sets: Sets, node: NodeSpec, masqueradeAll: boolean): Rule[] {
-  const rules: Rule[] = [
-    {
-      src: { address: 0x7f000000, mask: 0xff000000, prefixLength: 8 },
-      matches: [],
-      target: { kind: 'RETURN' },
-      servicePortId: -1,
-    },
-  ];
-  const hasClusterIps = sets.get('KUBE-CLUSTER-IP')?.size !== 0;
-  const masq = (key: SetKey): Rule =>
-    plainRule(
-      [comment('Kubernetes service cluster ip + port for masquerade purpose'), inSet('KUBE-CLUSTER-IP', key)],
-      jump('KUBE-MARK-MASQ'),
-    );
-  if (hasClusterIps) {
-    if (masqueradeAll) rules.push(masq('dst,dst'));
-    else if (node.clusterCidr !== undefined) rules.push({ ...masq('dst,dst'), src: node.clusterCidr, notSrc: true });
-    else rules.push(masq('src,dst'));
-  }
-  rules.push(plainRule([{ kind: 'dst-local' }], jump('KUBE-NODE-PORT')));
-  if (hasClusterIps) rules.push(plainRule([inSet('KUBE-CLUSTER-IP', 'dst,dst')], { kind: 'ACCEPT' }));
-  return rules;
-}
+const ACCEPT: Target = { kind: 'ACCEPT' };
+const RETURN: Target = { kind: 'RETURN' };
+const MARK_MASQ = jump('KUBE-MARK-MASQ');
+const DST_LOCAL: Match = { kind: 'dst-local' };
 
-function natNodePort(sets: Sets): Rule[] {
-  const rules: Rule[] = [];
-  for (const [protocol, set] of [
-    [PROTOCOL_TCP, 'KUBE-NODE-PORT-TCP'],
-    [PROTOCOL_UDP, 'KUBE-NODE-PORT-UDP'],
-  ] as const) {
-    if (sets.get(set)?.size === 0) continue;
-    const says = comment(
-      `Kubernetes nodeport ${protocol === PROTOCOL_TCP ? 'TCP' : 'UDP'} port for masquerade purpose`,
-    );
-    rules.push({ ...plainRule([says, inSet(set, 'dst-port')], jump('KUBE-MARK-MASQ')), protocol });
-  }
-  return rules;
+function inSet(set: SetName, key: SetKey): Match {
+  return { kind: 'set', set, key };
 }
 
 /** The chains that each sync writes anew. */
-export function ipvsChains(sets: Sets, node: NodeSpec, masqueradeAll: boolean): RestoreInput {
-  const { markMasq, postrouting } = markRules(false);
-  if (sets.get('KUBE-LOOP-BACK')?.size !== 0) {
-    const says = comment('Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose');
-    postrouting.unshift(plainRule([says, inSet('KUBE-LOOP-BACK', 'dst,dst,src')], { kind: 'MASQUERADE' }));
-  }
-  const isNew: Match = { kind: 'ctstate', states: ['NEW'] };
-  const toIpvs = (
-    [
-      ['KUBE-LOAD-BALANCER', 'dst,dst'],
-      ['KUBE-CLUSTER-IP', 'dst,dst'],
-      ['KUBE-EXTERNAL-IP', 'dst,dst'],
-      ['KUBE-EXTERNAL-IP-LOCAL', 'dst,dst'],
-      ['KUBE-HEALTH-CHECK-NODE-PORT', 'dst-port'],
-    ] as const
-  ).map(([set, key]) => plainRule([inSet(set, key)], { kind: 'RETURN' }));
-  const known: Match = { kind: 'ctstate', states: ['RELATED', 'ESTABLISHED'] };
+export function ipvsChains(
+  sets: IpSets,
+  closedVips: readonly ClosedVip[],
+  node: NodeSpec,
+  options: EngineOptions,
+): RestoreInput {
+  const writer = new RuleWriter(sets, node, options);
   return {
     nat: new Map([
-      ['KUBE-SERVICES', natServices(sets, node, masqueradeAll)],
-      ['KUBE-NODE-PORT', natNodePort(sets)],
-      ['KUBE-LOAD-BALANCER', [plainRule([], jump('KUBE-MARK-MASQ'))]],
-      ['KUBE-MARK-MASQ', markMasq],
-      ['KUBE-POSTROUTING', postrouting],
+      ['KUBE-SERVICES', writer.natServices()],
+      ['KUBE-NODE-PORT', writer.natNodePort()],
+      ['KUBE-LOAD-BALANCER', writer.natLoadBalancer()],
+      ['KUBE-MARK-MASQ', markRules(false).markMasq],
+      ['KUBE-POSTROUTING', writer.natPostrouting()],
     ]),
     filter: new Map([
-      ['KUBE-IPVS-FILTER', [...toIpvs, plainRule([isNew, inSet('KUBE-IPVS-IPS', 'dst-address')], { kind: 'REJECT' })]],
-      ['KUBE-PROXY-FIREWALL', []],
-      ['KUBE-SOURCE-RANGES-FIREWALL', [plainRule([], { kind: 'DROP' })]],
-      ['KUBE-IPVS-OUT-FILTER', []],
-      [
-        'KUBE-NODE-PORT',
-        [
-          plainRule([comment('Kubernetes health check node port'), inSet('KUBE-HEALTH-CHECK-NODE-PORT', 'dst-port')], {
-            kind: 'ACCEPT',
-          }),
-        ],
-      ],
-      [
-        'KUBE-FORWARD',
-        [
-          plainRule([comment('kubernetes forwarding rules'), { kind: 'mark' }], { kind: 'ACCEPT' }),
-          plainRule([comment('kubernetes forwarding conntrack rule'), known], { kind: 'ACCEPT' }),
-        ],
-      ],
+      ['KUBE-IPVS-FILTER', writer.ipvsFilter()],
+      ['KUBE-PROXY-FIREWALL', writer.proxyFirewall()],
+      ['KUBE-SOURCE-RANGES-FIREWALL', writer.sourceRangesFirewall()],
+      ['KUBE-IPVS-OUT-FILTER', closedVips.map(outFilterRule)],
+      ['KUBE-NODE-PORT', writer.nodePort()],
+      ['KUBE-FORWARD', writer.forward()],
     ]),
   };
+}
+
+function outFilterRule({ svc, address }: ClosedVip): Rule {
+  const { id, protocol, port } = svc;
+  return {
+    src: { address, mask: 0xffffffff, prefixLength: 32, isAddress: true },
+    matches: [{ kind: 'ipvs', virtual: { address, port }, protocol }],
+    target: { kind: 'DROP' },
+    servicePortId: id,
+    mark: 'out-filter drop',
+  };
+}
+
+class RuleWriter {
+  readonly #sets: IpSets;
+  readonly #node: NodeSpec;
+  readonly #options: EngineOptions;
+
+  constructor(sets: IpSets, node: NodeSpec, options: EngineOptions) {
+    this.#sets = sets;
+    this.#node = node;
+    this.#options = options;
+  }
+
+  /** No rule at all for a set that is not used. */
+  #ifUsed(set: SetName, rules: (says: Match) => Rule | readonly Rule[]): Rule[] {
+    const { isUsed, comment: text } = this.#sets.get(set);
+    return isUsed ? [rules(comment(text))].flat() : [];
+  }
+
+  #setRule(set: SetName, key: SetKey, target: Target, more: Partial<Rule> = {}): Rule[] {
+    return this.#ifUsed(set, (says) => ({ ...plainRule([says, inSet(set, key)], target), ...more }));
+  }
+
+  natServices(): Rule[] {
+    return [
+      {
+        ...plainRule([], RETURN),
+        src: { address: 0x7f000000, mask: 0xff000000, prefixLength: 8 },
+      },
+      ...this.#setRule('KUBE-LOAD-BALANCER', 'dst,dst', jump('KUBE-LOAD-BALANCER')),
+      ...this.#clusterIpMasquerade(),
+      ...this.#setRule('KUBE-EXTERNAL-IP', 'dst,dst', MARK_MASQ),
+      ...this.#externalIp('KUBE-EXTERNAL-IP'),
+      ...this.#externalIp('KUBE-EXTERNAL-IP-LOCAL'),
+      plainRule([DST_LOCAL], jump('KUBE-NODE-PORT')),
+      ...this.#ifUsed('KUBE-CLUSTER-IP', () => plainRule([inSet('KUBE-CLUSTER-IP', 'dst,dst')], ACCEPT)),
+      ...this.#ifUsed('KUBE-LOAD-BALANCER', () => plainRule([inSet('KUBE-LOAD-BALANCER', 'dst,dst')], ACCEPT)),
+    ];
+  }
+
+  #clusterIpMasquerade(): Rule[] {
+    const { podInterface, clusterCidr } = this.#node;
+    if (this.#options.masqueradeAll) return this.#setRule('KUBE-CLUSTER-IP', 'dst,dst', MARK_MASQ);
+    if (podInterface !== undefined) {
+      const name = podInterface.kind === 'prefix' ? `${podInterface.name}+` : podInterface.name;
+      const fromPod = { name, not: true };
+      return this.#setRule('KUBE-CLUSTER-IP', 'dst,dst', MARK_MASQ, { fromPod });
+    }
+    if (clusterCidr !== undefined) {
+      return this.#setRule('KUBE-CLUSTER-IP', 'dst,dst', MARK_MASQ, { src: clusterCidr, notSrc: true });
+    }
+    return this.#setRule('KUBE-CLUSTER-IP', 'src,dst', MARK_MASQ, { mark: 'source is a cluster IP' });
+  }
+
+  /** Packets from off the machine, and packets to addresses that the node has. */
+  #externalIp(set: 'KUBE-EXTERNAL-IP' | 'KUBE-EXTERNAL-IP-LOCAL'): Rule[] {
+    const isOfSet = inSet(set, 'dst,dst');
+    return this.#ifUsed(set, (says) => [
+      {
+        ...plainRule([says, isOfSet, { kind: 'physdev' }, { kind: 'src-local', not: true }], ACCEPT),
+        mark: `${set} accepted from elsewhere`,
+      },
+      { ...plainRule([says, isOfSet, DST_LOCAL], ACCEPT), mark: `${set} accepted from the node` },
+    ]);
+  }
+
+  natNodePort(): Rule[] {
+    const bitmaps = (
+      [
+        ['TCP', PROTOCOL_TCP],
+        ['UDP', PROTOCOL_UDP],
+      ] as const
+    ).flatMap(([name, protocol]) => [
+      ...this.#setRule(`KUBE-NODE-PORT-LOCAL-${name}`, 'dst-port', RETURN, {
+        protocol,
+        mark: `node port Local, ${name}`,
+      }),
+      ...this.#setRule(`KUBE-NODE-PORT-${name}`, 'dst-port', MARK_MASQ, { protocol, mark: `node port, ${name}` }),
+    ]);
+    const protocol = PROTOCOL_SCTP;
+    return [
+      ...bitmaps,
+      ...this.#setRule('KUBE-NODE-PORT-LOCAL-SCTP-HASH', 'dst,dst', RETURN, {
+        protocol,
+        mark: 'node port Local, SCTP',
+      }),
+      ...this.#setRule('KUBE-NODE-PORT-SCTP-HASH', 'dst,dst', MARK_MASQ, { protocol, mark: 'node port, SCTP' }),
+    ];
+  }
+
+  natLoadBalancer(): Rule[] {
+    const mark = 'load balancer Local';
+    return [
+      ...this.#setRule('KUBE-LOAD-BALANCER-LOCAL', 'dst,dst', RETURN, { mark }),
+      { ...plainRule([], MARK_MASQ), mark: 'load balancer' },
+    ];
+  }
+
+  natPostrouting(): Rule[] {
+    const hairpin: Target = { kind: 'MASQUERADE', randomFully: false };
+    return [
+      ...this.#setRule('KUBE-LOOP-BACK', 'dst,dst,src', hairpin, { mark: 'hairpin' }),
+      ...markRules(this.#options.masqueradeRandomFully).postrouting,
+    ];
+  }
+
+  ipvsFilter(): Rule[] {
+    const open = (
+      [
+        ['KUBE-LOAD-BALANCER', 'dst,dst'],
+        ['KUBE-CLUSTER-IP', 'dst,dst'],
+        ['KUBE-EXTERNAL-IP', 'dst,dst'],
+        ['KUBE-EXTERNAL-IP-LOCAL', 'dst,dst'],
+        ['KUBE-HEALTH-CHECK-NODE-PORT', 'dst-port'],
+      ] as const
+    ).map(([set, key]) => plainRule([inSet(set, key)], RETURN));
+    const isNew: Match = { kind: 'ctstate', states: ['NEW'] };
+    return [...open, plainRule([isNew, inSet('KUBE-IPVS-IPS', 'dst-address')], { kind: 'REJECT' })];
+  }
+
+  proxyFirewall(): Rule[] {
+    return this.#setRule('KUBE-LOAD-BALANCER-FW', 'dst,dst', jump('KUBE-SOURCE-RANGES-FIREWALL'));
+  }
+
+  sourceRangesFirewall(): Rule[] {
+    return [
+      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src', RETURN, { mark: 'source range accepted' }),
+      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-IP', 'dst,dst,src', RETURN, { mark: 'source IP accepted' }),
+      { ...plainRule([], { kind: 'DROP' }), mark: 'source range refused' },
+    ];
+  }
+
+  /** Always there, as kube-proxy does not look whether the set is empty. */
+  nodePort(): Rule[] {
+    const set = 'KUBE-HEALTH-CHECK-NODE-PORT';
+    const rule = plainRule([comment(this.#sets.get(set).comment), inSet(set, 'dst-port')], ACCEPT);
+    return [{ ...rule, mark: 'health-check port accepted' }];
+  }
+
+  forward(): Rule[] {
+    const known: Match = { kind: 'ctstate', states: ['RELATED', 'ESTABLISHED'] };
+    return [
+      plainRule([comment('kubernetes forwarding rules'), { kind: 'mark' }], ACCEPT),
+      plainRule([comment('kubernetes forwarding conntrack rule'), known], ACCEPT),
+    ];
+  }
 }

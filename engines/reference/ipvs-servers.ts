@@ -9,12 +9,16 @@ export interface RealServer extends Party {
   weight: number;
   active: number;
   inactive: number;
+  /** Persistence templates that lead here; they count in neither of the above. */
+  templates: number;
   deleted: boolean;
 }
 
 export interface VirtualServer extends Party {
   readonly protocol: number;
   servicePortId: number;
+  /** Time-out of persistence; 0 without it. */
+  affinitySeconds: number;
   /** New ones at the tail. */
   servers: RealServer[];
   readonly scheduler: Scheduler;
@@ -57,7 +61,7 @@ export class ServiceTable {
   }
 }
 
-/** Real servers, by key, that were deleted while they had connections [dest_trash, ip_vs_trash_get_dest]. */
+/** Real servers, by key, that were deleted while connections or templates led to them [dest_trash, ip_vs_trash_get_dest]. */
 export class Trash {
   readonly #byKey = new Map<string, RealServer>();
 
@@ -71,10 +75,12 @@ export class Trash {
       weight: 1,
       active: 0,
       inactive: 0,
+      templates: 0,
       deleted: false,
     };
-    if (old !== undefined && old.active + old.inactive > 0) {
-      mark('server back with its connections');
+    if (old !== undefined && old.active + old.inactive + old.templates > 0) {
+      if (old.active + old.inactive > 0) mark('server back with its connections');
+      if (old.templates > 0) mark('server back with its templates');
       server = old;
     }
     this.#byKey.delete(key);

@@ -1,40 +1,74 @@
-/** Text of the IPVS oracle's state: ipvsadm-save -n, ipset save and iptables-restore, each sorted. */
-import { formatIpv4 } from '../../model/address.ts';
+/** Text of the IPVS oracle's state in canonical order: `ipvsadm -S -n`, `ipset save` and iptables-restore. */
+import { PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../../model/protocol.ts';
+import type { Protocol } from '../../model/protocol.ts';
 import type { World } from '../engine.ts';
 import { partyText } from './endpoints.ts';
 import type { ReferenceIpvsProxy } from './ipvs-proxy.ts';
-import { isBuiltIn, tablesText } from './restore-text.ts';
+import type { VirtualServer } from './ipvs-servers.ts';
+import type { Match, Rule, Table } from './netfilter.ts';
+import { blockText, isBuiltIn, matchText, not, targetText } from './restore-text.ts';
 
 function byText(a: string, b: string): number {
-  return a < b ? -1 : 1;
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** `10.0.0.1,tcp:80` of `167772161,6:80`; bare ports stay. */
-function setEntryText(entry: string): string {
-  return entry
-    .split(',')
-    .map((word, _, words) => {
-      if (word.includes(':')) return word.replace(/^6:/, 'tcp:').replace(/^17:/, 'udp:');
-      return words.length === 1 && Number(word) < 65536 ? word : formatIpv4(Number(word));
-    })
-    .join(',');
+function serviceText(virtual: VirtualServer): string {
+  const { protocol } = virtual;
+  const option = protocol === PROTOCOL_TCP ? '-t' : protocol === PROTOCOL_UDP ? '-u' : '--sctp-service';
+  return `${option} ${partyText(virtual)}`;
+}
+
+function virtualServerLines(virtual: VirtualServer, scheduler: string): string[] {
+  const service = serviceText(virtual);
+  const words = [`-A ${service} -s ${scheduler}`];
+  if (virtual.affinitySeconds > 0) words.push(`-p ${virtual.affinitySeconds}`);
+  // kube-proxy's FlagSourceHash is what ipvsadm calls mh-port.
+  if (scheduler === 'mh') words.push('-b mh-port');
+  const servers = virtual.servers.map((server) => `-a ${service} -r ${partyText(server)} -m -w ${server.weight}`);
+  return [words.join(' '), ...servers];
+}
+
+/** Word order of proxier.go: protocol, source, matches, and the detector last. */
+function ruleText(chain: string, rule: Rule, mark: number): string {
+  const { protocol, src, notSrc, fromPod } = rule;
+  const name = protocol === undefined ? '' : protocolName(protocol as Protocol);
+  const match = (m: Match): string => matchText(m, name, mark);
+  const words = [`-A ${chain}`];
+  if (name !== '') words.push(`-p ${name}`);
+  if (src !== undefined && notSrc !== true) words.push(`-s ${blockText(src)}`);
+  words.push(...rule.matches.map(match));
+  if (src !== undefined && notSrc === true) words.push(`! -s ${blockText(src)}`);
+  if (fromPod !== undefined) words.push(`${not(fromPod.not)}-i ${fromPod.name}`);
+  words.push(targetText(rule, mark));
+  return words.join(' ');
+}
+
+/** Built-in chains, KUBE-SERVICES, the others by name. */
+function chainRank(chain: string): string {
+  if (isBuiltIn(chain)) return `0${chain}`;
+  return chain === 'KUBE-SERVICES' ? '1' : `2${chain}`;
+}
+
+function tableLines(name: string, table: Table, mark: number, wanted: (chain: string) => boolean): string[] {
+  const chains = [...table.keys()].filter(wanted).sort((a, b) => byText(chainRank(a), chainRank(b)));
+  return [
+    `*${name}`,
+    ...chains.map((chain) => `:${chain} ${isBuiltIn(chain) ? 'ACCEPT' : '-'} [0:0]`),
+    ...chains.flatMap((chain) => (table.get(chain) ?? []).map((rule) => ruleText(chain, rule, mark))),
+    'COMMIT',
+  ];
 }
 
 export function ipvsText(proxy: ReferenceIpvsProxy, world: World, form: 'kernel' | 'restore'): string {
-  const { options } = world;
-  const lines: string[] = [];
-  const virtuals = proxy.table.all().map((virtual) => {
-    const service = `-${virtual.protocol === 6 ? 't' : 'u'} ${partyText(virtual)}`;
-    const servers = virtual.servers.map((server) => `-a ${service} -r ${partyText(server)} -m -w ${server.weight}`);
-    // kube-proxy's FlagSourceHash is what ipvsadm calls mh-port.
-    const flags = options.ipvsScheduler === 'mh' ? ' -b mh-port' : '';
-    return [`-A ${service} -s ${options.ipvsScheduler}${flags}`, ...servers].join('\n');
-  });
-  lines.push(...virtuals.sort(byText));
-  for (const [name, entries] of [...proxy.sets].sort((a, b) => byText(a[0], b[0]))) {
-    lines.push(...[...entries].map((entry) => `add ${name} ${setEntryText(entry)}`).sort(byText));
-  }
-  const mark = (1 << options.masqueradeBit) >>> 0;
-  const tables = tablesText(proxy.nat, proxy.filter, mark, (chain) => form === 'kernel' || !isBuiltIn(chain));
-  return `${lines.join('\n')}\n${tables}`;
+  const { ipvsScheduler, masqueradeBit } = world.options;
+  const virtuals = proxy.table.all().sort((a, b) => byText(serviceText(a), serviceText(b)));
+  const mark = (1 << masqueradeBit) >>> 0;
+  const wanted = (chain: string): boolean => form === 'kernel' || !isBuiltIn(chain);
+  const lines = [
+    ...virtuals.flatMap((virtual) => virtualServerLines(virtual, ipvsScheduler)),
+    ...proxy.sets.saveLines(),
+    ...tableLines('filter', proxy.filter, mark, wanted),
+    ...tableLines('nat', proxy.nat, mark, wanted),
+  ];
+  return `${lines.join('\n')}\n`;
 }

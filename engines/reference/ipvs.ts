@@ -1,16 +1,8 @@
-/** The oracle for IPVS mode: hooks, connections and schedulers as plain objects (README 6 and 7.4). */
-import {
-  CONNTRACK_INSERTS,
-  DESTINATIONS_EXAMINED,
-  HASH_PROBES,
-  NAT_SETUPS,
-  SERVICE_CHAIN_ENTRIES,
-} from '../../model/counters.ts';
+/** The oracle for IPVS mode: a packet's way through the hooks, and the engine around it, as plain objects (README 6 and 7.4). */
+import { CONNTRACK_INSERTS, NAT_SETUPS } from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
 import type { ClusterDelta, ClusterState } from '../../model/cluster.ts';
-import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { SimTime } from '../../model/time.ts';
 import {
@@ -21,10 +13,9 @@ import {
   OUTCOME_REPLY,
   REASON_CONNTRACK_FULL,
   REASON_INVALID,
-  REASON_NO_ENDPOINTS,
   REASON_NONE,
   REASON_PORT_CLASH,
-  REASON_SERVER_UNAVAILABLE,
+  REASON_SOURCE_RANGE,
   REASON_UNUSED_VIP_PORT,
 } from '../../model/verdict.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
@@ -34,13 +25,14 @@ import { inverse, ReferenceConntrack } from './conntrack.ts';
 import type { Tracked, Tuple } from './conntrack.ts';
 import { KnownServices } from './endpoints.ts';
 import { ConnectionTable } from './ipvs-connections.ts';
-import type { Connection } from './ipvs-connections.ts';
+import { IpvsHooks } from './ipvs-hooks.ts';
+import type { Handling, Path } from './ipvs-hooks.ts';
 import { ipvsText } from './ipvs-text.ts';
 import { ReferenceIpvsProxy } from './ipvs-proxy.ts';
 import { mark } from './marks.ts';
 import { walk } from './netfilter.ts';
-import type { Ruling, Surroundings, Table } from './netfilter.ts';
-import { count, forEachPacket, verdictOf } from './packet.ts';
+import type { IpvsMatch, Ruling, Surroundings, Table } from './netfilter.ts';
+import { count, forEachPacket, sameParty, verdictOf } from './packet.ts';
 import type { Packet, Verdict, Work } from './packet.ts';
 import { RecentLists } from './recent.ts';
 import { UdpCleanup } from './udp-cleanup.ts';
@@ -48,23 +40,14 @@ import { UdpCleanup } from './udp-cleanup.ts';
 const CHECK_PERIOD_NS = 60e9;
 const LOOPBACK_NET = 0x7f;
 
-/** What the IPVS hook made of a packet. */
-type Handling =
-  | { readonly kind: 'untouched' }
-  | { readonly kind: 'reply'; readonly connection: Connection }
-  | { readonly kind: 'request'; readonly connection: Connection }
-  | { readonly kind: 'refused'; readonly verdict: Verdict };
-
-type Path = 'INPUT' | 'FORWARD' | 'OUTPUT';
-
 class ReferenceIpvs implements Engine {
   readonly name = 'ipvs';
   readonly supports: EngineManifest = {
-    protocols: ['tcp', 'udp'],
-    serviceTypes: ['ClusterIP', 'NodePort'],
-    externalIps: false,
-    sessionAffinity: false,
-    trafficPolicyLocal: false,
+    protocols: ['tcp', 'udp', 'sctp'],
+    serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
+    externalIps: true,
+    sessionAffinity: true,
+    trafficPolicyLocal: true,
     ipFamilies: ['IPv4'],
     schedulers: IPVS_SCHEDULERS,
     partialSync: false,
@@ -74,6 +57,7 @@ class ReferenceIpvs implements Engine {
   readonly #conntrack: ReferenceConntrack;
   readonly #cleanup: UdpCleanup;
   readonly #connections: ConnectionTable;
+  readonly #hooks: IpvsHooks;
   readonly #proxy: ReferenceIpvsProxy;
   readonly #statistic;
   readonly #recent = new RecentLists();
@@ -88,6 +72,7 @@ class ReferenceIpvs implements Engine {
     const initval = world.rng.stream('connection-hash').nextUint32();
     this.#connections = new ConnectionTable(world.options.ipvsConnTabBits, initval);
     this.#proxy = new ReferenceIpvsProxy(world);
+    this.#hooks = new IpvsHooks(this.#proxy.table, this.#connections);
     this.#statistic = world.rng.stream('statistic');
   }
 
@@ -154,8 +139,13 @@ class ReferenceIpvs implements Engine {
       if (ruling.kind === 'reject') {
         return this.#ofFlow(verdictOf(packet, OUTCOME_REJECT, REASON_UNUSED_VIP_PORT), received);
       }
+      if (ruling.kind === 'drop') {
+        mark(`source range refused for ${received.kind} on ${path}`);
+        const { virtual } = this.#proxy.table.find(packet.protocol, packet.dst);
+        return this.#outOfRange(packet, received, virtual?.servicePortId ?? -1);
+      }
     }
-    const handling = this.#ipvsHook(packet, path, received, work);
+    const handling = this.#hooks.handle(packet, path, received, work);
     if (handling.kind === 'refused') {
       const { servicePortId } = handling.verdict;
       return { ...this.#ofFlow(handling.verdict, received), servicePortId };
@@ -163,7 +153,13 @@ class ReferenceIpvs implements Engine {
     const asItCame = packet.src;
     if (handling.kind === 'request') packet.dst = { ...handling.connection.server };
     if (handling.kind === 'reply') packet.src = handling.connection.virtual;
-    if (path === 'OUTPUT' || handling.kind === 'request') this.#walk(this.#proxy.filter, 'OUTPUT', packet, work);
+    if (path === 'OUTPUT' || handling.kind === 'request') {
+      const ruling = this.#walk(this.#proxy.filter, 'OUTPUT', packet, work, handling.kind !== 'untouched');
+      if (ruling.kind === 'drop') {
+        mark(`out-filter drop of a ${handling.kind}`);
+        return this.#outOfRange(packet, received, ruling.servicePortId);
+      }
+    }
 
     const passesPostrouting = path !== 'INPUT' || handling.kind === 'request';
     const verdict = this.#verdict(packet, handling, received, passesPostrouting);
@@ -172,6 +168,12 @@ class ReferenceIpvs implements Engine {
     const wanted = inverse({ protocol: packet.protocol, src: asItCame, dst });
     const isRequest = handling.kind === 'request';
     return this.#confirm(packet, { original, wanted, passesPostrouting, isRequest }, received.tcpState, verdict, work);
+  }
+
+  /** Addresses as the hook saw them. */
+  #outOfRange(packet: Packet, received: Tracked, servicePortId: number): Verdict {
+    const verdict = this.#ofFlow(verdictOf(packet, OUTCOME_DROP, REASON_SOURCE_RANGE), received);
+    return { ...verdict, servicePortId };
   }
 
   /** The verdict before source translation of a new flow. */
@@ -237,66 +239,6 @@ class ReferenceIpvs implements Engine {
     return { ...verdict, masqueraded, src: reply.dst };
   }
 
-  #ipvsHook(packet: Packet, path: Path, received: Tracked, work: Work): Handling {
-    const answered = this.#connections.findReply(packet, work);
-    if (answered !== undefined) {
-      mark(
-        `reply found for ${received.kind === 'hit' ? (received.isReply ? 'reply' : 'original') : received.kind} on ${path}`,
-      );
-      if (answered.server.deleted) mark('reply of a deleted server');
-      this.#connections.move(answered, packet, 'out');
-      return { kind: 'reply', connection: answered };
-    }
-    if (path === 'FORWARD' || (received.kind === 'hit' && received.isReply)) return { kind: 'untouched' };
-    let connection = this.#connections.findRequest(packet, work);
-    if (connection !== undefined && this.#isReuse(packet, connection)) {
-      mark(connection.state === 'TW' ? 'connection reused in TIME_WAIT' : 'connection reused at weight 0');
-      this.#connections.remove(connection);
-      connection = undefined;
-    }
-    if (connection === undefined) {
-      const handling = this.#schedule(packet, work);
-      if (handling.kind === 'request') mark(`connection made for ${received.kind}`);
-      return handling;
-    }
-    if (connection.server.deleted) {
-      mark('server unavailable');
-      this.#connections.remove(connection);
-      const verdict = verdictOf(packet, OUTCOME_DROP, REASON_SERVER_UNAVAILABLE);
-      return { kind: 'refused', verdict: { ...verdict, servicePortId: connection.servicePortId } };
-    }
-    mark(`connection found for ${received.kind}`);
-    this.#connections.move(connection, packet, 'in');
-    return { kind: 'request', connection };
-  }
-
-  /** conn_reuse_mode 1: a SYN that finds an old connection in TIME_WAIT, or one to a server of weight 0. */
-  #isReuse(packet: Packet, connection: Connection): boolean {
-    if (packet.protocol !== PROTOCOL_TCP) return false;
-    if ((packet.flags & TCP_SYN) === 0 || (packet.flags & TCP_ACK) !== 0) return false;
-    return connection.state === 'TW' || connection.server.weight === 0;
-  }
-
-  /** [ip_vs_service_find, ip_vs_schedule] */
-  #schedule(packet: Packet, work: Work): Handling {
-    const opens = (packet.flags & TCP_SYN) !== 0 && (packet.flags & TCP_RST) === 0;
-    if (packet.protocol === PROTOCOL_TCP && !opens) return { kind: 'untouched' };
-    count(work, HASH_PROBES);
-    const { virtual, passed } = this.#proxy.table.find(packet.protocol, packet.dst);
-    count(work, SERVICE_CHAIN_ENTRIES, passed);
-    if (virtual === undefined) return { kind: 'untouched' };
-    const { server, examined } = virtual.scheduler.pick(virtual, packet);
-    count(work, DESTINATIONS_EXAMINED, examined);
-    if (server === undefined) {
-      const verdict = verdictOf(packet, OUTCOME_REJECT, REASON_NO_ENDPOINTS);
-      return { kind: 'refused', verdict: { ...verdict, servicePortId: virtual.servicePortId } };
-    }
-    const connection = this.#connections.add(packet, virtual, server, work);
-    count(work, NAT_SETUPS);
-    this.#connections.move(connection, packet, 'in');
-    return { kind: 'request', connection };
-  }
-
   #path(packet: Packet): Path {
     if (packet.fromHost) return 'OUTPUT';
     return this.#isLocal(packet.dst.address) ? 'INPUT' : 'FORWARD';
@@ -308,10 +250,20 @@ class ReferenceIpvs implements Engine {
     );
   }
 
-  #walk(table: Table, hook: string, packet: Packet, work: Work): Ruling {
+  #isOfVirtual({ virtual, protocol }: IpvsMatch, packet: Packet, work: Work): boolean {
+    if (packet.protocol !== protocol) return false;
+    const connection = this.#connections.findTranslated(packet, work);
+    if (connection === undefined) return false;
+    if (!sameParty(connection.virtual, virtual)) mark('out-filter finds another connection');
+    return sameParty(connection.virtual, virtual);
+  }
+
+  /** `isTaken`: IPVS has translated the packet [skb->ipvs_property]. */
+  #walk(table: Table, hook: string, packet: Packet, work: Work, isTaken = false): Ruling {
     const surroundings: Surroundings = {
       isLocal: (address) => this.#isLocal(address),
-      sets: this.#proxy.sets,
+      sets: this.#proxy.sets.byName,
+      isOfVirtual: (match, seen, row) => isTaken && this.#isOfVirtual(match, seen, row),
       statistic: this.#statistic,
       recent: this.#recent,
       serviceChains: new Set(),

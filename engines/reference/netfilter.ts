@@ -12,6 +12,7 @@ import {
 } from '../../model/counters.ts';
 import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
+import { mark } from './marks.ts';
 import { count } from './packet.ts';
 import type { ConntrackState, Packet, Party, Work } from './packet.ts';
 import type { RecentLists } from './recent.ts';
@@ -24,7 +25,7 @@ export type Match =
   /** `-m tcp`, `-m udp` or `-m sctp`, with the destination port when one is asked for. */
   | { readonly kind: 'transport'; readonly dport?: number }
   /** `-m addrtype` */
-  | { readonly kind: 'src-local' | 'dst-local' }
+  | { readonly kind: 'src-local' | 'dst-local'; readonly not?: boolean }
   | {
       readonly kind: 'ctstate';
       readonly states: readonly (ConntrackState | 'RELATED' | 'DNAT')[];
@@ -37,7 +38,17 @@ export type Match =
   | { readonly kind: 'recent check'; readonly list: string; readonly seconds: number }
   /** A counter: matches always. */
   | { readonly kind: 'nfacct'; readonly name: string }
-  | { readonly kind: 'set'; readonly set: string; readonly key: SetKey };
+  | { readonly kind: 'set'; readonly set: string; readonly key: SetKey }
+  /** `! --physdev-is-in`: matches always, for bridges do not call iptables here. */
+  | { readonly kind: 'physdev' }
+  | IpvsMatch;
+
+/** `-m ipvs`: of a connection to that virtual server. */
+export interface IpvsMatch {
+  readonly kind: 'ipvs';
+  readonly virtual: Party;
+  readonly protocol: number;
+}
 
 export type Target =
   | { readonly kind: 'jump'; readonly chain: string }
@@ -65,6 +76,8 @@ export interface Rule {
   readonly target: Target;
   /** The service port that the rule belongs to, or -1. */
   readonly servicePortId: number;
+  /** Reached when the rule matches (marks.ts). */
+  readonly mark?: string;
 }
 
 /** Chain name to rules in order. */
@@ -77,10 +90,17 @@ export type Ruling =
   /** By a rule of that chain. */
   | { readonly kind: 'reject' | 'drop'; readonly chain: string; readonly servicePortId: number };
 
+/** An ipset. */
+export interface TestedSet {
+  holds(key: SetKey, packet: Packet): boolean;
+}
+
 /** What matches ask of the world around the packet. */
 export interface Surroundings {
   readonly isLocal: (address: number) => boolean;
-  readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly sets: ReadonlyMap<string, TestedSet>;
+  /** `-m ipvs`; absent where no packet can match. */
+  readonly isOfVirtual?: (match: IpvsMatch, packet: Packet, work: Work) => boolean;
   readonly statistic: RandomStream;
   readonly recent: RecentLists;
   /** Chains whose visits are counted as service rules. */
@@ -101,7 +121,10 @@ function matchBytes(match: Match, protocol: number | undefined): number {
     case 'recent check':
       return 264;
     case 'nfacct':
+    case 'ipvs':
       return 72;
+    case 'physdev':
+      return 104;
     case 'src-local':
     case 'dst-local':
     case 'set':
@@ -130,22 +153,6 @@ function ipPartHolds(rule: Rule, packet: Packet): boolean {
   return rule.protocol === undefined || rule.protocol === packet.protocol;
 }
 
-function setEntry(key: SetKey, packet: Packet): string {
-  const { src, dst, protocol } = packet;
-  switch (key) {
-    case 'dst,dst':
-      return `${dst.address},${protocol}:${dst.port}`;
-    case 'src,dst':
-      return `${src.address},${protocol}:${dst.port}`;
-    case 'dst,dst,src':
-      return `${dst.address},${protocol}:${dst.port},${src.address}`;
-    case 'dst-port':
-      return `${dst.port}`;
-    case 'dst-address':
-      return `${dst.address}`;
-  }
-}
-
 function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Work): boolean {
   switch (match.kind) {
     case 'comment':
@@ -153,9 +160,9 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
     case 'transport':
       return match.dport === undefined || match.dport === packet.dst.port;
     case 'src-local':
-      return world.isLocal(packet.src.address);
+      return world.isLocal(packet.src.address) !== (match.not === true);
     case 'dst-local':
-      return world.isLocal(packet.dst.address);
+      return world.isLocal(packet.dst.address) !== (match.not === true);
     case 'nfacct':
       return true;
     case 'recent set':
@@ -174,7 +181,11 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
     }
     case 'set':
       count(work, IPSET_TESTS);
-      return world.sets.get(match.set)?.has(setEntry(match.key, packet)) === true;
+      return world.sets.get(match.set)?.holds(match.key, packet) === true;
+    case 'physdev':
+      return true;
+    case 'ipvs':
+      return world.isOfVirtual?.(match, packet, work) === true;
   }
 }
 
@@ -200,6 +211,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (!ipPartHolds(rule, packet)) continue;
     if (!rule.matches.every((match) => matchHolds(match, packet, world, work))) continue;
     count(work, RULES_MATCHED);
+    if (rule.mark !== undefined) mark(rule.mark);
     const target = rule.target;
     switch (target.kind) {
       case 'jump':

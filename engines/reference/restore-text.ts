@@ -5,11 +5,11 @@ import type { Protocol } from '../../model/protocol.ts';
 import { partyText } from './endpoints.ts';
 import type { Block, Match, Rule, Table } from './netfilter.ts';
 
-function blockText(block: Block): string {
+export function blockText(block: Block): string {
   return block.isAddress === true ? formatIpv4(block.address) : formatCidr(block);
 }
 
-function not(inverted: boolean | undefined): string {
+export function not(inverted: boolean | undefined): string {
   return inverted === true ? '! ' : '';
 }
 
@@ -21,16 +21,16 @@ function hex(mark: number): string {
   return `0x${mark.toString(16).padStart(8, '0')}`;
 }
 
-function matchText(match: Match, protocol: string, mark: number): string {
+export function matchText(match: Match, protocol: string, mark: number): string {
   switch (match.kind) {
     case 'comment':
       return `-m comment --comment ${quoted(match.text)}`;
     case 'transport':
       return `-m ${protocol} -p ${protocol}`;
     case 'src-local':
-      return '-m addrtype --src-type LOCAL';
+      return `-m addrtype ${not(match.not)}--src-type LOCAL`;
     case 'dst-local':
-      return '-m addrtype --dst-type LOCAL';
+      return `-m addrtype ${not(match.not)}--dst-type LOCAL`;
     case 'ctstate':
       return `-m conntrack ${not(match.not)}--ctstate ${match.states.join(',')}`;
     case 'mark':
@@ -45,10 +45,16 @@ function matchText(match: Match, protocol: string, mark: number): string {
       return `-m statistic --mode random --probability ${match.probability}`;
     case 'set':
       return `-m set --match-set ${match.set} ${match.key.replace(/-.*/, '')}`;
+    case 'physdev':
+      return '-m physdev ! --physdev-is-in';
+    case 'ipvs': {
+      const { address, port } = match.virtual;
+      return `-m ipvs --vaddr ${formatIpv4(address)} --vproto ${protocolName(match.protocol as Protocol)} --vport ${port}`;
+    }
   }
 }
 
-function targetText(rule: Rule, mark: number): string {
+export function targetText(rule: Rule, mark: number): string {
   const { target } = rule;
   switch (target.kind) {
     case 'jump':
@@ -92,10 +98,11 @@ function ruleText(chain: string, rule: Rule, mark: number): string {
   return words.join(' ').trimEnd();
 }
 
-const BUILT_IN = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
+/** In the order of the hooks. */
+const BUILT_IN = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'];
 
 function chainRank(chain: string): string {
-  if (BUILT_IN.has(chain)) return `0${chain}`;
+  if (isBuiltIn(chain)) return `0${BUILT_IN.indexOf(chain)}`;
   if (chain === 'KUBE-NODEPORTS') return '1';
   return chain === 'KUBE-SERVICES' ? '2' : `3${chain}`;
 }
@@ -128,7 +135,7 @@ export function tablesText(nat: Table, filter: Table, mark: number, wanted: (cha
   ] as const) {
     const chains = [...table.keys()].filter(wanted).sort((a, b) => (chainRank(a) < chainRank(b) ? -1 : 1));
     lines.push(`*${name}`);
-    for (const chain of chains) lines.push(`:${chain} ${BUILT_IN.has(chain) ? 'ACCEPT' : '-'} [0:0]`);
+    for (const chain of chains) lines.push(`:${chain} ${isBuiltIn(chain) ? 'ACCEPT' : '-'} [0:0]`);
     for (const chain of chains) {
       for (const rule of inDumpOrder(chain, table.get(chain) ?? [])) lines.push(ruleText(chain, rule, mark));
     }
@@ -138,5 +145,5 @@ export function tablesText(nat: Table, filter: Table, mark: number, wanted: (cha
 }
 
 export function isBuiltIn(chain: string): boolean {
-  return BUILT_IN.has(chain);
+  return BUILT_IN.includes(chain);
 }
