@@ -37,3 +37,13 @@ it('verdicts, counters and sync reports agree with the oracle', { timeout: 3_600
     ],
   });
 });
+
+it('agree with the oracle over whole worlds', { timeout: 3_600_000 }, () => {
+  runCampaign({
+    mode: 'ipvs',
+    world: 'whole',
+    reference: referenceIpvs,
+    factory: createIpvsEngine,
+    mustReach: [],
+  });
+});
