@@ -89,12 +89,12 @@ describe('ConnectionTable', () => {
     const counts = (): [number, number] => [servers.active[server], servers.inactive[server]];
     const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, NONE, 0);
     expect(counts()).toEqual([0, 1]);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     expect(counts()).toEqual([1, 0]);
-    table.packet(slot, TOWARDS_SERVER, TCP_FIN, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_FIN);
     expect(counts()).toEqual([0, 1]);
     const udp = table.add(PROTOCOL_UDP, CLIENT, 2, VIP, 80, server, 0, NONE, 0);
-    table.packet(udp, TOWARDS_CLIENT, 0, 0);
+    table.packet(udp, TOWARDS_CLIENT, 0);
     expect(table.state[udp]).toBe(STATE_UDP);
     expect(counts()).toEqual([0, 2]);
     table.remove(slot);
@@ -105,10 +105,10 @@ describe('ConnectionTable', () => {
   it('removes a connection at the instant its timeout runs out, not before, and a packet renews it', () => {
     const { table, server } = lab();
     const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, NONE, 0);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     table.expireUntil(60 * NS_PER_S - 1);
     expect(table.size).toBe(1);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 60 * NS_PER_S - 1);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     table.expireUntil(60 * NS_PER_S);
     expect(table.size).toBe(1);
     table.expireUntil(120 * NS_PER_S - 1);
@@ -128,8 +128,8 @@ describe('ConnectionTable', () => {
       const protocol = port % 3 === 0 ? PROTOCOL_UDP : PROTOCOL_TCP;
       const found = table.findRequest(protocol, CLIENT, port, VIP, 80);
       expect(found !== NONE).toBe((expiries.get(port) ?? 0) > now);
-      const slot = found === NONE ? table.add(protocol, CLIENT, port, VIP, 80, server, 0, NONE, now) : found;
-      table.packet(slot, TOWARDS_SERVER, TCP_SYN, now);
+      const slot = found === NONE ? table.add(protocol, CLIENT, port, VIP, 80, server, 0, NONE, 0) : found;
+      table.packet(slot, TOWARDS_SERVER, TCP_SYN);
       expiries.set(port, now + (protocol === PROTOCOL_UDP ? 300 : 60) * NS_PER_S);
       if (step % 250 !== 0) continue;
       const live = [...expiries.values()].filter((expires) => expires > now).length;

@@ -4,11 +4,11 @@
  * number of connections allocates nothing.
  *
  * The templates of session affinity stand among them: a client address, port 0, a virtual server and the real server that the
- * client's next connections get.
+ * client's next connections get. What happens in the table happens at the time of the latest `expireUntil`.
  */
 import { NS_PER_S } from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
-import { ExpiryQueues } from './expiry-queues.ts';
+import { EARLIEST, ExpiryQueues, NOW } from './expiry-queues.ts';
 import { grownInt32, grownUint16, grownUint32, grownUint8 } from './grow.ts';
 import { jhash3words } from './hashes.ts';
 import type { RealServers } from './real-servers.ts';
@@ -20,6 +20,7 @@ import {
   STATE_IS_ACTIVE,
   STATE_TEMPLATE,
   STATE_TIMEOUTS_NS,
+  TOWARDS_SERVER,
 } from './tcp-states.ts';
 
 /** The distinct timeouts of connections, and the queue of each state. Those of templates follow. */
@@ -75,6 +76,11 @@ export class ConnectionTable {
     this.#seed = seed;
     this.#heads = new Int32Array(this.#mask + 1).fill(NONE);
     for (const timeout of STATE_QUEUES) this.#queues.open(timeout);
+  }
+
+  /** The time of the latest `expireUntil`. */
+  get now(): SimTime {
+    return this.#queues.clock[NOW];
   }
 
   bucket(address: number, port: number, protocol: number): number {
@@ -150,8 +156,8 @@ export class ConnectionTable {
   }
 
   /**
-   * ip_vs_conn_new: in state NONE (UDP, SCTP: their one state), counted as inactive; the caller moves it by its first packet.
-   * `template`: the one that controls it (ip_vs_control_add), or NONE.
+   * ip_vs_conn_new: in state NONE (UDP, SCTP: their one state), moved at once by its first packet's flags. Its server counts it as
+   * inactive or active. `template`: the one that controls it (ip_vs_control_add), or NONE.
    */
   add(
     protocol: number,
@@ -162,16 +168,35 @@ export class ConnectionTable {
     server: number,
     servicePortId: number,
     template: number,
-    now: SimTime,
+    tcpFlags: number,
   ): number {
-    const slot = this.#newSlot();
-    const state = firstState(protocol);
-    this.#fill(slot, protocol, clientAddress, clientPort, virtualAddress, virtualPort, server, servicePortId);
-    this.state[slot] = state;
+    let slot = this.#free;
+    if (slot !== NONE) this.#free = this.#next[slot];
+    else {
+      if (this.#used === this.#capacity) this.#grow();
+      slot = this.#used++;
+    }
+    const servers = this.#servers;
+    this.protocol[slot] = protocol;
+    this.clientAddress[slot] = clientAddress;
+    this.clientPort[slot] = clientPort;
+    this.virtualAddress[slot] = virtualAddress;
+    this.virtualPort[slot] = virtualPort;
+    this.serverAddress[slot] = servers.address[server];
+    this.serverPort[slot] = servers.port[server];
+    this.server[slot] = server;
+    this.servicePortId[slot] = servicePortId;
     this.#control[slot] = template;
     if (template !== NONE) this.#control[template]++;
-    this.#servers.inactive[server]++;
-    this.#queues.put(slot, QUEUE_OF_STATE[state], now);
+    let state = firstState(protocol);
+    if (isTcpState(state)) state = nextTcpState(state, TOWARDS_SERVER, tcpFlags);
+    this.state[slot] = state;
+    servers.hold(server);
+    if (STATE_IS_ACTIVE[state] === 1) servers.active[server]++;
+    else servers.inactive[server]++;
+    this.#link(slot, this.bucket(clientAddress, clientPort, protocol));
+    this.#queues.put(slot, QUEUE_OF_STATE[state]);
+    this.size++;
     return slot;
   }
 
@@ -184,24 +209,26 @@ export class ConnectionTable {
     server: number,
     servicePortId: number,
     timeoutSeconds: number,
-    now: SimTime,
   ): number {
-    const slot = this.#newSlot();
-    this.#fill(slot, protocol, clientAddress, 0, virtualAddress, virtualPort, server, servicePortId);
+    const id = servicePortId;
+    const slot = this.add(protocol, clientAddress, 0, virtualAddress, virtualPort, server, id, NONE, 0);
+    this.#queues.take(slot, QUEUE_OF_STATE[this.state[slot]]);
+    // Its server does not count it (ip_vs_bind_dest).
+    this.#servers.inactive[server]--;
     this.state[slot] = STATE_TEMPLATE;
     this.#control[slot] = 0;
     const queue = this.#queueOf(timeoutSeconds);
     this.#templateQueue[slot] = queue;
-    this.#queues.put(slot, queue, now);
+    this.#queues.put(slot, queue);
     this.#templates++;
     return slot;
   }
 
   /** ip_vs_conn_put: a connection was made from the template, which counts its time-out anew. */
-  renewTemplate(slot: number, now: SimTime): void {
+  renewTemplate(slot: number): void {
     const queue = this.#templateQueue[slot];
     this.#queues.take(slot, queue);
-    this.#queues.put(slot, queue, now);
+    this.#queues.put(slot, queue);
   }
 
   /** ip_vs_check_template: hashed anew under a port that nobody asks for, it stays until its time-out. */
@@ -214,7 +241,7 @@ export class ConnectionTable {
   }
 
   /** A packet of the connection: moves the TCP state and sets the timeout anew (ip_vs_set_state, ip_vs_conn_put). */
-  packet(slot: number, direction: number, tcpFlags: number, now: SimTime): void {
+  packet(slot: number, direction: number, tcpFlags: number): void {
     const old = this.state[slot];
     this.#queues.take(slot, QUEUE_OF_STATE[old]);
     let state = old;
@@ -231,7 +258,7 @@ export class ConnectionTable {
         }
       }
     }
-    this.#queues.put(slot, QUEUE_OF_STATE[state], now);
+    this.#queues.put(slot, QUEUE_OF_STATE[state]);
   }
 
   /** Takes the connection out of its bucket, its real server's counts and its template's control. */
@@ -247,21 +274,24 @@ export class ConnectionTable {
     this.#release(slot);
   }
 
-  /** Removes every connection and template whose timeout has run out at `now`. */
+  /** It is `now`: removes every connection and template whose timeout has run out. Times never decrease. */
   expireUntil(now: SimTime): void {
+    const { clock } = this.#queues;
+    clock[NOW] = now;
+    if (now >= clock[EARLIEST]) this.#expire();
+  }
+
+  #expire(): void {
     const queues = this.#queues;
-    if (now < queues.earliest) return;
     if (this.#templates === 0) {
       for (let queue = 0; queue < STATE_QUEUES.length; queue++) {
-        let slot = queues.head(queue);
-        while (slot !== NONE && queues.expiry(slot) <= now) {
+        for (let slot = queues.head(queue); slot !== NONE && queues.hasExpired(slot); slot = queues.head(queue)) {
           this.remove(slot);
-          slot = queues.head(queue);
         }
       }
     }
     // A template's fate depends on what it controls at that instant: in order of time, connections first.
-    for (let queue = queues.due(now); queue !== NONE; queue = queues.due(now)) {
+    for (let queue = queues.due(); queue !== NONE; queue = queues.due()) {
       const slot = queues.head(queue);
       if (this.state[slot] === STATE_TEMPLATE) this.#expireTemplate(slot);
       else this.remove(slot);
@@ -277,12 +307,11 @@ export class ConnectionTable {
   #expireTemplate(slot: number): void {
     const queues = this.#queues;
     const queue = this.#templateQueue[slot];
-    const now = queues.expiry(slot);
     queues.take(slot, queue);
     if (this.#control[slot] > 0) {
       const later = this.#queueOf(CONTROLLING_TIMEOUT_S);
       this.#templateQueue[slot] = later;
-      queues.put(slot, later, now);
+      queues.putAfterExpiry(slot, later);
       return;
     }
     this.#templates--;
@@ -297,42 +326,6 @@ export class ConnectionTable {
       this.#queueOfSeconds.set(seconds, queue);
     }
     return queue;
-  }
-
-  #newSlot(): number {
-    const slot = this.#free;
-    if (slot !== NONE) {
-      this.#free = this.#next[slot];
-      return slot;
-    }
-    if (this.#used === this.#capacity) this.#grow();
-    return this.#used++;
-  }
-
-  /** What connections and templates have in common; holds the server and links the slot. */
-  #fill(
-    slot: number,
-    protocol: number,
-    clientAddress: number,
-    clientPort: number,
-    virtualAddress: number,
-    virtualPort: number,
-    server: number,
-    servicePortId: number,
-  ): void {
-    const servers = this.#servers;
-    this.protocol[slot] = protocol;
-    this.clientAddress[slot] = clientAddress;
-    this.clientPort[slot] = clientPort;
-    this.virtualAddress[slot] = virtualAddress;
-    this.virtualPort[slot] = virtualPort;
-    this.serverAddress[slot] = servers.address[server];
-    this.serverPort[slot] = servers.port[server];
-    this.server[slot] = server;
-    this.servicePortId[slot] = servicePortId;
-    servers.hold(server);
-    this.#link(slot, this.bucket(clientAddress, clientPort, protocol));
-    this.size++;
   }
 
   #link(slot: number, bucket: number): void {

@@ -6,10 +6,17 @@ import type { SimTime } from '../../model/time.ts';
 import { grownFloat64, grownInt32 } from './grow.ts';
 import { NONE } from './service-table.ts';
 
+/** Indices of `clock`. */
+export const NOW = 0;
+export const EARLIEST = 1;
+
 export class ExpiryQueues {
-  /** Nothing expires before this instant; a refreshed slot may leave it too early, never too late. */
-  earliest: SimTime = Infinity;
-  readonly #timeouts: number[] = [];
+  /**
+   * The time now, and an instant before which nothing expires (a refreshed slot may leave it too early, never too late). In an array:
+   * a number too large for a small integer is boxed anew when a call passes it on.
+   */
+  readonly clock = Float64Array.of(0, Infinity);
+  #timeouts = new Float64Array(0);
   #heads = new Int32Array(0);
   #tails = new Int32Array(0);
   #expires: Float64Array;
@@ -24,14 +31,10 @@ export class ExpiryQueues {
 
   /** A new queue, for slots with this time-out: its number. Queues are numbered from 0. */
   open(timeoutNs: number): number {
-    this.#timeouts.push(timeoutNs);
+    this.#timeouts = Float64Array.from([...this.#timeouts, timeoutNs]);
     this.#heads = Int32Array.from([...this.#heads, NONE]);
     this.#tails = Int32Array.from([...this.#tails, NONE]);
     return this.#timeouts.length - 1;
-  }
-
-  get count(): number {
-    return this.#timeouts.length;
   }
 
   grow(capacity: number): void {
@@ -49,11 +52,17 @@ export class ExpiryQueues {
     return this.#expires[slot];
   }
 
+  /** Whether the slot's time has come. */
+  hasExpired(slot: number): boolean {
+    return this.#expires[slot] <= this.clock[NOW];
+  }
+
   /** The slot, in no queue now, expires when its queue's time-out has passed. */
-  put(slot: number, queue: number, now: SimTime): void {
-    const expires = now + this.#timeouts[queue];
+  put(slot: number, queue: number): void {
+    const clock = this.clock;
+    const expires = clock[NOW] + this.#timeouts[queue];
     this.#expires[slot] = expires;
-    if (expires < this.earliest) this.earliest = expires;
+    if (expires < clock[EARLIEST]) clock[EARLIEST] = expires;
     // Times do not decrease, so the loop does not run; it keeps the order right if a caller breaks that promise.
     let before = this.#tails[queue];
     while (before !== NONE && this.#expires[before] > expires) before = this.#previous[before];
@@ -75,8 +84,17 @@ export class ExpiryQueues {
     else this.#previous[after] = before;
   }
 
-  /** The queue whose head expires first, the lowest number among equals; -1 when nothing has expired by `now`, and `earliest` is right then. */
-  due(now: SimTime): number {
+  /** The slot's queue changes at the very time that its time-out in the old one ran out. */
+  putAfterExpiry(slot: number, queue: number): void {
+    const clock = this.clock;
+    const now = clock[NOW];
+    clock[NOW] = this.#expires[slot];
+    this.put(slot, queue);
+    clock[NOW] = now;
+  }
+
+  /** The queue whose head has expired first, the lowest number among equals; -1 when nothing has, and EARLIEST is right then. */
+  due(): number {
     let due = NONE;
     let earliest = Infinity;
     for (let queue = 0; queue < this.#timeouts.length; queue++) {
@@ -85,8 +103,8 @@ export class ExpiryQueues {
       earliest = this.#expires[head];
       due = queue;
     }
-    if (earliest <= now) return due;
-    this.earliest = earliest;
+    if (earliest <= this.clock[NOW]) return due;
+    this.clock[EARLIEST] = earliest;
     return NONE;
   }
 }

@@ -12,7 +12,6 @@ import {
 } from '../../model/counters.ts';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { SimTime } from '../../model/time.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { IpvsMatch } from './literal-walk.ts';
 import type { RealServers } from './real-servers.ts';
@@ -58,7 +57,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): number {
@@ -66,7 +64,7 @@ export class Forwarding {
     const slot = connections.findReply(protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
-    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags, now);
+    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags);
     return slot;
   }
 
@@ -98,7 +96,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): IpvsVerdict {
@@ -119,11 +116,11 @@ export class Forwarding {
           connections.remove(slot);
           return IPVS_SERVER_GONE;
         }
-        connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+        connections.packet(slot, TOWARDS_SERVER, tcpFlags);
         return IPVS_REQUEST;
       }
     }
-    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, now, rows, row);
+    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, rows, row);
   }
 
   #schedule(
@@ -133,7 +130,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): IpvsVerdict {
@@ -152,13 +148,12 @@ export class Forwarding {
     let template = NONE;
     let server: number;
     if (services.affinitySeconds[service] > 0) {
-      template = this.#template(service, protocol, srcAddress, srcPort, dstAddress, dstPort, now, rows, row);
+      template = this.#template(service, protocol, srcAddress, srcPort, dstAddress, dstPort, rows, row);
       server = template === NONE ? NONE : connections.server[template];
-    } else server = this.#choose(service, srcAddress, srcPort, dstAddress, now, rows, row);
+    } else server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
     if (server === NONE) return IPVS_NO_SERVER;
-    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, template, now);
-    if (template !== NONE) connections.renewTemplate(template, now);
-    connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, template, tcpFlags);
+    if (template !== NONE) connections.renewTemplate(template);
     rows[row + IPVS_CONNECTION_INSERTS]++;
     rows[row + NAT_SETUPS]++;
     this.connection = slot;
@@ -173,7 +168,6 @@ export class Forwarding {
     srcPort: number,
     dstAddress: number,
     dstPort: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): number {
@@ -188,12 +182,12 @@ export class Forwarding {
       if (servers.isLive(server) && servers.weight[server] > 0) return known;
       connections.invalidateTemplate(known);
     }
-    const server = this.#choose(service, srcAddress, srcPort, dstAddress, now, rows, row);
+    const server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
     if (server === NONE) return NONE;
     const id = this.servicePortId;
     const seconds = this.#services.affinitySeconds[service];
     rows[row + IPVS_CONNECTION_INSERTS]++;
-    return connections.addTemplate(protocol, srcAddress, dstAddress, dstPort, server, id, seconds, now);
+    return connections.addTemplate(protocol, srcAddress, dstAddress, dstPort, server, id, seconds);
   }
 
   #choose(
@@ -201,12 +195,11 @@ export class Forwarding {
     srcAddress: number,
     srcPort: number,
     dstAddress: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): number {
     const scheduler = this.#scheduler;
-    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, now);
+    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, this.#connections.now);
     rows[row + DESTINATIONS_EXAMINED] += scheduler.examined;
     return server;
   }

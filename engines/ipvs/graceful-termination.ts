@@ -9,20 +9,22 @@ const CHECK_PERIOD_NS = 60 * NS_PER_S;
 export class GracefulTermination {
   readonly #servers: RealServers;
   #list: number[] = [];
-  #nextCheck: SimTime = Infinity;
+  /** The latest time that the engine has been told. */
+  readonly #latest = new Float64Array(1);
 
   constructor(servers: RealServers) {
     this.#servers = servers;
   }
 
-  /** Instant of the next check; Infinity while the list is empty. */
+  /** Instant of the next check, the first multiple of 60 s after the latest time; Infinity while the list is empty. */
   get nextCheck(): SimTime {
-    return this.#list.length === 0 ? Infinity : this.#nextCheck;
+    if (this.#list.length === 0) return Infinity;
+    return (Math.floor(this.#latest[0] / CHECK_PERIOD_NS) + 1) * CHECK_PERIOD_NS;
   }
 
-  /** The engine has been told of `now`: the next check is the first multiple of 60 s after it. */
+  /** The engine has been told of `now`. */
   advanceClock(now: SimTime): void {
-    this.#nextCheck = (Math.floor(now / CHECK_PERIOD_NS) + 1) * CHECK_PERIOD_NS;
+    this.#latest[0] = now;
   }
 
   /** The server now has weight 0 and waits. */
@@ -44,11 +46,11 @@ export class GracefulTermination {
   /** tryDeleteRs: hands over the listed servers that have no connection left. */
   check(deleteServer: (server: number) => void): void {
     const { active, inactive } = this.#servers;
+    this.#latest[0] = this.nextCheck;
     this.#list = this.#list.filter((server) => {
       if (active[server] + inactive[server] !== 0) return true;
       deleteServer(server);
       return false;
     });
-    this.#nextCheck += CHECK_PERIOD_NS;
   }
 }

@@ -1,4 +1,5 @@
 /** Walks the iptables rules of IPVS mode for one packet, rule by rule, as ipt_do_table does. */
+import type { Cidr } from '../../model/address.ts';
 import { cidrContains } from '../../model/address.ts';
 import { IPSET_TESTS, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
@@ -52,7 +53,8 @@ export class LiteralWalk {
   readonly packet = new WalkedPacket();
   readonly #sets: IpSets;
   readonly #nodeAddresses: Uint32Array;
-  readonly #detector: LocalDetector;
+  /** The pods' block of addresses, if the local detector is that. */
+  readonly #podBlock: Cidr | undefined;
   readonly #ipvsMatch: IpvsMatch;
   #rows: Uint32Array = new Uint32Array(0);
   #row = 0;
@@ -68,7 +70,7 @@ export class LiteralWalk {
   #blockedVips: readonly BlockedVip[] = [];
 
   constructor(detector: LocalDetector, ipSets: IpSets, nodeAddresses: readonly number[], ipvsMatch: IpvsMatch) {
-    this.#detector = detector;
+    this.#podBlock = detector.kind === 'cidr' ? detector.cidr : undefined;
     this.#sets = ipSets;
     this.#nodeAddresses = Uint32Array.from(nodeAddresses);
     this.#ipvsMatch = ipvsMatch;
@@ -104,9 +106,8 @@ export class LiteralWalk {
 
   /** Whether the local detector, negated, holds. */
   isNotFromPod(): boolean {
-    const detector = this.#detector;
-    if (detector.kind === 'cidr') return !cidrContains(detector.cidr, this.packet.srcAddress);
-    return !this.packet.isFromPod;
+    const block = this.#podBlock;
+    return block === undefined ? !this.packet.isFromPod : !cidrContains(block, this.packet.srcAddress);
   }
 
   /** Walks a chain; TARGET_RETURN when it ran to its end, else the target that ended it. */

@@ -28,12 +28,14 @@ import type { ConnectionTable } from './connection-table.ts';
 import { IPVS_NO_SERVER, IPVS_PASS, IPVS_REQUEST } from './forwarding.ts';
 import type { Forwarding } from './forwarding.ts';
 import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './literal-walk.ts';
+import type { WalkedPacket } from './literal-walk.ts';
 import type { RuleWalk } from './rule-walk.ts';
 import { TARGET_DROP, TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, TARGET_REJECT } from './rules.ts';
 import { NONE } from './service-table.ts';
 
 export class PacketPath {
   readonly #walk: RuleWalk;
+  readonly #walked: WalkedPacket;
   readonly #forwarding: Forwarding;
   readonly #connections: ConnectionTable;
   readonly #conntrack: ConntrackTable;
@@ -64,6 +66,7 @@ export class PacketPath {
     randomFully: boolean,
   ) {
     this.#walk = walk;
+    this.#walked = walk.packet;
     this.#forwarding = forwarding;
     this.#connections = connections;
     this.#conntrack = conntrack;
@@ -107,7 +110,7 @@ export class PacketPath {
     const conntrack = this.#conntrack;
     const walk = this.#walk;
     walk.begin(this.#rows, this.#row);
-    const walked = walk.packet;
+    const walked = this.#walked;
     walked.isMarked = false;
     walked.isOfIpvs = false;
     walked.isFromPod = packets.origin[i] === ORIGIN_POD;
@@ -127,13 +130,13 @@ export class PacketPath {
 
   /** The next hook sees the source as it is now. */
   #showSource(): void {
-    const { packet } = this.#walk;
+    const packet = this.#walked;
     packet.srcAddress = this.#srcAddress;
     packet.srcPort = this.#srcPort;
   }
 
   #showDestination(): void {
-    const { packet } = this.#walk;
+    const packet = this.#walked;
     packet.dstAddress = this.#dstAddress;
     packet.dstPort = this.#dstPort;
   }
@@ -182,7 +185,6 @@ export class PacketPath {
       this.#dstAddress,
       this.#dstPort,
       packets.tcpFlags[i],
-      packets.time[i],
       this.#rows,
       this.#row,
     );
@@ -193,7 +195,7 @@ export class PacketPath {
     this.#srcAddress = this.#connections.virtualAddress[slot];
     this.#srcPort = this.#connections.virtualPort[slot];
     this.#servicePortId = this.#connections.servicePortId[slot];
-    this.#walk.packet.isOfIpvs = true;
+    this.#walked.isOfIpvs = true;
   }
 
   /** What filter INPUT or FORWARD made of the packet: true when it ends there. */
@@ -204,7 +206,7 @@ export class PacketPath {
       return true;
     }
     if (target !== TARGET_DROP) return false;
-    this.#dropBySource(this.#forwarding.servicePortOf(this.#walk.packet.protocol, this.#dstAddress, this.#dstPort));
+    this.#dropBySource(this.#forwarding.servicePortOf(this.#walked.protocol, this.#dstAddress, this.#dstPort));
     return true;
   }
 
@@ -216,10 +218,12 @@ export class PacketPath {
 
   /** filter OUTPUT; false when the packet ends there. */
   #leavesByOutput(): boolean {
-    this.#showSource();
-    this.#showDestination();
+    if (this.#walk.looksAtOutput) {
+      this.#showSource();
+      this.#showDestination();
+    }
     if (this.#walk.filterOutput() !== TARGET_DROP) return true;
-    this.#dropBySource(this.#walk.packet.servicePortId);
+    this.#dropBySource(this.#walked.servicePortId);
     return false;
   }
 
@@ -259,7 +263,6 @@ export class PacketPath {
       this.#dstAddress,
       this.#dstPort,
       packets.tcpFlags[i],
-      packets.time[i],
       this.#rows,
       this.#row,
     );
@@ -268,7 +271,7 @@ export class PacketPath {
     if (verdict === IPVS_REQUEST) {
       this.#outcome = OUTCOME_ENDPOINT;
       this.#reason = REASON_NONE;
-      this.#walk.packet.isOfIpvs = true;
+      this.#walked.isOfIpvs = true;
       this.#dstAddress = this.#connections.serverAddress[forwarding.connection];
       this.#dstPort = this.#connections.serverPort[forwarding.connection];
       return true;

@@ -2,7 +2,7 @@
  * The hooks of netfilter for one packet: literally, rule by rule, or by sums. The sums of a hook hang on the packet's answers to the
  * questions that its rules ask; they are found by walking the rules once for each combination that occurs (HookMemo).
  */
-import { COUNTER_STRIDE } from '../../model/counters.ts';
+import { COUNTER_STRIDE, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { FlagTable } from './flag-table.ts';
 import { HookMemo } from './hook-memo.ts';
@@ -49,15 +49,21 @@ export class RuleWalk {
   readonly #literal: LiteralWalk;
   readonly #isLiteral: boolean;
   readonly #sets: IpSets;
-  readonly #options: RuleOptions;
+  readonly #masqueradesAll: boolean;
+  readonly #hasDetector: boolean;
+  /** Some port is a node port of TCP or UDP; one is a health check's. */
+  #hasNodePorts = false;
+  #hasHealthChecks = false;
   readonly #natMemo = new HookMemo(NAT_LOOPBACK_KEY + 1);
   readonly #inputMemo = new HookMemo(1 << 13);
   readonly #forwardMemo = new HookMemo(1 << 13);
-  readonly #outputMemo = new HookMemo(1);
   readonly #postroutingMemo = new HookMemo(4);
   readonly #counted = new Uint32Array(COUNTER_STRIDE);
   /** Sources that some rule of KUBE-IPVS-OUT-FILTER asks for. */
   readonly #blockedSources = new FlagTable();
+  /** Rules there, and bytes of filter OUTPUT with them. */
+  #blockedVips = 0;
+  #outputBytes = 0;
   #rows: Uint32Array = new Uint32Array(0);
   #row = 0;
   /** Flags of the packet's destination as it came to nat and filter INPUT; NO_FLAGS until asked for. */
@@ -74,7 +80,8 @@ export class RuleWalk {
     this.packet = this.#literal.packet;
     this.#isLiteral = isLiteral;
     this.#sets = ipSets;
-    this.#options = options;
+    this.#masqueradesAll = options.masqueradeAll;
+    this.#hasDetector = options.detector.kind !== 'none';
   }
 
   /** Takes the rules of the latest sync. */
@@ -83,8 +90,14 @@ export class RuleWalk {
     this.#natMemo.clear();
     this.#inputMemo.clear();
     this.#forwardMemo.clear();
-    this.#outputMemo.clear();
     this.#postroutingMemo.clear();
+    this.#hasNodePorts = !this.#sets.isEmpty(sets.SET_NODE_PORT_TCP) || !this.#sets.isEmpty(sets.SET_NODE_PORT_UDP);
+    this.#hasHealthChecks = !this.#sets.isEmpty(sets.SET_HEALTH_CHECK_NODE_PORT);
+    this.#blockedVips = blockedVips.length;
+    this.#outputBytes = 0;
+    for (const { chain, size } of rules) {
+      if (chain === r.FILTER_OUTPUT || chain === r.FILTER_IPVS_OUT) this.#outputBytes += size;
+    }
     this.#blockedSources.clear();
     for (const { address } of blockedVips) this.#blockedSources.add(address, 0, 0, 1);
   }
@@ -94,7 +107,7 @@ export class RuleWalk {
     this.#rows = rows;
     this.#row = row;
     this.#flags = NO_FLAGS;
-    this.#literal.countInto(rows, row);
+    if (this.#isLiteral) this.#literal.countInto(rows, row);
   }
 
   isLocal(address: number): boolean {
@@ -138,11 +151,26 @@ export class RuleWalk {
     return this.#indexed(this.#forwardMemo, key, r.FILTER_FORWARD);
   }
 
+  /** Whether filter OUTPUT looks at the packet at all. */
+  get looksAtOutput(): boolean {
+    return this.#blockedVips > 0;
+  }
+
   /** filter OUTPUT: TARGET_DROP (the node itself, to a load balancer that is closed to it), or the packet goes on. */
   filterOutput(): number {
-    const isAsked = this.#blockedSources.size > 0 && this.#blockedSources.get(this.packet.srcAddress, 0, 0) !== 0;
-    if (this.#isLiteral || isAsked) return this.#literal.walk(r.FILTER_OUTPUT);
-    return this.#indexed(this.#outputMemo, 0, r.FILTER_OUTPUT);
+    const isAsked = this.#blockedVips > 0 && this.#blockedSources.get(this.packet.srcAddress, 0, 0) !== 0;
+    if (this.#isLiteral || isAsked) {
+      this.#literal.countInto(this.#rows, this.#row);
+      return this.#literal.walk(r.FILTER_OUTPUT);
+    }
+    // The jump, and the rules of other sources.
+    const rows = this.#rows;
+    const row = this.#row;
+    rows[row + RULES_EVALUATED] += 1 + this.#blockedVips;
+    rows[row + RULES_MATCHED]++;
+    rows[row + JUMPS]++;
+    rows[row + RULE_BYTES] += this.#outputBytes;
+    return r.TARGET_RETURN;
   }
 
   #indexed(memo: HookMemo, key: number, chain: number): number {
@@ -150,7 +178,6 @@ export class RuleWalk {
       const counted = this.#counted.fill(0);
       this.#literal.countInto(counted, 0);
       const target = this.#literal.walk(chain);
-      this.#literal.countInto(this.#rows, this.#row);
       memo.learn(key, counted, target, this.packet.isMarked);
       memo.add(key, this.#rows, this.#row);
     }
@@ -170,24 +197,22 @@ export class RuleWalk {
     if (isLoopback(srcAddress)) return NAT_LOOPBACK_KEY;
     const flags = this.#destinationFlags();
     let key = flags;
-    const { masqueradeAll, detector } = this.#options;
-    if (!masqueradeAll && this.#isMasqueradeRuleMet(detector.kind === 'none')) key |= NAT_MASQUERADED;
+    if (!this.#masqueradesAll && this.#isMasqueradeRuleMet()) key |= NAT_MASQUERADED;
     if ((flags & EXTERNAL) !== 0 && this.#literal.isLocal(srcAddress)) key |= NAT_SRC_LOCAL;
     // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
     if (flags === 0 && !this.#literal.isLocal(dstAddress)) return key;
     key |= NAT_DST_LOCAL;
-    if (protocol === PROTOCOL_TCP)
-      return key | ((this.#sets.portFlags(protocol, dstPort) & NODE_PORT_BITS) << NAT_PORT_SHIFT);
+    const ports = this.#hasNodePorts ? this.#sets.portFlags(protocol, dstPort) : 0;
+    if (protocol === PROTOCOL_TCP) return key | ((ports & NODE_PORT_BITS) << NAT_PORT_SHIFT);
     if (protocol === PROTOCOL_UDP) {
-      const ports = (this.#sets.portFlags(protocol, dstPort) >> UDP_SHIFT) & NODE_PORT_BITS;
-      return key | (1 << NAT_PROTOCOL_SHIFT) | (ports << NAT_PORT_SHIFT);
+      return key | (1 << NAT_PROTOCOL_SHIFT) | (((ports >> UDP_SHIFT) & NODE_PORT_BITS) << NAT_PORT_SHIFT);
     }
     return key | ((protocol === PROTOCOL_SCTP ? 2 : 3) << NAT_PROTOCOL_SHIFT);
   }
 
   /** The local detector's part of the cluster IPs' masquerade rule, or without one its set test of the source. */
-  #isMasqueradeRuleMet(isBySource: boolean): boolean {
-    if (!isBySource) return this.#literal.isNotFromPod();
+  #isMasqueradeRuleMet(): boolean {
+    if (this.#hasDetector) return this.#literal.isNotFromPod();
     const { srcAddress, dstPort, protocol } = this.packet;
     return (this.#sets.destinationFlags(srcAddress, protocol, dstPort) & CLUSTER_IP) !== 0;
   }
@@ -196,7 +221,8 @@ export class RuleWalk {
     const { dstAddress, dstPort, protocol, ctstate } = this.packet;
     const flags = this.#destinationFlags();
     let key = this.#firewallKey(flags);
-    if ((this.#sets.portFlags(protocol, dstPort) & HEALTH_CHECK) !== 0) key |= FILTER_HEALTH_CHECK;
+    if (this.#hasHealthChecks && (this.#sets.portFlags(protocol, dstPort) & HEALTH_CHECK) !== 0)
+      key |= FILTER_HEALTH_CHECK;
     if (ctstate !== CTSTATE_NEW) return key;
     key |= FILTER_NEW;
     // Only what none of the RETURN rules takes comes to the REJECT rule.
