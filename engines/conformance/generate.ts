@@ -91,7 +91,7 @@ class Generator {
     this.#stream = stream;
     this.#cluster = new ChangingCluster(stream, stream.below(9), world);
     this.#whole = world === 'whole';
-    this.#storm = chance(stream, this.#whole ? 20 : 40);
+    this.#storm = chance(stream, 20);
   }
 
   steps(packets: number): Step[] {

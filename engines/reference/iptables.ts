@@ -168,6 +168,7 @@ class ReferenceIptables implements Engine {
     if (received.kind === 'new') return this.#creating(packet, received.tcpState, work);
     packet.state = 'INVALID';
     const ruling = this.#filterHook(packet, work);
+    if (ruling.kind !== 'drop' && !packet.fromHost && !this.#isLocal(packet.dst.address)) mark('invalid forwarded');
     return verdictOf(packet, ruling.kind === 'drop' ? OUTCOME_DROP : OUTCOME_ACCEPT, REASON_INVALID);
   }
 

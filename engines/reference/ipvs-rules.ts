@@ -80,7 +80,6 @@ function outFilterRule({ svc, address }: ClosedVip): Rule {
     matches: [{ kind: 'ipvs', virtual: { address, port }, protocol }],
     target: { kind: 'DROP' },
     servicePortId: id,
-    mark: 'out-filter drop',
   };
 }
 
@@ -133,18 +132,15 @@ class RuleWriter {
     if (clusterCidr !== undefined) {
       return this.#setRule('KUBE-CLUSTER-IP', 'dst,dst', MARK_MASQ, { src: clusterCidr, notSrc: true });
     }
-    return this.#setRule('KUBE-CLUSTER-IP', 'src,dst', MARK_MASQ, { mark: 'source is a cluster IP' });
+    return this.#setRule('KUBE-CLUSTER-IP', 'src,dst', MARK_MASQ);
   }
 
   /** Packets from off the machine, and packets to addresses that the node has. */
   #externalIp(set: 'KUBE-EXTERNAL-IP' | 'KUBE-EXTERNAL-IP-LOCAL'): Rule[] {
     const isOfSet = inSet(set, 'dst,dst');
     return this.#ifUsed(set, (says) => [
-      {
-        ...plainRule([says, isOfSet, { kind: 'physdev' }, { kind: 'src-local', not: true }], ACCEPT),
-        mark: `${set} accepted from elsewhere`,
-      },
-      { ...plainRule([says, isOfSet, DST_LOCAL], ACCEPT), mark: `${set} accepted from the node` },
+      plainRule([says, isOfSet, { kind: 'physdev' }, { kind: 'src-local', not: true }], ACCEPT),
+      plainRule([says, isOfSet, DST_LOCAL], ACCEPT),
     ]);
   }
 
@@ -155,35 +151,25 @@ class RuleWriter {
         ['UDP', PROTOCOL_UDP],
       ] as const
     ).flatMap(([name, protocol]) => [
-      ...this.#setRule(`KUBE-NODE-PORT-LOCAL-${name}`, 'dst-port', RETURN, {
-        protocol,
-        mark: `node port Local, ${name}`,
-      }),
-      ...this.#setRule(`KUBE-NODE-PORT-${name}`, 'dst-port', MARK_MASQ, { protocol, mark: `node port, ${name}` }),
+      ...this.#setRule(`KUBE-NODE-PORT-LOCAL-${name}`, 'dst-port', RETURN, { protocol }),
+      ...this.#setRule(`KUBE-NODE-PORT-${name}`, 'dst-port', MARK_MASQ, { protocol }),
     ]);
     const protocol = PROTOCOL_SCTP;
     return [
       ...bitmaps,
-      ...this.#setRule('KUBE-NODE-PORT-LOCAL-SCTP-HASH', 'dst,dst', RETURN, {
-        protocol,
-        mark: 'node port Local, SCTP',
-      }),
-      ...this.#setRule('KUBE-NODE-PORT-SCTP-HASH', 'dst,dst', MARK_MASQ, { protocol, mark: 'node port, SCTP' }),
+      ...this.#setRule('KUBE-NODE-PORT-LOCAL-SCTP-HASH', 'dst,dst', RETURN, { protocol }),
+      ...this.#setRule('KUBE-NODE-PORT-SCTP-HASH', 'dst,dst', MARK_MASQ, { protocol }),
     ];
   }
 
   natLoadBalancer(): Rule[] {
-    const mark = 'load balancer Local';
-    return [
-      ...this.#setRule('KUBE-LOAD-BALANCER-LOCAL', 'dst,dst', RETURN, { mark }),
-      { ...plainRule([], MARK_MASQ), mark: 'load balancer' },
-    ];
+    return [...this.#setRule('KUBE-LOAD-BALANCER-LOCAL', 'dst,dst', RETURN), plainRule([], MARK_MASQ)];
   }
 
   natPostrouting(): Rule[] {
     const hairpin: Target = { kind: 'MASQUERADE', randomFully: false };
     return [
-      ...this.#setRule('KUBE-LOOP-BACK', 'dst,dst,src', hairpin, { mark: 'hairpin' }),
+      ...this.#setRule('KUBE-LOOP-BACK', 'dst,dst,src', hairpin),
       ...markRules(this.#options.masqueradeRandomFully).postrouting,
     ];
   }
@@ -208,9 +194,9 @@ class RuleWriter {
 
   sourceRangesFirewall(): Rule[] {
     return [
-      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src', RETURN, { mark: 'source range accepted' }),
-      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-IP', 'dst,dst,src', RETURN, { mark: 'source IP accepted' }),
-      { ...plainRule([], { kind: 'DROP' }), mark: 'source range refused' },
+      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src', RETURN),
+      ...this.#setRule('KUBE-LOAD-BALANCER-SOURCE-IP', 'dst,dst,src', RETURN),
+      plainRule([], { kind: 'DROP' }),
     ];
   }
 
@@ -218,7 +204,7 @@ class RuleWriter {
   nodePort(): Rule[] {
     const set = 'KUBE-HEALTH-CHECK-NODE-PORT';
     const rule = plainRule([comment(this.#sets.get(set).comment), inSet(set, 'dst-port')], ACCEPT);
-    return [{ ...rule, mark: 'health-check port accepted' }];
+    return [rule];
   }
 
   forward(): Rule[] {

@@ -12,7 +12,7 @@ import {
 } from '../../model/counters.ts';
 import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { mark } from './marks.ts';
+import { chainClass, mark } from './marks.ts';
 import { count } from './packet.ts';
 import type { ConntrackState, Packet, Party, Work } from './packet.ts';
 import type { RecentLists } from './recent.ts';
@@ -76,8 +76,6 @@ export interface Rule {
   readonly target: Target;
   /** The service port that the rule belongs to, or -1. */
   readonly servicePortId: number;
-  /** Reached when the rule matches (marks.ts). */
-  readonly mark?: string;
 }
 
 /** Chain name to rules in order. */
@@ -189,6 +187,27 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
   }
 }
 
+const kinds = new WeakMap<Rule, string>();
+
+/** What kind of rule it is, as a mark: `KUBE-EXT: src-local -> KUBE-SVC`. */
+function kindOf(chain: string, rule: Rule): string {
+  const known = kinds.get(rule);
+  if (known !== undefined) return known;
+  const words: string[] = [];
+  const sign = (inverted: boolean | undefined): string => (inverted === true ? '! ' : '');
+  if (rule.src !== undefined) words.push(`${sign(rule.notSrc)}-s ${rule.src.isAddress === true ? 'address' : 'block'}`);
+  if (rule.dst !== undefined) words.push(`${sign(rule.notDst)}-d ${rule.dst.isAddress === true ? 'address' : 'block'}`);
+  if (rule.fromPod !== undefined) words.push(`${sign(rule.fromPod.not)}-i`);
+  for (const match of rule.matches) {
+    if (match.kind !== 'comment' && match.kind !== 'transport')
+      words.push(match.kind === 'set' ? match.set : match.kind);
+  }
+  const { target } = rule;
+  const kind = `${chainClass(chain)}: ${[...words, '->'].join(' ')} ${target.kind === 'jump' ? chainClass(target.chain) : target.kind}`;
+  kinds.set(rule, kind);
+  return kind;
+}
+
 /** Walks one built-in chain of a table; rules may set or clear the packet's mark on the way. */
 export function walk(table: Table, builtIn: string, packet: Packet, world: Surroundings, work: Work): Ruling {
   const stack: { chain: string; next: number }[] = [];
@@ -199,6 +218,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (rule === undefined) {
       const caller = stack.pop();
       if (caller === undefined) return { kind: 'accept' };
+      if (chain !== 'KUBE-MARK-MASQ') mark(`${chainClass(chain)}: end`);
       chain = caller.chain;
       next = caller.next;
       continue;
@@ -211,7 +231,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (!ipPartHolds(rule, packet)) continue;
     if (!rule.matches.every((match) => matchHolds(match, packet, world, work))) continue;
     count(work, RULES_MATCHED);
-    if (rule.mark !== undefined) mark(rule.mark);
+    if (chain !== builtIn) mark(kindOf(chain, rule));
     const target = rule.target;
     switch (target.kind) {
       case 'jump':
