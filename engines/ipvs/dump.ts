@@ -12,31 +12,26 @@ import { IpvsProgrammer } from './program/programmer.ts';
 import type { RealServers } from './real-servers.ts';
 import { NONE } from './service-table.ts';
 
-/** `ipvsadm-save -n`: TCP, UDP, SCTP, each by address and port; real servers in the order of their list. */
+/** `ipvsadm-save -n`, virtual servers in byte order of their text, real servers in the order of their list. */
 function dumpVirtualServers(servers: RealServers, scheduler: IpvsScheduler): string[] {
   const services = servers.services;
-  const slots: number[] = [];
-  for (let slot = 0; slot < services.slotLimit; slot++) if (services.protocol[slot] !== 0) slots.push(slot);
-  slots.sort(
-    (a, b) =>
-      services.protocol[a] - services.protocol[b] ||
-      services.address[a] - services.address[b] ||
-      services.port[a] - services.port[b],
-  );
   // kube-proxy sets flag 0x10 with mh, which ipvsadm calls mh-port.
   const flags = scheduler === 'mh' ? ' -b mh-port' : '';
-  const lines: string[] = [];
-  for (const slot of slots) {
+  const blocks: { name: string; lines: string[] }[] = [];
+  for (let slot = 0; slot < services.slotLimit; slot++) {
+    if (services.protocol[slot] === 0) continue;
     const name = `${serviceOption(services.protocol[slot])} ${formatIpv4(services.address[slot])}:${services.port[slot]}`;
     const affinitySeconds = services.affinitySeconds[slot];
     const persistence = affinitySeconds === 0 ? '' : ` -p ${affinitySeconds}`;
-    lines.push(`-A ${name} -s ${scheduler}${persistence}${flags}`);
+    const lines = [`-A ${name} -s ${scheduler}${persistence}${flags}`];
     for (let at = services.firstServer[slot]; at !== NONE; at = servers.next[at]) {
       const server = `${formatIpv4(servers.address[at])}:${servers.port[at]}`;
       lines.push(`-a ${name} -r ${server} -m -w ${servers.weight[at]}`);
     }
+    blocks.push({ name, lines });
   }
-  return lines;
+  blocks.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return blocks.flatMap(({ lines }) => lines);
 }
 
 function serviceOption(protocol: number): string {
