@@ -18,7 +18,7 @@ export const IP_TCP = 3;
 export const IP_UDP = 4;
 export const IP_SCTP = 5;
 /** `-s` an address closed to the node: that of the rule's place in KUBE-IPVS-OUT-FILTER. */
-export const IP_SRC_BLOCKED_VIP = 6;
+const IP_SRC_BLOCKED_VIP = 6;
 
 /* Matches in front of the set match. */
 export const MATCH_NONE = 0;
@@ -28,23 +28,23 @@ export const MATCH_MARKED = 3;
 export const MATCH_NEW = 4;
 export const MATCH_ESTABLISHED = 5;
 /** `-m ipvs --vaddr --vproto --vport`. */
-export const MATCH_IPVS = 6;
+const MATCH_IPVS = 6;
 
 /* Set matches: a set of ipsets.ts, tested with the destination unless it says otherwise. */
 export const SET_NONE = -1;
 /** CLUSTER-IP tested with the source address and the destination port. */
-export const SET_CLUSTER_IP_SRC = 17;
+const SET_CLUSTER_IP_SRC = 17;
 
 /* Matches behind the set match. */
 export const THEN_NOTHING = 0;
 /** `-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL`; the first always holds, for no bridge filters here. */
-export const THEN_SRC_NOT_LOCAL = 1;
+const THEN_SRC_NOT_LOCAL = 1;
 /** `-m addrtype --dst-type LOCAL`. */
 export const THEN_DST_LOCAL = 2;
 
 /** Targets below TARGET_JUMP are final or act on the mark; TARGET_JUMP + chain jumps. */
 export const TARGET_RETURN = 0;
-export const TARGET_ACCEPT = 1;
+const TARGET_ACCEPT = 1;
 export const TARGET_REJECT = 2;
 export const TARGET_MASQUERADE = 3;
 export const TARGET_MARK = 4;
@@ -55,7 +55,7 @@ export const TARGET_MASQUERADE_HAIRPIN = 7;
 export const TARGET_JUMP = 16;
 
 export const NAT_PREROUTING = 0;
-export const NAT_OUTPUT = 1;
+const NAT_OUTPUT = 1;
 export const NAT_POSTROUTING = 2;
 export const FILTER_INPUT = 3;
 export const FILTER_FORWARD = 4;

@@ -17,7 +17,7 @@ export const STATE_CLOSE_WAIT = 7;
 export const STATE_LAST_ACK = 8;
 /** The one state of a UDP connection, and of an SCTP one: they count as inactive. */
 export const STATE_UDP = 11;
-export const STATE_SCTP = 12;
+const STATE_SCTP = 12;
 /** Not a connection but the template of a client with session affinity: its time-out is its own, and no server counts it. */
 export const STATE_TEMPLATE = 13;
 
