@@ -90,7 +90,7 @@ export const WHOLE_IPVS_MARKS: readonly string[] = [
   'random-fully',
   'sctp connection',
   'sctp packet asked of a port bitmap',
-  'server back with its templates',
+  'server back with its templates alone',
   'source range of length 0 refused by the kernel',
   'source range of one address written anew',
   'stale udp flow found by two filters',

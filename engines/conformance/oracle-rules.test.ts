@@ -22,9 +22,7 @@ interface RandomWorld {
 
 function randomWorld(seed: number, packets: number, change: Partial<EngineOptions> = {}): RandomWorld {
   const drawn = generateProgram({ mode: 'iptables', seed, packets, world: 'whole' });
-  // The program writes masquerade rules as kube-proxy does now.
-  const kubeProxy = { ...drawn.options.kubeProxy, masqueradeRules: 'service' as const };
-  const options: EngineOptions = { ...drawn.options, evaluator: 'literal', kubeProxy, ...change };
+  const options: EngineOptions = { ...drawn.options, evaluator: 'literal', ...change };
   return { node: drawn.node, options, steps: drawn.steps, rng: new Rng(seed) };
 }
 

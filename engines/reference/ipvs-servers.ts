@@ -79,8 +79,7 @@ export class Trash {
       deleted: false,
     };
     if (old !== undefined && old.active + old.inactive + old.templates > 0) {
-      if (old.active + old.inactive > 0) mark('server back with its connections');
-      if (old.templates > 0) mark('server back with its templates');
+      mark(old.active + old.inactive > 0 ? 'server back with its connections' : 'server back with its templates alone');
       server = old;
     }
     this.#byKey.delete(key);

@@ -49,12 +49,17 @@ function chainRank(chain: string): string {
   return chain === 'KUBE-SERVICES' ? '1' : `2${chain}`;
 }
 
+/** By service port, instead of by the order that a sync happened to draw. */
+function inDumpOrder(rules: readonly Rule[]): readonly Rule[] {
+  return [...rules].sort((a, b) => a.servicePortId - b.servicePortId);
+}
+
 function tableLines(name: string, table: Table, mark: number, wanted: (chain: string) => boolean): string[] {
   const chains = [...table.keys()].filter(wanted).sort((a, b) => byText(chainRank(a), chainRank(b)));
   return [
     `*${name}`,
     ...chains.map((chain) => `:${chain} ${isBuiltIn(chain) ? 'ACCEPT' : '-'} [0:0]`),
-    ...chains.flatMap((chain) => (table.get(chain) ?? []).map((rule) => ruleText(chain, rule, mark))),
+    ...chains.flatMap((chain) => inDumpOrder(table.get(chain) ?? []).map((rule) => ruleText(chain, rule, mark))),
     'COMMIT',
   ];
 }
