@@ -8,7 +8,7 @@ import type { ServicePortConfig } from '../../model/service-config.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
-import type { Engine } from '../engine.ts';
+import type { Engine, EngineOptions } from '../engine.ts';
 import type { IpvsProgram } from '../ipvs/program/program.ts';
 import { IpvsProgrammer } from '../ipvs/program/programmer.ts';
 import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
@@ -18,8 +18,9 @@ import type { Program } from './program.ts';
 
 function worldOf(seed: number, packets: number): { drawn: Program; oracle: Engine; programmer: IpvsProgrammer } {
   const drawn = generateProgram({ mode: 'ipvs', seed, packets, world: 'whole' });
-  const { node, options } = drawn;
-  const oracle = referenceIpvs({ node, options: { ...options, evaluator: 'literal' }, rng: new Rng(seed) });
+  const { node } = drawn;
+  const options: EngineOptions = { ...drawn.options, evaluator: 'literal' };
+  const oracle = referenceIpvs({ node, options, rng: new Rng(seed) });
   return { drawn, oracle, programmer: new IpvsProgrammer(proxyConfig(node, options)) };
 }
 
