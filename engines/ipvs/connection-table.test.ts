@@ -61,9 +61,9 @@ describe('TCP states', () => {
     expect(nextTcpState(STATE_NONE, TOWARDS_CLIENT, TCP_SYN)).toBe(STATE_SYN_SENT);
   });
 
-  it('have the timeouts of tcp_timeouts and udp_timeouts', () => {
+  it('have the timeouts of tcp_timeouts, udp_timeouts and of an established SCTP connection', () => {
     expect([...STATE_TIMEOUTS_NS].map((ns) => ns / NS_PER_S)).toEqual([
-      2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300,
+      2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300, 900,
     ]);
   });
 });
@@ -72,7 +72,7 @@ describe('ConnectionTable', () => {
   it('walks from the newest of a bucket', () => {
     const { table, server } = lab();
     // One client port, several virtual ports: one bucket.
-    const slots = [80, 81, 82].map((port) => table.add(PROTOCOL_TCP, CLIENT, 999, VIP, port, server, 0, 0));
+    const slots = [80, 81, 82].map((port) => table.add(PROTOCOL_TCP, CLIENT, 999, VIP, port, server, 0, NONE, 0));
     expect(table.findRequest(PROTOCOL_TCP, CLIENT, 999, VIP, 80)).toBe(slots[0]);
     expect(table.entriesPassed).toBe(3);
     expect(table.findRequest(PROTOCOL_TCP, CLIENT, 999, VIP, 82)).toBe(slots[2]);
@@ -87,14 +87,14 @@ describe('ConnectionTable', () => {
   it('counts active and inactive by state', () => {
     const { table, servers, server } = lab();
     const counts = (): [number, number] => [servers.active[server], servers.inactive[server]];
-    const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, 0);
+    const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, NONE, 0);
     expect(counts()).toEqual([0, 1]);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     expect(counts()).toEqual([1, 0]);
-    table.packet(slot, TOWARDS_SERVER, TCP_FIN, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_FIN);
     expect(counts()).toEqual([0, 1]);
-    const udp = table.add(PROTOCOL_UDP, CLIENT, 2, VIP, 80, server, 0, 0);
-    table.packet(udp, TOWARDS_CLIENT, 0, 0);
+    const udp = table.add(PROTOCOL_UDP, CLIENT, 2, VIP, 80, server, 0, NONE, 0);
+    table.packet(udp, TOWARDS_CLIENT, 0);
     expect(table.state[udp]).toBe(STATE_UDP);
     expect(counts()).toEqual([0, 2]);
     table.remove(slot);
@@ -104,11 +104,11 @@ describe('ConnectionTable', () => {
 
   it('removes a connection at the instant its timeout runs out, not before, and a packet renews it', () => {
     const { table, server } = lab();
-    const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, 0);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 0);
+    const slot = table.add(PROTOCOL_TCP, CLIENT, 1, VIP, 80, server, 0, NONE, 0);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     table.expireUntil(60 * NS_PER_S - 1);
     expect(table.size).toBe(1);
-    table.packet(slot, TOWARDS_SERVER, TCP_SYN, 60 * NS_PER_S - 1);
+    table.packet(slot, TOWARDS_SERVER, TCP_SYN);
     table.expireUntil(60 * NS_PER_S);
     expect(table.size).toBe(1);
     table.expireUntil(120 * NS_PER_S - 1);
@@ -128,8 +128,8 @@ describe('ConnectionTable', () => {
       const protocol = port % 3 === 0 ? PROTOCOL_UDP : PROTOCOL_TCP;
       const found = table.findRequest(protocol, CLIENT, port, VIP, 80);
       expect(found !== NONE).toBe((expiries.get(port) ?? 0) > now);
-      const slot = found === NONE ? table.add(protocol, CLIENT, port, VIP, 80, server, 0, now) : found;
-      table.packet(slot, TOWARDS_SERVER, TCP_SYN, now);
+      const slot = found === NONE ? table.add(protocol, CLIENT, port, VIP, 80, server, 0, NONE, 0) : found;
+      table.packet(slot, TOWARDS_SERVER, TCP_SYN);
       expiries.set(port, now + (protocol === PROTOCOL_UDP ? 300 : 60) * NS_PER_S);
       if (step % 250 !== 0) continue;
       const live = [...expiries.values()].filter((expires) => expires > now).length;

@@ -1,76 +1,62 @@
-/** Native text of what a sync has programmed: ipvsadm-save, ipset save and iptables-restore input. Canonical: it does not depend on the service order. */
+/**
+ * Native text of what a sync has programmed: ipvsadm-save, ipset save and iptables-restore input. Sets and rules are those of
+ * kube-proxy's program (program/), virtual and real servers those of the engine's own tables. Canonical: it does not depend on the
+ * service order.
+ */
 import { formatIpv4 } from '../../model/address.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { IpvsScheduler } from '../engine.ts';
-import type { IpSets } from './ipsets.ts';
+import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
+import type { EngineOptions, IpvsScheduler } from '../engine.ts';
+import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { IpvsProgrammer } from './program/programmer.ts';
 import type { RealServers } from './real-servers.ts';
-import { CHAINS } from './rules.ts';
-import type { Rule } from './rules.ts';
 import { NONE } from './service-table.ts';
 
-/** `ipvsadm-save -n`: TCP before UDP, then by address and port; real servers in the order of their list. */
+/** `ipvsadm-save -n`, virtual servers in byte order of their text, real servers in the order of their list. */
 function dumpVirtualServers(servers: RealServers, scheduler: IpvsScheduler): string[] {
   const services = servers.services;
-  const slots: number[] = [];
-  for (let slot = 0; slot < services.slotLimit; slot++) if (services.protocol[slot] !== 0) slots.push(slot);
-  slots.sort(
-    (a, b) =>
-      services.protocol[a] - services.protocol[b] ||
-      services.address[a] - services.address[b] ||
-      services.port[a] - services.port[b],
-  );
   // kube-proxy sets flag 0x10 with mh, which ipvsadm calls mh-port.
   const flags = scheduler === 'mh' ? ' -b mh-port' : '';
-  const lines: string[] = [];
-  for (const slot of slots) {
-    const letter = services.protocol[slot] === PROTOCOL_TCP ? 't' : 'u';
-    const name = `-${letter} ${formatIpv4(services.address[slot])}:${services.port[slot]}`;
-    lines.push(`-A ${name} -s ${scheduler}${flags}`);
+  const blocks: { name: string; lines: string[] }[] = [];
+  for (let slot = 0; slot < services.slotLimit; slot++) {
+    if (services.protocol[slot] === 0) continue;
+    const name = `${serviceOption(services.protocol[slot])} ${formatIpv4(services.address[slot])}:${services.port[slot]}`;
+    const affinitySeconds = services.affinitySeconds[slot];
+    const persistence = affinitySeconds === 0 ? '' : ` -p ${affinitySeconds}`;
+    const lines = [`-A ${name} -s ${scheduler}${persistence}${flags}`];
     for (let at = services.firstServer[slot]; at !== NONE; at = servers.next[at]) {
       const server = `${formatIpv4(servers.address[at])}:${servers.port[at]}`;
       lines.push(`-a ${name} -r ${server} -m -w ${servers.weight[at]}`);
     }
+    blocks.push({ name, lines });
   }
-  return lines;
+  blocks.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return blocks.flatMap(({ lines }) => lines);
 }
 
-/**
- * Input of iptables-restore. kube-proxy's own (`restore`) starts with nat and has no jumps from built-in chains, which
- * it ensures one by one; `kernel` adds them.
- */
-function dumpRules(rules: readonly Rule[], withJumps: boolean): string[] {
-  const lines: string[] = [];
-  for (const table of ['nat', 'filter'] as const) {
-    lines.push(`*${table}`);
-    for (const chain of CHAINS) {
-      if (chain.table !== table) continue;
-      if (!chain.builtIn) lines.push(`:${chain.name} - [0:0]`);
-      else if (withJumps) lines.push(`:${chain.name} ACCEPT [0:0]`);
-    }
-    for (const rule of rules) {
-      const chain = CHAINS[rule.chain];
-      if (chain.table === table && (withJumps || !chain.builtIn)) lines.push(`-A ${chain.name} ${rule.text}`);
-    }
-    lines.push('COMMIT');
-  }
-  return lines;
+function serviceOption(protocol: number): string {
+  if (protocol === PROTOCOL_TCP) return '-t';
+  return protocol === PROTOCOL_SCTP ? '--sctp-service' : '-u';
 }
 
-/** The three parts, each under a comment line that says which tool reads it. */
+/** The three parts, each under a comment line that says which tool reads it. `kernel` has the jumps from built-in chains, too. */
 export function dumpEngine(
   form: 'kernel' | 'restore',
   servers: RealServers,
-  scheduler: IpvsScheduler,
-  sets: IpSets,
-  rules: readonly Rule[],
+  servicePorts: ReadonlyMap<number, ServicePort>,
+  node: NodeSpec,
+  options: EngineOptions,
 ): string {
-  const lines = [
-    '# ipvsadm-save -n',
-    ...dumpVirtualServers(servers, scheduler),
-    '# ipset save',
-    ...sets.dump(),
-    form === 'kernel' ? '# iptables-save' : '# iptables-restore',
-    ...dumpRules(rules, form === 'kernel'),
-  ];
-  return `${lines.join('\n')}\n`;
+  const ordered = [...servicePorts.values()].sort((a, b) => a.id - b.id);
+  const configs = ordered.map((servicePort) => servicePortConfig(servicePort, node));
+  const everything = { full: true, changed: new Set<string>(), nowSeconds: 0 };
+  const program = new IpvsProgrammer(proxyConfig(node, options)).sync(configs, everything);
+  return [
+    '# ipvsadm-save -n\n',
+    ...dumpVirtualServers(servers, options.ipvsScheduler).map((line) => `${line}\n`),
+    '# ipset save\n',
+    program.ipsetText(),
+    form === 'kernel' ? '# iptables-save\n' : '# iptables-restore\n',
+    form === 'kernel' ? program.kernelText() : program.restoreText(),
+  ].join('');
 }

@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { formatIpv4 } from '../../model/address.ts';
+import type { Endpoint, NodeSpec, ServiceExtras } from '../../model/cluster.ts';
+import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import { Rng } from '../../sim/rng.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
-import { UsableEndpoints } from './endpoints.ts';
-import { endpoint } from './test-cluster.ts';
-
-function chosen(usable: UsableEndpoints): string[] {
-  return Array.from(usable.keys.subarray(0, usable.count), (key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`);
-}
+import { ChosenEndpoints } from './endpoints.ts';
+import type { EndpointList } from './endpoints.ts';
+import { endpoint, ip, servicePort } from './test-cluster.ts';
 
 describe('endpointKey', () => {
   it('orders as the text does, byte by byte, and can be read back', () => {
@@ -30,39 +29,77 @@ describe('endpointKey', () => {
   });
 });
 
-describe('UsableEndpoints', () => {
+const NODE: NodeSpec = { name: 'node-a', addresses: [ip('192.168.0.1')], zone: 'a' };
+const HERE = { nodeName: 'node-a' };
+const STOPPING = { ready: false, serving: true, terminating: true };
+const NOT_READY = { ready: false, serving: true, terminating: false };
+
+/** Of a service port: the endpoints of a virtual server under the Cluster policy, under Local, and those of this node. */
+function choose(endpoints: Endpoint[], extras?: Partial<ServiceExtras>, chosen = new ChosenEndpoints(NODE)) {
+  const changes = extras === undefined ? {} : { extras: { ...NO_SERVICE_EXTRAS, ...extras } };
+  chosen.choose(servicePort(7, { endpoints, nodePort: 30080, ...changes }));
+  const own: string[] = [];
+  chosen.forEachOwn((address, port) => own.push(`${formatIpv4(address)}:${port}`));
+  return { cluster: texts(chosen.wanted(false)), local: texts(chosen.wanted(true)), own };
+}
+
+function texts({ keys, count }: EndpointList): string[] {
+  return Array.from(keys.subarray(0, count), (key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`);
+}
+
+describe('ChosenEndpoints', () => {
   it('takes the ready ones, else those that terminate but serve, else none', () => {
-    const usable = new UsableEndpoints();
-    const terminating = { ready: false, serving: true, terminating: true };
-    const notReady = { ready: false, serving: true, terminating: false };
-    usable.choose([endpoint('10.0.0.2'), endpoint('10.0.0.10'), endpoint('10.0.0.3', 8080, terminating)]);
-    expect(chosen(usable)).toEqual(['10.0.0.10:8080', '10.0.0.2:8080']);
-    usable.choose([endpoint('10.0.0.3', 8080, terminating), endpoint('10.0.0.4', 8080, notReady)]);
-    expect(chosen(usable)).toEqual(['10.0.0.3:8080']);
-    usable.choose([endpoint('10.0.0.4', 8080, notReady)]);
-    expect(usable.count).toBe(0);
+    const chosen = new ChosenEndpoints(NODE);
+    const two = [endpoint('10.0.0.2'), endpoint('10.0.0.10'), endpoint('10.0.0.3', 8080, STOPPING)];
+    expect(choose(two, undefined, chosen).cluster).toEqual(['10.0.0.10:8080', '10.0.0.2:8080']);
+    const one = [endpoint('10.0.0.3', 8080, STOPPING), endpoint('10.0.0.4', 8080, NOT_READY)];
+    expect(choose(one, undefined, chosen).cluster).toEqual(['10.0.0.3:8080']);
+    expect(choose([endpoint('10.0.0.4', 8080, NOT_READY)], undefined, chosen).cluster).toEqual([]);
   });
 
-  it('keeps the first of equal addresses, with its conditions and its node', () => {
-    const usable = new UsableEndpoints();
+  it('lets a local one win of equal addresses, else the first, with its conditions', () => {
     const gone = { ready: false, serving: false, terminating: false };
-    usable.choose([
-      endpoint('10.0.0.1', 80, { nodeName: 'node-a' }),
-      endpoint('10.0.0.1', 80),
+    const endpoints = [
+      endpoint('10.0.0.1', 80, gone),
+      endpoint('10.0.0.1', 80, HERE),
       endpoint('10.0.0.2', 80, gone),
       endpoint('10.0.0.2', 80),
-    ]);
-    expect(chosen(usable)).toEqual(['10.0.0.1:80']);
+    ];
+    expect(choose(endpoints)).toEqual({ cluster: ['10.0.0.1:80'], local: ['10.0.0.1:80'], own: ['10.0.0.1:80'] });
+  });
+
+  it('prefers local ones under a Local policy, and falls back to all of them', () => {
+    const there = endpoint('10.0.0.1');
+    const here = endpoint('10.0.0.2', 8080, HERE);
+    const policy = { externalPolicyLocal: true };
+    expect(choose([there, here], policy)).toEqual({
+      cluster: ['10.0.0.1:8080', '10.0.0.2:8080'],
+      local: ['10.0.0.2:8080'],
+      own: ['10.0.0.2:8080'],
+    });
+    expect(choose([there], policy).local).toEqual(['10.0.0.1:8080']);
+    expect(choose([there, { ...here, ...NOT_READY }], policy)).toEqual({
+      cluster: ['10.0.0.1:8080'],
+      local: ['10.0.0.1:8080'],
+      own: ['10.0.0.2:8080'],
+    });
+  });
+
+  it('follows hints, and looks again when the service port is another', () => {
+    const chosen = new ChosenEndpoints(NODE);
+    const hinted = (address: string, zone: string): Endpoint =>
+      endpoint(address, 8080, { hints: { zones: [zone], nodes: [] } });
+    expect(choose([hinted('10.0.0.1', 'a'), hinted('10.0.0.2', 'b')], {}, chosen).cluster).toEqual(['10.0.0.1:8080']);
+    expect(choose([hinted('10.0.0.1', 'b'), hinted('10.0.0.2', 'a')], {}, chosen).cluster).toEqual(['10.0.0.2:8080']);
+    expect(choose([endpoint('10.0.0.3')], {}, chosen).cluster).toEqual(['10.0.0.3:8080']);
   });
 
   it('sorts long lists like short ones', () => {
-    const usable = new UsableEndpoints();
-    usable.choose(
-      Array.from({ length: 200 }, (_, k) =>
-        endpoint(`10.0.${k % 7}.${(k * 37) % 251}`, 80, { nodeName: k % 2 ? 'node-a' : '' }),
-      ),
+    const endpoints = Array.from({ length: 200 }, (_, k) =>
+      endpoint(`10.0.${k % 7}.${(k * 37) % 251}`, 80, { nodeName: k % 2 ? 'node-a' : '' }),
     );
-    const texts = chosen(usable);
-    expect(texts).toEqual([...texts].sort((a, b) => (a < b ? -1 : 1)));
+    const { cluster } = choose(endpoints);
+    expect(cluster).toHaveLength(200);
+    expect(cluster).toEqual([...cluster].sort((a, b) => (a < b ? -1 : 1)));
   });
 });

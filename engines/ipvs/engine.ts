@@ -1,33 +1,34 @@
 /** kube-proxy's IPVS mode and the kernel's IPVS on one node, on typed arrays. engines/README.md says what is modelled. */
-import { formatCidr } from '../../model/address.ts';
-import type { ClusterDelta, ClusterState } from '../../model/cluster.ts';
+import type { ClusterDelta, ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { COUNTER_STRIDE } from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { SimTime } from '../../model/time.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
+import { StaleFlows } from '../conntrack/stale-flows.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
 import { IPVS_SCHEDULERS } from '../engine.ts';
-import type { Engine, EngineFactory, EngineManifest, IpvsScheduler, World } from '../engine.ts';
+import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { dumpEngine } from './dump.ts';
 import { Forwarding } from './forwarding.ts';
+import { GracefulTermination } from './graceful-termination.ts';
 import { IpSets } from './ipsets.ts';
 import { PacketPath } from './packet-path.ts';
 import { RealServers } from './real-servers.ts';
 import { RuleWalk } from './rule-walk.ts';
+import type { LocalDetector } from './rules.ts';
 import { createScheduler } from './schedulers/create.ts';
 import { ServiceTable } from './service-table.ts';
 import { Syncer } from './sync.ts';
 
 const MANIFEST: EngineManifest = {
-  protocols: ['tcp', 'udp'],
-  serviceTypes: ['ClusterIP', 'NodePort'],
-  externalIps: false,
-  sessionAffinity: false,
-  trafficPolicyLocal: false,
+  protocols: ['tcp', 'udp', 'sctp'],
+  serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
+  externalIps: true,
+  sessionAffinity: true,
+  trafficPolicyLocal: true,
   ipFamilies: ['IPv4'],
   schedulers: IPVS_SCHEDULERS,
   partialSync: false,
@@ -36,10 +37,13 @@ const MANIFEST: EngineManifest = {
 class IpvsEngine implements Engine {
   readonly name = 'ipvs';
   readonly supports = MANIFEST;
-  readonly #scheduler: IpvsScheduler;
+  readonly #node: NodeSpec;
+  readonly #options: EngineOptions;
   readonly #servers: RealServers;
   readonly #connections: ConnectionTable;
-  readonly #sets = new IpSets();
+  readonly #conntrack: ConntrackTable;
+  readonly #staleFlows: StaleFlows;
+  readonly #termination: GracefulTermination;
   readonly #walk: RuleWalk;
   readonly #syncer: Syncer;
   readonly #path: PacketPath;
@@ -48,37 +52,51 @@ class IpvsEngine implements Engine {
   constructor({ node, options, rng }: World) {
     const masqueradeAddress = node.addresses[0];
     if (masqueradeAddress === undefined) throw new Error(`Node ${node.name} has no address`);
+    this.#node = node;
+    this.#options = options;
     const isLiteral = options.evaluator === 'literal';
-    const conntrack = new ConntrackTable();
-    const ruleOptions = {
-      masqueradeAll: options.masqueradeAll,
-      masqueradeBit: options.masqueradeBit,
-      clusterCidr: node.clusterCidr,
-      clusterCidrText: node.clusterCidr === undefined ? '' : formatCidr(node.clusterCidr),
-    };
-    this.#scheduler = options.ipvsScheduler;
+    const { masqueradeAll, nodePortAddresses, masqueradeRandomFully } = options;
+    const ruleOptions = { masqueradeAll, detector: detectorOf(node) };
+    const sets = new IpSets();
+    this.#conntrack = new ConntrackTable({ maxEntries: options.conntrackMax });
+    this.#staleFlows = new StaleFlows(options.kubeProxy.conntrackCleanup, node.name);
     this.#servers = new RealServers(new ServiceTable());
+    const servers = this.#servers;
     const seed = rng.stream('connection-hash').nextUint32();
-    this.#connections = new ConnectionTable(this.#servers, options.ipvsConnTabBits, seed);
-    const scheduler = createScheduler(options.ipvsScheduler, this.#servers, rng);
-    this.#walk = new RuleWalk(ruleOptions, isLiteral, this.#sets, node.addresses);
-    const serviceOrder = rng.stream('service-order');
-    this.#syncer = new Syncer(node, ruleOptions, this.#servers, scheduler, this.#sets, conntrack, serviceOrder);
-    const forwarding = new Forwarding(isLiteral, this.#servers, this.#connections, scheduler);
+    this.#connections = new ConnectionTable(servers, options.ipvsConnTabBits, seed);
+    const scheduler = createScheduler(options.ipvsScheduler, servers, rng);
+    const forwarding = new Forwarding(isLiteral, servers, this.#connections, scheduler);
+    this.#walk = new RuleWalk(ruleOptions, isLiteral, sets, node.addresses, forwarding.isOfVirtualServer);
+    this.#termination = new GracefulTermination(servers);
+    this.#syncer = new Syncer({
+      node,
+      nodePortAddresses,
+      ruleOptions,
+      servers,
+      scheduler,
+      sets,
+      termination: this.#termination,
+      serviceOrder: rng.stream('service-order'),
+    });
     this.#path = new PacketPath(
       this.#walk,
       forwarding,
       this.#connections,
-      conntrack,
+      this.#conntrack,
       rng.stream('source-port'),
       masqueradeAddress,
+      masqueradeRandomFully,
     );
   }
 
   sync(state: ClusterState, now: SimTime): SyncReport {
     this.advance(now);
-    this.#syncer.clearState();
-    for (const servicePort of state.servicePorts) this.#syncer.upsert(servicePort);
+    const known = this.#syncer.servicePorts;
+    if (known.size > 0) {
+      const wanted = new Set(state.servicePorts.map(({ id }) => id));
+      for (const id of [...known.keys()]) if (!wanted.has(id)) this.#remove(id);
+    }
+    for (const servicePort of state.servicePorts) this.#upsert(servicePort);
     this.#hasSynced = true;
     return this.#finishSync(true, now);
   }
@@ -86,29 +104,23 @@ class IpvsEngine implements Engine {
   apply(delta: ClusterDelta, now: SimTime): SyncReport {
     if (!this.#hasSynced) throw new Error('The first call of an engine must be sync');
     this.advance(now);
-    let touchesUdp = false;
-    for (const id of delta.removedIds) {
-      if (this.#syncer.removeId(id)?.protocol === PROTOCOL_UDP) touchesUdp = true;
-    }
-    for (const servicePort of delta.upserted) {
-      this.#syncer.upsert(servicePort);
-      if (servicePort.protocol === PROTOCOL_UDP) touchesUdp = true;
-    }
-    return this.#finishSync(touchesUdp, now);
+    for (const id of delta.removedIds) this.#remove(id);
+    for (const servicePort of delta.upserted) this.#upsert(servicePort);
+    return this.#finishSync(false, now);
   }
 
   advance(now: SimTime): void {
     // At one instant connections expire first, then the termination list is checked.
-    while (this.#syncer.nextCheck <= now) {
-      this.#connections.expireUntil(this.#syncer.nextCheck);
-      this.#syncer.checkTerminating();
+    while (this.#termination.nextCheck <= now) {
+      this.#connections.expireUntil(this.#termination.nextCheck);
+      this.#termination.check(this.#deleteServer);
     }
     this.#connections.expireUntil(now);
-    this.#syncer.advanceClock(now);
+    this.#termination.advanceClock(now);
   }
 
   nextTimer(): SimTime {
-    return this.#syncer.nextCheck;
+    return this.#termination.nextCheck;
   }
 
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
@@ -122,14 +134,34 @@ class IpvsEngine implements Engine {
   }
 
   dump(form: 'kernel' | 'restore'): string {
-    return dumpEngine(form, this.#servers, this.#scheduler, this.#sets, this.#syncer.rules);
+    return dumpEngine(form, this.#servers, this.#syncer.servicePorts, this.#node, this.#options);
   }
 
-  #finishSync(cleansUdp: boolean, now: SimTime): SyncReport {
-    const report = this.#syncer.sync(cleansUdp, now);
-    this.#walk.load(this.#syncer.rules);
-    return report;
+  readonly #deleteServer = (server: number): void => this.#syncer.deleteServer(server);
+
+  #upsert(servicePort: ServicePort): void {
+    this.#staleFlows.note(this.#syncer.servicePorts.get(servicePort.id), servicePort);
+    this.#syncer.upsert(servicePort);
   }
+
+  #remove(id: number): void {
+    const known = this.#syncer.servicePorts.get(id);
+    if (known === undefined) return;
+    this.#staleFlows.note(known, undefined);
+    this.#syncer.remove(id);
+  }
+
+  #finishSync(isFull: boolean, now: SimTime): SyncReport {
+    const report = this.#syncer.sync();
+    this.#walk.load(this.#syncer.rules, this.#syncer.blockedVips);
+    return { ...report, conntrackDeletes: this.#staleFlows.clean(this.#conntrack, now, isFull) };
+  }
+}
+
+/** detectLocalMode: by interface where the node names one, else by the pods' block of addresses. */
+function detectorOf({ podInterface, clusterCidr }: NodeSpec): LocalDetector {
+  if (podInterface !== undefined) return { kind: 'interface' };
+  return clusterCidr === undefined ? { kind: 'none' } : { kind: 'cidr', cidr: clusterCidr };
 }
 
 export const createIpvsEngine: EngineFactory = (world) => new IpvsEngine(world);

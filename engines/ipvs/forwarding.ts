@@ -12,8 +12,8 @@ import {
 } from '../../model/counters.ts';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { SimTime } from '../../model/time.ts';
 import type { ConnectionTable } from './connection-table.ts';
+import type { IpvsMatch } from './literal-walk.ts';
 import type { RealServers } from './real-servers.ts';
 import type { Scheduler } from './schedulers/scheduler.ts';
 import { NONE } from './service-table.ts';
@@ -57,7 +57,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): number {
@@ -65,8 +64,28 @@ export class Forwarding {
     const slot = connections.findReply(protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
-    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags, now);
+    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags);
     return slot;
+  }
+
+  /** xt_ipvs.c ipvs_mt: is the packet, with its addresses as they are now, of a connection to that virtual server? */
+  readonly isOfVirtualServer: IpvsMatch = (packet, vip, rows, row) => {
+    if (!packet.isOfIpvs || packet.protocol !== vip.protocol) return false;
+    const connections = this.#connections;
+    const { protocol, srcAddress, srcPort, dstAddress, dstPort } = packet;
+    // conn_out_get of the header turned round.
+    const slot = connections.findReply(protocol, dstAddress, dstPort, srcAddress, srcPort);
+    rows[row + HASH_PROBES]++;
+    rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
+    return (
+      slot !== NONE && connections.virtualAddress[slot] === vip.address && connections.virtualPort[slot] === vip.port
+    );
+  };
+
+  /** The service port that has this original destination, or -1. */
+  servicePortOf(protocol: number, address: number, port: number): number {
+    const service = this.#services.lookup(protocol, address, port);
+    return service === NONE ? -1 : this.#services.servicePortId[service];
   }
 
   /** The packet as a request, after `reply` missed. Sets `connection` and `servicePortId`. */
@@ -77,7 +96,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): IpvsVerdict {
@@ -98,11 +116,11 @@ export class Forwarding {
           connections.remove(slot);
           return IPVS_SERVER_GONE;
         }
-        connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+        connections.packet(slot, TOWARDS_SERVER, tcpFlags);
         return IPVS_REQUEST;
       }
     }
-    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, now, rows, row);
+    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, rows, row);
   }
 
   #schedule(
@@ -112,7 +130,6 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
-    now: SimTime,
     rows: Uint32Array,
     row: number,
   ): IpvsVerdict {
@@ -126,17 +143,64 @@ export class Forwarding {
     rows[row + SERVICE_CHAIN_ENTRIES] += services.entriesPassed;
     if (service === NONE) return IPVS_PASS;
     this.servicePortId = services.servicePortId[service];
-    const scheduler = this.#scheduler;
-    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, now);
-    rows[row + DESTINATIONS_EXAMINED] += scheduler.examined;
-    if (server === NONE) return IPVS_NO_SERVER;
     const connections = this.#connections;
     const id = this.servicePortId;
-    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, now);
-    connections.packet(slot, TOWARDS_SERVER, tcpFlags, now);
+    let template = NONE;
+    let server: number;
+    if (services.affinitySeconds[service] > 0) {
+      template = this.#template(service, protocol, srcAddress, srcPort, dstAddress, dstPort, rows, row);
+      server = template === NONE ? NONE : connections.server[template];
+    } else server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
+    if (server === NONE) return IPVS_NO_SERVER;
+    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, template, tcpFlags);
+    if (template !== NONE) connections.renewTemplate(template);
     rows[row + IPVS_CONNECTION_INSERTS]++;
     rows[row + NAT_SETUPS]++;
     this.connection = slot;
     return IPVS_REQUEST;
+  }
+
+  /** ip_vs_sched_persist: the client's template, or a new one with the scheduler's choice; NONE when there is no real server. */
+  #template(
+    service: number,
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+    rows: Uint32Array,
+    row: number,
+  ): number {
+    const connections = this.#connections;
+    const servers = this.#servers;
+    const known = connections.findTemplate(protocol, srcAddress, dstAddress, dstPort);
+    rows[row + HASH_PROBES]++;
+    rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
+    if (known !== NONE) {
+      // kube-proxy sets expire_quiescent_template: a server of weight 0 gets no more clients, old ones included.
+      const server = connections.server[known];
+      if (servers.isLive(server) && servers.weight[server] > 0) return known;
+      connections.invalidateTemplate(known);
+    }
+    const server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
+    if (server === NONE) return NONE;
+    const id = this.servicePortId;
+    const seconds = this.#services.affinitySeconds[service];
+    rows[row + IPVS_CONNECTION_INSERTS]++;
+    return connections.addTemplate(protocol, srcAddress, dstAddress, dstPort, server, id, seconds);
+  }
+
+  #choose(
+    service: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    rows: Uint32Array,
+    row: number,
+  ): number {
+    const scheduler = this.#scheduler;
+    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, this.#connections.now);
+    rows[row + DESTINATIONS_EXAMINED] += scheduler.examined;
+    return server;
   }
 }

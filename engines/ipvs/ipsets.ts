@@ -1,248 +1,236 @@
-/** The ipsets that kube-proxy fills in IPVS mode and that are not always empty (pkg/proxy/ipvs/ipset.go). */
-import { formatIpv4 } from '../../model/address.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
+/** The ipsets of IPVS mode (pkg/proxy/ipvs/ipset.go) as the data path tests them: a few hash tables with a flag a set. */
+import type { Cidr } from '../../model/address.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
+import { FlagTable } from './flag-table.ts';
 
-/** A set of triples of unsigned 32-bit integers: open addressing in typed arrays. */
-class TripleSet {
-  size = 0;
-  #first = new Uint32Array(64);
-  #second = new Uint32Array(64);
-  #third = new Uint32Array(64);
-  #isUsed = new Uint8Array(64);
+/* Sets of type hash:ip,port. */
+export const SET_CLUSTER_IP = 0;
+export const SET_EXTERNAL_IP = 1;
+export const SET_EXTERNAL_IP_LOCAL = 2;
+export const SET_LOAD_BALANCER = 3;
+export const SET_LOAD_BALANCER_LOCAL = 4;
+export const SET_LOAD_BALANCER_FW = 5;
+export const SET_NODE_PORT_SCTP = 6;
+export const SET_NODE_PORT_LOCAL_SCTP = 7;
+/* Sets of type bitmap:port. */
+export const SET_NODE_PORT_TCP = 8;
+export const SET_NODE_PORT_LOCAL_TCP = 9;
+export const SET_NODE_PORT_UDP = 10;
+export const SET_NODE_PORT_LOCAL_UDP = 11;
+export const SET_HEALTH_CHECK_NODE_PORT = 12;
+/* hash:ip,port,ip, hash:ip,port,net and hash:ip. */
+export const SET_LOOP_BACK = 13;
+export const SET_SOURCE_IP = 14;
+export const SET_SOURCE_CIDR = 15;
+export const SET_IPVS_IPS = 16;
+const SETS = 17;
 
-  has(first: number, second: number, third: number): boolean {
-    const mask = this.#isUsed.length - 1;
-    let at = tripleHash(first, second, third) & mask;
-    while (this.#isUsed[at] === 1) {
-      if (this.#first[at] === first && this.#second[at] === second && this.#third[at] === third) return true;
-      at = (at + 1) & mask;
-    }
-    return false;
-  }
-
-  /** True when the triple is new. */
-  add(first: number, second: number, third: number): boolean {
-    if (this.size * 2 >= this.#isUsed.length) this.#grow();
-    const mask = this.#isUsed.length - 1;
-    let at = tripleHash(first, second, third) & mask;
-    while (this.#isUsed[at] === 1) {
-      if (this.#first[at] === first && this.#second[at] === second && this.#third[at] === third) return false;
-      at = (at + 1) & mask;
-    }
-    this.#first[at] = first;
-    this.#second[at] = second;
-    this.#third[at] = third;
-    this.#isUsed[at] = 1;
-    this.size++;
-    return true;
-  }
-
-  clear(): void {
-    this.#isUsed.fill(0);
-    this.size = 0;
-  }
-
-  /** In no particular order. */
-  forEach(visit: (first: number, second: number, third: number) => void): void {
-    for (let at = 0; at < this.#isUsed.length; at++) {
-      if (this.#isUsed[at] === 1) visit(this.#first[at], this.#second[at], this.#third[at]);
-    }
-  }
-
-  #grow(): void {
-    const first = this.#first;
-    const second = this.#second;
-    const third = this.#third;
-    const isUsed = this.#isUsed;
-    const capacity = isUsed.length * 2;
-    this.#first = new Uint32Array(capacity);
-    this.#second = new Uint32Array(capacity);
-    this.#third = new Uint32Array(capacity);
-    this.#isUsed = new Uint8Array(capacity);
-    this.size = 0;
-    for (let at = 0; at < isUsed.length; at++) {
-      if (isUsed[at] === 1) this.add(first[at], second[at], third[at]);
-    }
-  }
+/** Bit of a hash:ip,port set in `destinationFlags`. */
+export function destinationBit(set: number): number {
+  return 1 << set;
 }
 
-function tripleHash(first: number, second: number, third: number): number {
-  const mixed = Math.imul(Math.imul(first ^ (third << 1), 0x9e3779b1) ^ second, 0x85ebca6b);
-  return mixed ^ (mixed >>> 15);
+/** Bit of a bitmap in `portFlags`. */
+export function portBit(set: number): number {
+  return 1 << (set - SET_NODE_PORT_TCP);
 }
 
-/** Protocol and port in one word. */
-function service(protocol: number, port: number): number {
-  return ((protocol << 16) | port) >>> 0;
+const LOOP_BACK_FLAG = 1;
+const SOURCE_IP_FLAG = 2;
+const PRESENT = 1;
+/** An entry that kube-proxy deletes and adds at every sync. */
+const REWRITTEN = 2;
+const ADDRESS_BITS = 32;
+
+/** Protocol and port in one word of 24 bits. */
+function serviceWord(protocol: number, port: number): number {
+  return (protocol << 16) | port;
+}
+
+/** The block of that length in which the address is. */
+function masked(address: number, prefixLength: number): number {
+  return prefixLength === 0 ? 0 : (address & (0xffffffff << (ADDRESS_BITS - prefixLength))) >>> 0;
 }
 
 /** One filling of the sets. */
 class Contents {
-  readonly clusterIp = new TripleSet();
-  readonly loopBack = new TripleSet();
-  readonly ipvsIps = new TripleSet();
-  readonly nodePorts = new TripleSet();
-
-  /** Entries also in `other`, over all sets. */
-  common(other: Contents): number {
-    let count = 0;
-    const pairs: [TripleSet, TripleSet][] = [
-      [this.clusterIp, other.clusterIp],
-      [this.loopBack, other.loopBack],
-      [this.ipvsIps, other.ipvsIps],
-      [this.nodePorts, other.nodePorts],
-    ];
-    for (const [mine, theirs] of pairs) {
-      if (theirs.size === 0) continue;
-      mine.forEach((first, second, third) => {
-        if (theirs.has(first, second, third)) count++;
-      });
-    }
-    return count;
-  }
-
-  get size(): number {
-    return this.clusterIp.size + this.loopBack.size + this.ipvsIps.size + this.nodePorts.size;
-  }
+  /** (address, protocol and port): the hash:ip,port sets. */
+  readonly destinations = new FlagTable();
+  /** By port: the bitmaps. */
+  readonly ports = new Uint8Array(65536);
+  /** (address, protocol and port, source): LOOP-BACK and SOURCE-IP. */
+  readonly sources = new FlagTable();
+  /** (address, prefix length with protocol and port, masked source): SOURCE-CIDR. */
+  readonly ranges = new FlagTable();
+  /** IPVS-IPS. */
+  readonly addresses = new FlagTable();
+  /** By set: entries that kube-proxy asks for. */
+  readonly wanted = new Uint32Array(SETS);
+  /** Prefix lengths in `ranges`. */
+  readonly rangeLengths: number[] = [];
+  hasPorts = false;
 
   clear(): void {
-    this.clusterIp.clear();
-    this.loopBack.clear();
-    this.ipvsIps.clear();
-    this.nodePorts.clear();
+    this.destinations.clear();
+    this.sources.clear();
+    this.ranges.clear();
+    this.addresses.clear();
+    this.wanted.fill(0);
+    this.rangeLengths.length = 0;
+    if (this.hasPorts) this.ports.fill(0);
+    this.hasPorts = false;
   }
 }
 
 /** A sync calls `begin`, adds what it wants and calls `finish`; look-ups see the new contents from `finish` on. */
 export class IpSets {
-  /** Entries added or deleted by the latest `finish`, and addresses of IPVS-IPS alone. */
+  /** Entries added or deleted by the latest `finish` over all sets, and addresses of IPVS-IPS alone. */
   changes = 0;
   addressChanges = 0;
-  /** Entries of the two bitmaps. */
-  nodePortTcpSize = 0;
-  nodePortUdpSize = 0;
 
   #current = new Contents();
-  #wanted = new Contents();
-  readonly #isNodePortTcp = new Uint8Array(65536);
-  readonly #isNodePortUdp = new Uint8Array(65536);
+  #next = new Contents();
 
   begin(): void {
-    this.#wanted.clear();
+    this.#next.clear();
   }
 
-  /** Sets CLUSTER-IP and IPVS-IPS. */
-  addClusterIp(protocol: number, address: number, port: number): void {
-    this.#wanted.clusterIp.add(address, service(protocol, port), 0);
-    this.#wanted.ipvsIps.add(address, 0, 0);
+  /** An entry of a hash:ip,port set. */
+  addDestination(set: number, protocol: number, address: number, port: number): void {
+    const next = this.#next;
+    if (next.destinations.add(address, serviceWord(protocol, port), 0, destinationBit(set))) next.wanted[set]++;
   }
 
-  /** Set NODE-PORT-TCP or NODE-PORT-UDP. */
-  addNodePort(protocol: number, port: number): void {
-    this.#wanted.nodePorts.add(service(protocol, port), 0, 0);
+  /** In the protocol's NODE-PORT set, and in its NODE-PORT-LOCAL set where the external policy is Local. */
+  addNodePort(protocol: number, port: number, isLocal: boolean, addresses: readonly number[]): void {
+    if (protocol === PROTOCOL_SCTP) {
+      for (const address of addresses) {
+        this.addDestination(SET_NODE_PORT_SCTP, protocol, address, port);
+        if (isLocal) this.addDestination(SET_NODE_PORT_LOCAL_SCTP, protocol, address, port);
+      }
+      return;
+    }
+    const isTcp = protocol === PROTOCOL_TCP;
+    this.#addPort(isTcp ? SET_NODE_PORT_TCP : SET_NODE_PORT_UDP, port);
+    if (isLocal) this.#addPort(isTcp ? SET_NODE_PORT_LOCAL_TCP : SET_NODE_PORT_LOCAL_UDP, port);
   }
 
-  /** Set LOOP-BACK. */
+  addHealthCheckNodePort(port: number): void {
+    this.#addPort(SET_HEALTH_CHECK_NODE_PORT, port);
+  }
+
+  /** LOOP-BACK: an endpoint of this node, whatever its conditions. */
   addLocalEndpoint(protocol: number, address: number, port: number): void {
-    this.#wanted.loopBack.add(address, service(protocol, port), address);
+    const next = this.#next;
+    const isNew = next.sources.add(address, serviceWord(protocol, port), address, LOOP_BACK_FLAG);
+    if (isNew) next.wanted[SET_LOOP_BACK]++;
+  }
+
+  /** LOAD-BALANCER-SOURCE-IP: the node's own packets to the address, which have it as their source. */
+  addSourceIp(protocol: number, address: number, port: number): void {
+    const next = this.#next;
+    const isNew = next.sources.add(address, serviceWord(protocol, port), address, SOURCE_IP_FLAG);
+    if (isNew) next.wanted[SET_SOURCE_IP]++;
+  }
+
+  /**
+   * LOAD-BALANCER-SOURCE-CIDR. The kernel refuses a range of length 0. It lists one of a single address without its length, which
+   * kube-proxy takes for another entry (ipset.go syncIPSetEntries): deleted and added at every sync.
+   */
+  addSourceRange(protocol: number, address: number, port: number, { prefixLength, address: block }: Cidr): void {
+    const next = this.#next;
+    next.wanted[SET_SOURCE_CIDR]++;
+    if (prefixLength === 0) return;
+    const word = ((prefixLength << 24) | serviceWord(protocol, port)) >>> 0;
+    next.ranges.add(address, word, block, prefixLength === ADDRESS_BITS ? REWRITTEN : PRESENT);
+    if (!next.rangeLengths.includes(prefixLength)) next.rangeLengths.push(prefixLength);
+  }
+
+  /** IPVS-IPS: an address that belongs on kube-ipvs0. */
+  addBoundAddress(address: number): void {
+    const next = this.#next;
+    if (next.addresses.add(address, 0, 0, PRESENT)) next.wanted[SET_IPVS_IPS]++;
   }
 
   finish(): void {
     const old = this.#current;
-    const wanted = this.#wanted;
-    this.changes = old.size + wanted.size - 2 * wanted.common(old);
-    let kept = 0;
-    wanted.ipvsIps.forEach((address) => {
-      if (old.ipvsIps.has(address, 0, 0)) kept++;
-    });
-    this.addressChanges = old.ipvsIps.size + wanted.ipvsIps.size - 2 * kept;
-    this.#current = wanted;
-    this.#wanted = old;
-    this.#isNodePortTcp.fill(0);
-    this.#isNodePortUdp.fill(0);
-    this.nodePortTcpSize = 0;
-    this.nodePortUdpSize = 0;
-    wanted.nodePorts.forEach((word) => {
-      if (word >>> 16 === PROTOCOL_TCP) {
-        this.#isNodePortTcp[word & 0xffff] = 1;
-        this.nodePortTcpSize++;
-      } else {
-        this.#isNodePortUdp[word & 0xffff] = 1;
-        this.nodePortUdpSize++;
-      }
-    });
+    const next = this.#next;
+    this.addressChanges = difference(old.addresses, next.addresses);
+    this.changes =
+      this.addressChanges +
+      difference(old.destinations, next.destinations) +
+      difference(old.sources, next.sources) +
+      difference(old.ranges, next.ranges, ~REWRITTEN) +
+      (old.hasPorts || next.hasPorts ? portDifference(old.ports, next.ports) : 0);
+    this.#current = next;
+    this.#next = old;
   }
 
-  get clusterIpSize(): number {
-    return this.#current.clusterIp.size;
-  }
-
-  get loopBackSize(): number {
-    return this.#current.loopBack.size;
+  /** Whether kube-proxy takes the set for an empty one: it does not look at what the kernel refused. */
+  isEmpty(set: number): boolean {
+    return this.#current.wanted[set] === 0;
   }
 
   /** Addresses on kube-ipvs0. */
-  get ipvsIpsSize(): number {
-    return this.#current.ipvsIps.size;
+  get boundAddresses(): number {
+    return this.#current.addresses.size;
   }
 
-  inClusterIp(address: number, protocol: number, port: number): boolean {
-    return this.#current.clusterIp.has(address, service(protocol, port), 0);
+  /** `destinationBit` of each hash:ip,port set that has the entry. */
+  destinationFlags(address: number, protocol: number, port: number): number {
+    return this.#current.destinations.get(address, serviceWord(protocol, port), 0);
   }
 
-  inLoopBack(dstAddress: number, protocol: number, port: number, srcAddress: number): boolean {
-    return this.#current.loopBack.has(dstAddress, service(protocol, port), srcAddress);
+  /** `portBit` of each bitmap that has the port: none of an SCTP packet (ip_set_getport.c ip_set_get_ip_port). */
+  portFlags(protocol: number, port: number): number {
+    return protocol === PROTOCOL_SCTP ? 0 : this.#current.ports[port];
   }
 
-  inIpvsIps(address: number): boolean {
-    return this.#current.ipvsIps.has(address, 0, 0);
+  inLoopBack(dstAddress: number, protocol: number, dstPort: number, srcAddress: number): boolean {
+    return (this.#current.sources.get(dstAddress, serviceWord(protocol, dstPort), srcAddress) & LOOP_BACK_FLAG) !== 0;
   }
 
-  inNodePort(protocol: number, port: number): boolean {
-    return (protocol === PROTOCOL_TCP ? this.#isNodePortTcp[port] : this.#isNodePortUdp[port]) === 1;
+  inSourceIp(dstAddress: number, protocol: number, dstPort: number, srcAddress: number): boolean {
+    return (this.#current.sources.get(dstAddress, serviceWord(protocol, dstPort), srcAddress) & SOURCE_IP_FLAG) !== 0;
   }
 
-  /** `ipset save` of every set that kube-proxy creates and that is modelled, entries in order of their numbers. */
-  dump(): string[] {
-    const lines: string[] = [];
-    const ports = { tcp: [] as string[], udp: [] as string[] };
-    for (const [word] of sorted(this.#current.nodePorts)) ports[nameOf(word)].push(`${word & 0xffff}`);
-    const clusterIps = sorted(this.#current.clusterIp).map(([address, word]) => `${formatIpv4(address)},${text(word)}`);
-    const loopBacks = sorted(this.#current.loopBack).map(
-      ([dst, word, src]) => `${formatIpv4(dst)},${text(word)},${formatIpv4(src)}`,
-    );
-    const hash = 'family inet hashsize 1024 maxelem 65536';
-    const append = (name: string, type: string, entries: readonly string[]): void => {
-      lines.push(`create ${name} ${type}`);
-      for (const entry of entries) lines.push(`add ${name} ${entry}`);
-    };
-    append('KUBE-LOOP-BACK', `hash:ip,port,ip ${hash}`, loopBacks);
-    append('KUBE-CLUSTER-IP', `hash:ip,port ${hash}`, clusterIps);
-    append('KUBE-EXTERNAL-IP', `hash:ip,port ${hash}`, []);
-    append('KUBE-EXTERNAL-IP-LOCAL', `hash:ip,port ${hash}`, []);
-    append('KUBE-LOAD-BALANCER', `hash:ip,port ${hash}`, []);
-    append('KUBE-NODE-PORT-TCP', 'bitmap:port range 0-65535', ports.tcp);
-    append('KUBE-NODE-PORT-UDP', 'bitmap:port range 0-65535', ports.udp);
-    append('KUBE-HEALTH-CHECK-NODE-PORT', 'bitmap:port range 0-65535', []);
-    append(
-      'KUBE-IPVS-IPS',
-      `hash:ip ${hash}`,
-      sorted(this.#current.ipvsIps).map(([address]) => formatIpv4(address)),
-    );
-    return lines;
+  /** One probe for each prefix length that occurs (ip_set_hash_gen.h mtype_test_cidrs). */
+  inSourceRanges(dstAddress: number, protocol: number, dstPort: number, srcAddress: number): boolean {
+    const { ranges, rangeLengths } = this.#current;
+    const service = serviceWord(protocol, dstPort);
+    for (let i = 0; i < rangeLengths.length; i++) {
+      const length = rangeLengths[i];
+      if (ranges.get(dstAddress, ((length << 24) | service) >>> 0, masked(srcAddress, length)) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Whether the address is on kube-ipvs0. */
+  isBound(address: number): boolean {
+    return this.#current.addresses.get(address, 0, 0) !== 0;
+  }
+
+  #addPort(set: number, port: number): void {
+    const next = this.#next;
+    const bit = portBit(set);
+    next.hasPorts = true;
+    if ((next.ports[port] & bit) !== 0) return;
+    next.ports[port] |= bit;
+    next.wanted[set]++;
   }
 }
 
-function sorted(set: TripleSet): [number, number, number][] {
-  const entries: [number, number, number][] = [];
-  set.forEach((first, second, third) => entries.push([first, second, third]));
-  return entries.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+/** Flags in one table but not in the other; those outside `comparable` are never in both. */
+function difference(old: FlagTable, next: FlagTable, comparable = 0xff): number {
+  const [allNext, common] = next.countFlags(old, comparable);
+  const [allOld] = old.countFlags(next, 0);
+  return allOld + allNext - 2 * common;
 }
 
-function nameOf(word: number): 'tcp' | 'udp' {
-  return word >>> 16 === PROTOCOL_TCP ? 'tcp' : 'udp';
-}
-
-function text(word: number): string {
-  return `${nameOf(word)}:${word & 0xffff}`;
+function portDifference(old: Uint8Array, next: Uint8Array): number {
+  let changes = 0;
+  for (let port = 0; port < old.length; port++) {
+    for (let bits = old[port] ^ next[port]; bits > 0; bits &= bits - 1) changes++;
+  }
+  return changes;
 }

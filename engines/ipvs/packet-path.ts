@@ -4,7 +4,7 @@
  */
 import { NAT_SETUPS } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { ORIGIN_HOST } from '../../model/packet.ts';
+import { ORIGIN_HOST, ORIGIN_POD } from '../../model/packet.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 import {
   OUTCOME_ACCEPT,
@@ -12,31 +12,37 @@ import {
   OUTCOME_ENDPOINT,
   OUTCOME_REJECT,
   OUTCOME_REPLY,
+  REASON_CONNTRACK_FULL,
   REASON_INVALID,
   REASON_NONE,
   REASON_NO_ENDPOINTS,
   REASON_PORT_CLASH,
   REASON_SERVER_UNAVAILABLE,
+  REASON_SOURCE_RANGE,
   REASON_UNUSED_VIP_PORT,
 } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { CT_ESTABLISHED, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } from '../conntrack/table.ts';
-import type { ConntrackTable } from '../conntrack/table.ts';
+import { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } from '../conntrack/table.ts';
+import type { ConntrackTable, TrackStatus } from '../conntrack/table.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import { IPVS_NO_SERVER, IPVS_PASS, IPVS_REQUEST } from './forwarding.ts';
 import type { Forwarding } from './forwarding.ts';
-import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './rule-walk.ts';
+import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './literal-walk.ts';
+import type { WalkedPacket } from './literal-walk.ts';
 import type { RuleWalk } from './rule-walk.ts';
+import { TARGET_DROP, TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, TARGET_REJECT } from './rules.ts';
 import { NONE } from './service-table.ts';
 
 export class PacketPath {
   readonly #walk: RuleWalk;
+  readonly #walked: WalkedPacket;
   readonly #forwarding: Forwarding;
   readonly #connections: ConnectionTable;
   readonly #conntrack: ConntrackTable;
   readonly #sourcePorts: RandomStream;
   /** The node's first address, which MASQUERADE takes. */
   readonly #masqueradeAddress: number;
+  readonly #randomFully: boolean;
   #rows: Uint32Array = new Uint32Array(0);
   #row = 0;
 
@@ -57,13 +63,16 @@ export class PacketPath {
     conntrack: ConntrackTable,
     sourcePorts: RandomStream,
     masqueradeAddress: number,
+    randomFully: boolean,
   ) {
     this.#walk = walk;
+    this.#walked = walk.packet;
     this.#forwarding = forwarding;
     this.#connections = connections;
     this.#conntrack = conntrack;
     this.#sourcePorts = sourcePorts;
     this.#masqueradeAddress = masqueradeAddress;
+    this.#randomFully = randomFully;
   }
 
   /** Decides packet `i`. The counters at rows[row ...] are zero before and complete after. */
@@ -81,23 +90,10 @@ export class PacketPath {
     this.#dstPort = packets.dstPort[i];
 
     const status = conntrack.track(packets, i, rows, row);
-    const walk = this.#walk;
-    walk.countInto(rows, row);
-    walk.isMarked = false;
-    walk.protocol = packets.protocol[i];
-    walk.srcAddress = this.#srcAddress;
-    walk.dstAddress = this.#dstAddress;
-    walk.dstPort = this.#dstPort;
-    walk.ctstate =
-      status === CT_INVALID ? CTSTATE_INVALID : status === CT_ESTABLISHED ? CTSTATE_ESTABLISHED : CTSTATE_NEW;
-    if (status === CT_INVALID) this.#reason = REASON_INVALID;
-
-    const isReply = conntrack.entry >= 0 && conntrack.isReply;
-    if (isReply) this.#reply(packets, i);
-    else {
-      if (conntrack.entry >= 0) this.#ofEntry();
-      this.#request(packets, i, status === CT_NEW);
-    }
+    if (status === CT_FULL) {
+      this.#outcome = OUTCOME_DROP;
+      this.#reason = REASON_CONNTRACK_FULL;
+    } else this.#pass(packets, i, status);
     verdicts.outcome[i] = this.#outcome;
     verdicts.reason[i] = this.#reason;
     verdicts.first[i] = status === CT_NEW ? 1 : 0;
@@ -107,6 +103,42 @@ export class PacketPath {
     verdicts.dstAddress[i] = this.#dstAddress;
     verdicts.dstPort[i] = this.#dstPort;
     verdicts.servicePortId[i] = this.#servicePortId;
+  }
+
+  /** Through the hooks. */
+  #pass(packets: PacketBatch, i: number, status: TrackStatus): void {
+    const conntrack = this.#conntrack;
+    const walk = this.#walk;
+    walk.begin(this.#rows, this.#row);
+    const walked = this.#walked;
+    walked.isMarked = false;
+    walked.isOfIpvs = false;
+    walked.isFromPod = packets.origin[i] === ORIGIN_POD;
+    walked.protocol = packets.protocol[i];
+    this.#showSource();
+    this.#showDestination();
+    walked.ctstate =
+      status === CT_INVALID ? CTSTATE_INVALID : status === CT_ESTABLISHED ? CTSTATE_ESTABLISHED : CTSTATE_NEW;
+    if (status === CT_INVALID) this.#reason = REASON_INVALID;
+    if (conntrack.entry < 0) this.#request(packets, i, status === CT_NEW);
+    else {
+      this.#ofEntry();
+      if (conntrack.isReply) this.#reply(packets, i);
+      else this.#request(packets, i, false);
+    }
+  }
+
+  /** The next hook sees the source as it is now. */
+  #showSource(): void {
+    const packet = this.#walked;
+    packet.srcAddress = this.#srcAddress;
+    packet.srcPort = this.#srcPort;
+  }
+
+  #showDestination(): void {
+    const packet = this.#walked;
+    packet.dstAddress = this.#dstAddress;
+    packet.dstPort = this.#dstPort;
   }
 
   /** What every packet of a known flow carries, whatever happens to it. */
@@ -121,21 +153,17 @@ export class PacketPath {
     const conntrack = this.#conntrack;
     const entry = conntrack.entry;
     const walk = this.#walk;
-    this.#ofEntry();
     this.#dstAddress = conntrack.originalSrcAddress(entry);
     this.#dstPort = conntrack.originalSrcPort(entry);
-    walk.dstAddress = this.#dstAddress;
-    walk.dstPort = this.#dstPort;
-    let slot: number;
-    if (packets.origin[i] === ORIGIN_HOST) {
-      slot = this.#replyLookup(packets, i);
-      walk.filterOutput();
-    } else if (walk.isLocal(this.#dstAddress)) {
-      walk.filterInput();
-      slot = this.#replyLookup(packets, i);
-    } else {
-      walk.filterForward();
-      slot = this.#replyLookup(packets, i);
+    this.#showDestination();
+    const fromHost = packets.origin[i] === ORIGIN_HOST;
+    if (!fromHost && this.#isStopped(walk.isLocal(this.#dstAddress) ? walk.filterInput() : walk.filterForward()))
+      return;
+    const slot = this.#replyLookup(packets, i);
+    const servicePortId = this.#servicePortId;
+    if (fromHost) {
+      if (slot !== NONE) this.#fromVirtual(slot);
+      if (!this.#leavesByOutput()) return;
     }
     const flags = conntrack.flags(entry);
     if ((flags & FLOW_IPVS) === 0 && slot !== NONE) {
@@ -144,6 +172,7 @@ export class PacketPath {
       return;
     }
     if ((flags & (FLOW_IPVS | FLOW_MASQUERADED)) !== 0) this.#outcome = OUTCOME_REPLY;
+    this.#servicePortId = servicePortId;
     this.#srcAddress = conntrack.originalDstAddress(entry);
     this.#srcPort = conntrack.originalDstPort(entry);
   }
@@ -156,7 +185,6 @@ export class PacketPath {
       this.#dstAddress,
       this.#dstPort,
       packets.tcpFlags[i],
-      packets.time[i],
       this.#rows,
       this.#row,
     );
@@ -167,34 +195,55 @@ export class PacketPath {
     this.#srcAddress = this.#connections.virtualAddress[slot];
     this.#srcPort = this.#connections.virtualPort[slot];
     this.#servicePortId = this.#connections.servicePortId[slot];
+    this.#walked.isOfIpvs = true;
+  }
+
+  /** What filter INPUT or FORWARD made of the packet: true when it ends there. */
+  #isStopped(target: number): boolean {
+    if (target === TARGET_REJECT) {
+      this.#outcome = OUTCOME_REJECT;
+      this.#reason = REASON_UNUSED_VIP_PORT;
+      return true;
+    }
+    if (target !== TARGET_DROP) return false;
+    this.#dropBySource(this.#forwarding.servicePortOf(this.#walked.protocol, this.#dstAddress, this.#dstPort));
+    return true;
+  }
+
+  #dropBySource(servicePortId: number): void {
+    this.#outcome = OUTCOME_DROP;
+    this.#reason = REASON_SOURCE_RANGE;
+    this.#servicePortId = servicePortId;
+  }
+
+  /** filter OUTPUT; false when the packet ends there. */
+  #leavesByOutput(): boolean {
+    if (this.#walk.looksAtOutput) {
+      this.#showSource();
+      this.#showDestination();
+    }
+    if (this.#walk.filterOutput() !== TARGET_DROP) return true;
+    this.#dropBySource(this.#walked.servicePortId);
+    return false;
   }
 
   /** Original direction, a new flow, or INVALID. */
   #request(packets: PacketBatch, i: number, isFirst: boolean): void {
     const walk = this.#walk;
     if (isFirst) walk.natDestination();
-    let goesOn: boolean;
     let isLocalDelivery = false;
     if (packets.origin[i] === ORIGIN_HOST) {
-      goesOn = this.#hooks(packets, i);
-      if (goesOn) walk.filterOutput();
+      if (!this.#hooks(packets, i) || !this.#leavesByOutput()) return;
     } else if (walk.isLocal(this.#dstAddress)) {
-      if (walk.filterInput()) {
-        this.#outcome = OUTCOME_REJECT;
-        this.#reason = REASON_UNUSED_VIP_PORT;
-        return;
-      }
-      goesOn = this.#hooks(packets, i);
+      if (this.#isStopped(walk.filterInput()) || !this.#hooks(packets, i)) return;
       // Translated requests leave the node again through LOCAL_OUT and POSTROUTING.
-      if (goesOn && this.#outcome === OUTCOME_ENDPOINT) walk.filterOutput();
-      else isLocalDelivery = true;
+      isLocalDelivery = this.#outcome !== OUTCOME_ENDPOINT;
+      if (!isLocalDelivery && !this.#leavesByOutput()) return;
     } else {
-      walk.filterForward();
-      goesOn = true;
+      if (this.#isStopped(walk.filterForward())) return;
       const slot = this.#replyLookup(packets, i);
       if (slot !== NONE) this.#isReplyOf(slot);
     }
-    if (!goesOn) return;
     if (isFirst) this.#leaveFirst(packets, i, isLocalDelivery);
     else if (!isLocalDelivery) this.#leaveLater();
   }
@@ -214,7 +263,6 @@ export class PacketPath {
       this.#dstAddress,
       this.#dstPort,
       packets.tcpFlags[i],
-      packets.time[i],
       this.#rows,
       this.#row,
     );
@@ -223,6 +271,7 @@ export class PacketPath {
     if (verdict === IPVS_REQUEST) {
       this.#outcome = OUTCOME_ENDPOINT;
       this.#reason = REASON_NONE;
+      this.#walked.isOfIpvs = true;
       this.#dstAddress = this.#connections.serverAddress[forwarding.connection];
       this.#dstPort = this.#connections.serverPort[forwarding.connection];
       return true;
@@ -250,7 +299,6 @@ export class PacketPath {
   /** The creating packet at POSTROUTING (or at local delivery), and its confirmation. */
   #leaveFirst(packets: PacketBatch, i: number, isLocalDelivery: boolean): void {
     const conntrack = this.#conntrack;
-    const walk = this.#walk;
     const isReplyHit = this.#outcome === OUTCOME_REPLY;
     const ownAddress = packets.srcAddress[i];
     const ownPort = packets.srcPort[i];
@@ -263,10 +311,10 @@ export class PacketPath {
         return;
       }
     } else {
-      walk.srcAddress = this.#srcAddress;
-      walk.dstAddress = this.#dstAddress;
-      walk.dstPort = this.#dstPort;
-      masquerades = walk.natPostrouting();
+      this.#showSource();
+      this.#showDestination();
+      const target = this.#walk.natPostrouting();
+      masquerades = target === TARGET_MASQUERADE || target === TARGET_MASQUERADE_HAIRPIN;
       if (masquerades) sourceAddress = this.#masqueradeAddress;
       const isFree = conntrack.chooseSource(
         sourceAddress,
@@ -275,6 +323,7 @@ export class PacketPath {
         this.#sourcePorts,
         this.#rows,
         this.#row,
+        this.#randomFully && target === TARGET_MASQUERADE,
       );
       if (!isFree) {
         this.#clash(ownAddress, ownPort);

@@ -1,311 +1,242 @@
-/** Walks the iptables rules of IPVS mode for one packet: literally, rule by rule, or along paths added up beforehand. */
-import type { Cidr } from '../../model/address.ts';
-import { IPSET_TESTS, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+/**
+ * The hooks of netfilter for one packet: literally, rule by rule, or by sums. The sums of a hook hang on the packet's answers to the
+ * questions that its rules ask; they are found by walking the rules once for each combination that occurs (HookMemo).
+ */
+import { COUNTER_STRIDE, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { FlagTable } from './flag-table.ts';
+import { HookMemo } from './hook-memo.ts';
+import * as sets from './ipsets.ts';
 import type { IpSets } from './ipsets.ts';
+import { CTSTATE_ESTABLISHED, CTSTATE_NEW, isLoopback, LiteralWalk } from './literal-walk.ts';
+import type { BlockedVip, IpvsMatch, WalkedPacket } from './literal-walk.ts';
 import * as r from './rules.ts';
 import type { Rule, RuleOptions } from './rules.ts';
 
-export const CTSTATE_NEW = 0;
-export const CTSTATE_ESTABLISHED = 1;
-export const CTSTATE_INVALID = 2;
+const CLUSTER_IP = sets.destinationBit(sets.SET_CLUSTER_IP);
+const EXTERNAL = sets.destinationBit(sets.SET_EXTERNAL_IP) | sets.destinationBit(sets.SET_EXTERNAL_IP_LOCAL);
+/** Sets whose entries KUBE-IPVS-FILTER lets pass. */
+const OPEN = CLUSTER_IP | EXTERNAL | sets.destinationBit(sets.SET_LOAD_BALANCER);
+const FIREWALLED = sets.destinationBit(sets.SET_LOAD_BALANCER_FW);
+const HEALTH_CHECK = sets.portBit(sets.SET_HEALTH_CHECK_NODE_PORT);
+/** Two bits each of a port's flags: its NODE-PORT set and its NODE-PORT-LOCAL set. */
+const UDP_SHIFT = sets.SET_NODE_PORT_UDP - sets.SET_NODE_PORT_TCP;
+const NODE_PORT_BITS = 3;
 
-/** End of a chain or RETURN: the walk goes on after the jump. Others are the targets that end the hook. */
-const GOES_ON = r.TARGET_RETURN;
+/* Bits of a key of nat PREROUTING and OUTPUT, above the eight of the destination's flags. */
+const NAT_DST_LOCAL = 1 << 8;
+const NAT_MASQUERADED = 1 << 9;
+const NAT_SRC_LOCAL = 1 << 10;
+const NAT_PROTOCOL_SHIFT = 11;
+const NAT_PORT_SHIFT = 13;
+const NAT_LOOPBACK_KEY = 1 << 15;
+/* Of filter INPUT and FORWARD, above the same eight. */
+const FILTER_HEALTH_CHECK = 1 << 8;
+const FILTER_NEW = 1 << 9;
+const FILTER_BOUND = 1 << 10;
+const FILTER_IN_RANGES = 1 << 11;
+const FILTER_IN_SOURCE_IP = 1 << 12;
+const FORWARD_MARKED = 1 << 8;
+const FORWARD_ESTABLISHED = 1 << 9;
+/* Of nat POSTROUTING. */
+const POSTROUTING_LOOP_BACK = 1;
+const POSTROUTING_MARKED = 2;
 
-/** The packet as the rules see it; the engine sets it before each hook. Reused for every packet. */
+const NO_FLAGS = -1;
+
 export class RuleWalk {
-  srcAddress = 0;
-  dstAddress = 0;
-  dstPort = 0;
-  protocol = 0;
-  ctstate = CTSTATE_NEW;
-  /** The masquerade mark, which lives for one packet. */
-  isMarked = false;
-
+  readonly packet: WalkedPacket;
+  readonly #literal: LiteralWalk;
   readonly #isLiteral: boolean;
   readonly #sets: IpSets;
-  readonly #nodeAddresses: Uint32Array;
-  readonly #clusterCidr: Cidr | undefined;
-  readonly #masqueradeAll: boolean;
+  readonly #masqueradesAll: boolean;
+  readonly #hasDetector: boolean;
+  /** Some port is a node port of TCP or UDP; one is a health check's. */
+  #hasNodePorts = false;
+  #hasHealthChecks = false;
+  readonly #natMemo = new HookMemo(NAT_LOOPBACK_KEY + 1);
+  readonly #inputMemo = new HookMemo(1 << 13);
+  readonly #forwardMemo = new HookMemo(1 << 13);
+  readonly #postroutingMemo = new HookMemo(4);
+  readonly #counted = new Uint32Array(COUNTER_STRIDE);
+  /** Sources that some rule of KUBE-IPVS-OUT-FILTER asks for. */
+  readonly #blockedSources = new FlagTable();
+  /** Rules there, and bytes of filter OUTPUT with them. */
+  #blockedVips = 0;
+  #outputBytes = 0;
   #rows: Uint32Array = new Uint32Array(0);
   #row = 0;
+  /** Flags of the packet's destination as it came to nat and filter INPUT; NO_FLAGS until asked for. */
+  #flags = NO_FLAGS;
 
-  // The rules as parallel arrays; chain c is firstRule[c] .. firstRule[c + 1] - 1.
-  readonly #firstRule = new Int32Array(r.CHAINS.length + 1);
-  #ip = new Uint8Array(0);
-  #match = new Uint8Array(0);
-  #set = new Uint8Array(0);
-  #target = new Uint8Array(0);
-  #size = new Uint32Array(0);
-  #hasClusterIps = false;
-  #hasLoopBack = false;
-  #hasNodePortTcp = false;
-  #hasNodePortUdp = false;
-
-  constructor(options: RuleOptions, isLiteral: boolean, sets: IpSets, nodeAddresses: readonly number[]) {
+  constructor(
+    options: RuleOptions,
+    isLiteral: boolean,
+    ipSets: IpSets,
+    nodeAddresses: readonly number[],
+    ipvsMatch: IpvsMatch,
+  ) {
+    this.#literal = new LiteralWalk(options.detector, ipSets, nodeAddresses, ipvsMatch);
+    this.packet = this.#literal.packet;
     this.#isLiteral = isLiteral;
-    this.#sets = sets;
-    this.#nodeAddresses = Uint32Array.from(nodeAddresses);
-    this.#clusterCidr = options.clusterCidr;
-    this.#masqueradeAll = options.masqueradeAll;
+    this.#sets = ipSets;
+    this.#masqueradesAll = options.masqueradeAll;
+    this.#hasDetector = options.detector.kind !== 'none';
   }
 
-  /** Takes the rules of the latest sync; they come chain by chain. */
-  load(rules: readonly Rule[]): void {
-    this.#ip = Uint8Array.from(rules, (rule) => rule.ip);
-    this.#match = Uint8Array.from(rules, (rule) => rule.match);
-    this.#set = Uint8Array.from(rules, (rule) => rule.set);
-    this.#target = Uint8Array.from(rules, (rule) => rule.target);
-    this.#size = Uint32Array.from(rules, (rule) => rule.size);
-    this.#firstRule.fill(0);
-    for (const rule of rules) this.#firstRule[rule.chain + 1] = this.#firstRule[rule.chain + 1] + 1;
-    for (let chain = 0; chain < r.CHAINS.length; chain++) {
-      this.#firstRule[chain + 1] += this.#firstRule[chain];
+  /** Takes the rules of the latest sync. */
+  load(rules: readonly Rule[], blockedVips: readonly BlockedVip[]): void {
+    this.#literal.load(rules, blockedVips);
+    this.#natMemo.clear();
+    this.#inputMemo.clear();
+    this.#forwardMemo.clear();
+    this.#postroutingMemo.clear();
+    this.#hasNodePorts = !this.#sets.isEmpty(sets.SET_NODE_PORT_TCP) || !this.#sets.isEmpty(sets.SET_NODE_PORT_UDP);
+    this.#hasHealthChecks = !this.#sets.isEmpty(sets.SET_HEALTH_CHECK_NODE_PORT);
+    this.#blockedVips = blockedVips.length;
+    this.#outputBytes = 0;
+    for (const { chain, size } of rules) {
+      if (chain === r.FILTER_OUTPUT || chain === r.FILTER_IPVS_OUT) this.#outputBytes += size;
     }
-    this.#hasClusterIps = this.#sets.clusterIpSize > 0;
-    this.#hasLoopBack = this.#sets.loopBackSize > 0;
-    this.#hasNodePortTcp = this.#sets.nodePortTcpSize > 0;
-    this.#hasNodePortUdp = this.#sets.nodePortUdpSize > 0;
+    this.#blockedSources.clear();
+    for (const { address } of blockedVips) this.#blockedSources.add(address, 0, 0, 1);
   }
 
-  /** Where the counters of the next hooks go: rows[row + counter]. */
-  countInto(rows: Uint32Array, row: number): void {
+  /** A new packet, whose counters go to rows[row + counter]. Its destination is the one that conntrack leaves it with. */
+  begin(rows: Uint32Array, row: number): void {
     this.#rows = rows;
     this.#row = row;
+    this.#flags = NO_FLAGS;
+    if (this.#isLiteral) this.#literal.countInto(rows, row);
   }
 
-  /** The routing decision and `addrtype --dst-type LOCAL`: node addresses, loopback, and the VIPs on kube-ipvs0. */
   isLocal(address: number): boolean {
-    if (address >>> 24 === 127) return true;
-    const own = this.#nodeAddresses;
-    for (let i = 0; i < own.length; i++) if (own[i] === address) return true;
-    return this.#sets.inIpvsIps(address);
+    return this.#literal.isLocal(address);
   }
 
   /** nat PREROUTING or OUTPUT (their rules are the same): may set the mark. */
   natDestination(): void {
-    if (this.#isLiteral) this.#walk(r.NAT_PREROUTING);
-    else this.#indexedNatDestination();
-  }
-
-  /** nat POSTROUTING; true when MASQUERADE is reached. */
-  natPostrouting(): boolean {
-    if (this.#isLiteral) return this.#walk(r.NAT_POSTROUTING) === r.TARGET_MASQUERADE;
-    return this.#indexedPostrouting();
-  }
-
-  /** filter INPUT; true when the packet is rejected (an unused port of a VIP). */
-  filterInput(): boolean {
-    if (this.#isLiteral) return this.#walk(r.FILTER_INPUT) === r.TARGET_REJECT;
-    return this.#indexedInput();
-  }
-
-  /** filter FORWARD never refuses anything. */
-  filterForward(): void {
     if (this.#isLiteral) {
-      this.#walk(r.FILTER_FORWARD);
+      this.#literal.walk(r.NAT_PREROUTING);
       return;
     }
-    // Two jumps, the mark rule, and the ctstate rule unless the mark rule accepted.
-    if (this.isMarked) this.#count(3, 3, 2, 440 + 440 + 488, 0);
-    else this.#count(4, this.ctstate === CTSTATE_ESTABLISHED ? 3 : 2, 2, 440 + 440 + 488 + 640, 0);
+    this.#indexed(this.#natMemo, this.#natKey(), r.NAT_PREROUTING);
+    this.packet.isMarked = this.#natMemo.isMarked;
   }
 
-  /** filter OUTPUT: one jump to an empty chain. */
-  filterOutput(): void {
-    if (this.#isLiteral) this.#walk(r.FILTER_OUTPUT);
-    else this.#count(1, 1, 1, 440, 0);
+  /** nat POSTROUTING: TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, or the packet keeps its source. */
+  natPostrouting(): number {
+    if (this.#isLiteral) return this.#literal.walk(r.NAT_POSTROUTING);
+    const { srcAddress, dstAddress, dstPort, protocol, isMarked } = this.packet;
+    let key = isMarked ? POSTROUTING_MARKED : 0;
+    const isUsed = !this.#sets.isEmpty(sets.SET_LOOP_BACK);
+    if (isUsed && this.#sets.inLoopBack(dstAddress, protocol, dstPort, srcAddress)) key |= POSTROUTING_LOOP_BACK;
+    const target = this.#indexed(this.#postroutingMemo, key, r.NAT_POSTROUTING);
+    this.packet.isMarked = this.#postroutingMemo.isMarked;
+    return target;
   }
 
-  #walk(chain: number): number {
+  /** filter INPUT: TARGET_REJECT (an unused port of a VIP), TARGET_DROP (source ranges), or the packet goes on. */
+  filterInput(): number {
+    if (this.#isLiteral) return this.#literal.walk(r.FILTER_INPUT);
+    return this.#indexed(this.#inputMemo, this.#inputKey(), r.FILTER_INPUT);
+  }
+
+  /** filter FORWARD: TARGET_DROP, or the packet goes on. */
+  filterForward(): number {
+    if (this.#isLiteral) return this.#literal.walk(r.FILTER_FORWARD);
+    let key = this.#firewallKey(this.#sets.isEmpty(sets.SET_LOAD_BALANCER_FW) ? 0 : this.#destinationFlags());
+    if (this.packet.isMarked) key |= FORWARD_MARKED;
+    if (this.packet.ctstate === CTSTATE_ESTABLISHED) key |= FORWARD_ESTABLISHED;
+    return this.#indexed(this.#forwardMemo, key, r.FILTER_FORWARD);
+  }
+
+  /** Whether filter OUTPUT looks at the packet at all. */
+  get looksAtOutput(): boolean {
+    return this.#blockedVips > 0;
+  }
+
+  /** filter OUTPUT: TARGET_DROP (the node itself, to a load balancer that is closed to it), or the packet goes on. */
+  filterOutput(): number {
+    const isAsked = this.#blockedVips > 0 && this.#blockedSources.get(this.packet.srcAddress, 0, 0) !== 0;
+    if (this.#isLiteral || isAsked) {
+      this.#literal.countInto(this.#rows, this.#row);
+      return this.#literal.walk(r.FILTER_OUTPUT);
+    }
+    // The jump, and the rules of other sources.
     const rows = this.#rows;
     const row = this.#row;
-    const end = this.#firstRule[chain + 1];
-    for (let rule = this.#firstRule[chain]; rule < end; rule++) {
-      rows[row + RULES_EVALUATED]++;
-      rows[row + RULE_BYTES] += this.#size[rule];
-      if (!this.#ipMatches(this.#ip[rule])) continue;
-      if (!this.#matchHolds(this.#match[rule])) continue;
-      if (!this.#setHolds(this.#set[rule])) continue;
-      rows[row + RULES_MATCHED]++;
-      const target = this.#target[rule];
-      if (target >= r.TARGET_JUMP) {
-        rows[row + JUMPS]++;
-        const verdict = this.#walk(target - r.TARGET_JUMP);
-        if (verdict !== GOES_ON) return verdict;
-      } else if (target === r.TARGET_MARK) this.isMarked = true;
-      else if (target === r.TARGET_UNMARK) this.isMarked = false;
-      else return target;
-    }
-    return GOES_ON;
+    rows[row + RULES_EVALUATED] += 1 + this.#blockedVips;
+    rows[row + RULES_MATCHED]++;
+    rows[row + JUMPS]++;
+    rows[row + RULE_BYTES] += this.#outputBytes;
+    return r.TARGET_RETURN;
   }
 
-  #ipMatches(ip: number): boolean {
-    switch (ip) {
-      case r.IP_ANY:
-        return true;
-      case r.IP_SRC_LOOPBACK:
-        return this.srcAddress >>> 24 === 127;
-      case r.IP_SRC_NOT_CLUSTER:
-        return this.#isOutsideCluster();
-      case r.IP_TCP:
-        return this.protocol === PROTOCOL_TCP;
-      default:
-        return this.protocol === PROTOCOL_UDP;
+  #indexed(memo: HookMemo, key: number, chain: number): number {
+    if (!memo.add(key, this.#rows, this.#row)) {
+      const counted = this.#counted.fill(0);
+      this.#literal.countInto(counted, 0);
+      const target = this.#literal.walk(chain);
+      memo.learn(key, counted, target, this.packet.isMarked);
+      memo.add(key, this.#rows, this.#row);
     }
+    return memo.target;
   }
 
-  #isOutsideCluster(): boolean {
-    const cidr = this.#clusterCidr;
-    return cidr === undefined || (this.srcAddress & cidr.mask) >>> 0 !== cidr.address;
+  #destinationFlags(): number {
+    if (this.#flags === NO_FLAGS) {
+      const { dstAddress, dstPort, protocol } = this.packet;
+      this.#flags = this.#sets.destinationFlags(dstAddress, protocol, dstPort);
+    }
+    return this.#flags;
   }
 
-  #matchHolds(match: number): boolean {
-    switch (match) {
-      case r.MATCH_NONE:
-        return true;
-      case r.MATCH_DST_LOCAL:
-        return this.isLocal(this.dstAddress);
-      case r.MATCH_UNMARKED:
-        return !this.isMarked;
-      case r.MATCH_MARKED:
-        return this.isMarked;
-      case r.MATCH_NEW:
-        return this.ctstate === CTSTATE_NEW;
-      default:
-        return this.ctstate === CTSTATE_ESTABLISHED;
+  #natKey(): number {
+    const { srcAddress, dstAddress, dstPort, protocol } = this.packet;
+    if (isLoopback(srcAddress)) return NAT_LOOPBACK_KEY;
+    const flags = this.#destinationFlags();
+    let key = flags;
+    if (!this.#masqueradesAll && this.#isMasqueradeRuleMet()) key |= NAT_MASQUERADED;
+    if ((flags & EXTERNAL) !== 0 && this.#literal.isLocal(srcAddress)) key |= NAT_SRC_LOCAL;
+    // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
+    if (flags === 0 && !this.#literal.isLocal(dstAddress)) return key;
+    key |= NAT_DST_LOCAL;
+    const ports = this.#hasNodePorts ? this.#sets.portFlags(protocol, dstPort) : 0;
+    if (protocol === PROTOCOL_TCP) return key | ((ports & NODE_PORT_BITS) << NAT_PORT_SHIFT);
+    if (protocol === PROTOCOL_UDP) {
+      return key | (1 << NAT_PROTOCOL_SHIFT) | (((ports >> UDP_SHIFT) & NODE_PORT_BITS) << NAT_PORT_SHIFT);
     }
+    return key | ((protocol === PROTOCOL_SCTP ? 2 : 3) << NAT_PROTOCOL_SHIFT);
   }
 
-  #setHolds(set: number): boolean {
-    if (set === r.SET_NONE) return true;
-    this.#rows[this.#row + IPSET_TESTS]++;
-    switch (set) {
-      case r.SET_CLUSTER_IP_DST:
-        return this.#sets.inClusterIp(this.dstAddress, this.protocol, this.dstPort);
-      case r.SET_CLUSTER_IP_SRC:
-        return this.#sets.inClusterIp(this.srcAddress, this.protocol, this.dstPort);
-      case r.SET_NODE_PORT:
-        return this.#sets.inNodePort(this.protocol, this.dstPort);
-      case r.SET_LOOP_BACK:
-        return this.#sets.inLoopBack(this.dstAddress, this.protocol, this.dstPort, this.srcAddress);
-      case r.SET_IPVS_IPS:
-        return this.#sets.inIpvsIps(this.dstAddress);
-      default:
-        return false;
-    }
+  /** The local detector's part of the cluster IPs' masquerade rule, or without one its set test of the source. */
+  #isMasqueradeRuleMet(): boolean {
+    if (this.#hasDetector) return this.#literal.isNotFromPod();
+    const { srcAddress, dstPort, protocol } = this.packet;
+    return (this.#sets.destinationFlags(srcAddress, protocol, dstPort) & CLUSTER_IP) !== 0;
   }
 
-  #count(rules: number, matched: number, jumps: number, bytes: number, setTests: number): void {
-    const rows = this.#rows;
-    const row = this.#row;
-    rows[row + RULES_EVALUATED] += rules;
-    rows[row + RULES_MATCHED] += matched;
-    rows[row + JUMPS] += jumps;
-    rows[row + RULE_BYTES] += bytes;
-    rows[row + IPSET_TESTS] += setTests;
+  #inputKey(): number {
+    const { dstAddress, dstPort, protocol, ctstate } = this.packet;
+    const flags = this.#destinationFlags();
+    let key = this.#firewallKey(flags);
+    if (this.#hasHealthChecks && (this.#sets.portFlags(protocol, dstPort) & HEALTH_CHECK) !== 0)
+      key |= FILTER_HEALTH_CHECK;
+    if (ctstate !== CTSTATE_NEW) return key;
+    key |= FILTER_NEW;
+    // Only what none of the RETURN rules takes comes to the REJECT rule.
+    if ((key & (OPEN | FILTER_HEALTH_CHECK)) === 0 && this.#sets.isBound(dstAddress)) key |= FILTER_BOUND;
+    return key;
   }
 
-  #indexedNatDestination(): void {
-    if (this.srcAddress >>> 24 === 127) {
-      this.#count(2, 2, 1, 440 + 152, 0);
-      return;
-    }
-    // The jump, the loopback rule and the node port rule are always visited.
-    let rules = 3;
-    let matched = 1;
-    let jumps = 1;
-    let bytes = 440 + 152 + 192;
-    let setTests = 0;
-    const { srcAddress, dstAddress, dstPort, protocol } = this;
-    let isClusterIp = false;
-    if (this.#hasClusterIps) {
-      isClusterIp = this.#sets.inClusterIp(dstAddress, protocol, dstPort);
-      rules += 2;
-      bytes += 480 + 192;
-      setTests += 1;
-      let toMark: boolean;
-      if (this.#masqueradeAll) {
-        setTests++;
-        toMark = isClusterIp;
-      } else if (this.#clusterCidr !== undefined) {
-        toMark = this.#isOutsideCluster();
-        if (toMark) {
-          setTests++;
-          toMark = isClusterIp;
-        }
-      } else {
-        setTests++;
-        toMark = this.#sets.inClusterIp(srcAddress, protocol, dstPort);
-      }
-      if (toMark) {
-        // The rule itself, and the MARK rule that it jumps to.
-        rules++;
-        matched += 2;
-        jumps++;
-        bytes += 152;
-        this.isMarked = true;
-      }
-      if (isClusterIp) matched++;
-    }
-    if (isClusterIp || this.isLocal(dstAddress)) {
-      matched++;
-      jumps++;
-      const isTcp = protocol === PROTOCOL_TCP;
-      const isUdp = protocol === PROTOCOL_UDP;
-      const perProtocol = (this.#hasNodePortTcp ? 1 : 0) + (this.#hasNodePortUdp ? 1 : 0);
-      rules += perProtocol;
-      bytes += perProtocol * 480;
-      if ((isTcp && this.#hasNodePortTcp) || (isUdp && this.#hasNodePortUdp)) {
-        setTests++;
-        if (this.#sets.inNodePort(protocol, dstPort)) {
-          rules++;
-          matched += 2;
-          jumps++;
-          bytes += 152;
-          this.isMarked = true;
-        }
-      }
-    }
-    this.#count(rules, matched, jumps, bytes, setTests);
-  }
-
-  #indexedPostrouting(): boolean {
-    let rules = 1;
-    let bytes = 440;
-    let setTests = 0;
-    if (this.#hasLoopBack) {
-      rules++;
-      bytes += 496;
-      setTests++;
-      if (this.#sets.inLoopBack(this.dstAddress, this.protocol, this.dstPort, this.srcAddress)) {
-        this.#count(rules, 2, 1, bytes, setTests);
-        return true;
-      }
-    }
-    if (!this.isMarked) {
-      this.#count(rules + 1, 2, 1, bytes + 200, setTests);
-      return false;
-    }
-    this.isMarked = false;
-    this.#count(rules + 3, 3, 1, bytes + 200 + 152 + 456, setTests);
-    return true;
-  }
-
-  #indexedInput(): boolean {
-    // The other two jumps lead to an empty chain and to the health check rule, which never matches.
-    const rest = 440 + 440 + 480;
-    if (this.#sets.inClusterIp(this.dstAddress, this.protocol, this.dstPort)) {
-      this.#count(3 + 2 + 1, 3 + 1, 3, 440 + 2 * 192 + rest, 3);
-      return false;
-    }
-    const isNew = this.ctstate === CTSTATE_NEW;
-    if (isNew && this.#sets.inIpvsIps(this.dstAddress)) {
-      this.#count(1 + 6, 2, 1, 440 + 5 * 192 + 392, 6);
-      return true;
-    }
-    this.#count(3 + 6 + 1, 3, 3, 440 + 5 * 192 + 392 + rest, 5 + (isNew ? 1 : 0) + 1);
-    return false;
+  /** The destination's flags, and what KUBE-SOURCE-RANGES-FIREWALL asks. */
+  #firewallKey(flags: number): number {
+    if ((flags & FIREWALLED) === 0) return flags;
+    const { srcAddress, dstAddress, dstPort, protocol } = this.packet;
+    let key = flags;
+    if (this.#sets.inSourceRanges(dstAddress, protocol, dstPort, srcAddress)) key |= FILTER_IN_RANGES;
+    if (this.#sets.inSourceIp(dstAddress, protocol, dstPort, srcAddress)) key |= FILTER_IN_SOURCE_IP;
+    return key;
   }
 }

@@ -21,6 +21,8 @@ export class ServiceTable {
   address = new Uint32Array(64);
   port = new Uint16Array(64);
   servicePortId = new Int32Array(64);
+  /** Time-out of persistence in seconds (IP_VS_SVC_F_PERSISTENT); 0 without it. */
+  affinitySeconds = new Uint32Array(64);
   /** Head, tail and length of the list of real servers; the links are in RealServers. */
   firstServer = new Int32Array(64);
   lastServer = new Int32Array(64);
@@ -39,7 +41,7 @@ export class ServiceTable {
   #index = new Int32Array(128).fill(NONE);
   #finished = true;
 
-  add(protocol: number, address: number, port: number, servicePortId: number): number {
+  add(protocol: number, address: number, port: number, servicePortId: number, affinitySeconds = 0): number {
     let slot = this.#free;
     if (slot !== NONE) this.#free = this.#next[slot];
     else {
@@ -50,6 +52,7 @@ export class ServiceTable {
     this.address[slot] = address;
     this.port[slot] = port;
     this.servicePortId[slot] = servicePortId;
+    this.affinitySeconds[slot] = affinitySeconds;
     this.firstServer[slot] = NONE;
     this.lastServer[slot] = NONE;
     this.serverCount[slot] = 0;
@@ -171,6 +174,7 @@ export class ServiceTable {
     this.address = grownUint32(this.address, capacity);
     this.port = grownUint16(this.port, capacity);
     this.servicePortId = grownInt32(this.servicePortId, capacity);
+    this.affinitySeconds = grownUint32(this.affinitySeconds, capacity);
     this.firstServer = grownInt32(this.firstServer, capacity);
     this.lastServer = grownInt32(this.lastServer, capacity);
     this.serverCount = grownInt32(this.serverCount, capacity);

@@ -2,123 +2,114 @@
  * One sync of kube-proxy in IPVS mode (pkg/proxy/ipvs/proxier.go syncProxyRules, syncService, syncEndpoint,
  * cleanLegacyService; graceful_termination.go). There is no partial mode: every sync visits everything.
  */
+import type { Cidr } from '../../model/address.ts';
+import { cidrContains } from '../../model/address.ts';
 import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
+import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import { NO_SYNC_WORK } from '../../model/sync-report.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
-import { NS_PER_S } from '../../model/time.ts';
-import type { SimTime } from '../../model/time.ts';
 import { shuffle } from '../../sim/rng.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import type { ConntrackTable } from '../conntrack/table.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
-import { UsableEndpoints } from './endpoints.ts';
+import { ChosenEndpoints } from './endpoints.ts';
+import type { EndpointList } from './endpoints.ts';
+import type { GracefulTermination } from './graceful-termination.ts';
+import * as sets from './ipsets.ts';
 import type { IpSets } from './ipsets.ts';
+import { isLoopback } from './literal-walk.ts';
+import type { BlockedVip } from './literal-walk.ts';
 import type { RealServers } from './real-servers.ts';
-import { buildRules, CHAINS } from './rules.ts';
+import { buildRules, countOwnRules } from './rules.ts';
 import type { Rule, RuleOptions } from './rules.ts';
 import type { Scheduler } from './schedulers/scheduler.ts';
 import { NONE } from './service-table.ts';
 import type { ServiceTable } from './service-table.ts';
 
-/** rsCheckDeleteInterval: how often the termination list is looked at. */
-const TERMINATION_CHECK_NS = 60 * NS_PER_S;
 /** Beyond the rules: two table headers, two COMMITs, 5 chain lines of nat and 6 of filter. */
 const RESTORE_FRAME_LINES = 15;
 
+/** What the sync works on. */
+export interface SyncParts {
+  readonly node: NodeSpec;
+  readonly nodePortAddresses: readonly Cidr[];
+  readonly ruleOptions: RuleOptions;
+  readonly servers: RealServers;
+  readonly scheduler: Scheduler;
+  readonly sets: IpSets;
+  readonly termination: GracefulTermination;
+  readonly serviceOrder: RandomStream;
+}
+
 export class Syncer {
-  /** The rules in the kernel after the latest sync. */
+  /** The rules in the kernel after the latest sync, and what those of KUBE-IPVS-OUT-FILTER are for. */
   rules: readonly Rule[] = [];
+  blockedVips: BlockedVip[] = [];
 
   readonly #services: ServiceTable;
   readonly #servers: RealServers;
   readonly #scheduler: Scheduler;
   readonly #sets: IpSets;
-  readonly #conntrack: ConntrackTable;
+  readonly #termination: GracefulTermination;
   readonly #nodeAddresses: readonly number[];
+  /** The node's addresses that take node-port traffic. */
+  readonly #nodePortAddresses: readonly number[];
   readonly #ruleOptions: RuleOptions;
   readonly #serviceOrder: RandomStream;
-  readonly #usable = new UsableEndpoints();
-  readonly #nodeName: string;
+  readonly #chosen: ChosenEndpoints;
   /** What kube-proxy knows, by id. */
   readonly #state = new Map<number, ServicePort>();
-  /** Real servers of weight 0 that wait for their connections to end. */
-  #terminating: number[] = [];
-  #nextCheck: SimTime = Infinity;
   #syncs = 0;
   #netlinkRequests = 0;
   #virtualServersWanted = 0;
   /** Slots of a list by endpoint key, for one syncEndpoint at a time. */
   readonly #present = new Map<number, number>();
+  /** Of the service port in hand. */
+  #protocol = 0;
+  readonly #addOwnEndpoint = (address: number, port: number): void => {
+    if (port !== 0) this.#sets.addLocalEndpoint(this.#protocol, address, port);
+  };
 
-  constructor(
-    node: NodeSpec,
-    ruleOptions: RuleOptions,
-    servers: RealServers,
-    scheduler: Scheduler,
-    sets: IpSets,
-    conntrack: ConntrackTable,
-    serviceOrder: RandomStream,
-  ) {
-    this.#services = servers.services;
-    this.#servers = servers;
-    this.#scheduler = scheduler;
-    this.#sets = sets;
-    this.#conntrack = conntrack;
-    this.#nodeName = node.name;
-    this.#nodeAddresses = node.addresses;
-    this.#ruleOptions = ruleOptions;
-    this.#serviceOrder = serviceOrder;
+  constructor(parts: SyncParts) {
+    const { addresses } = parts.node;
+    this.#services = parts.servers.services;
+    this.#servers = parts.servers;
+    this.#scheduler = parts.scheduler;
+    this.#sets = parts.sets;
+    this.#termination = parts.termination;
+    this.#nodeAddresses = addresses;
+    this.#nodePortAddresses = nodePortAddressesOf(addresses, parts.nodePortAddresses);
+    this.#ruleOptions = parts.ruleOptions;
+    this.#serviceOrder = parts.serviceOrder;
+    this.#chosen = new ChosenEndpoints(parts.node);
   }
 
-  clearState(): void {
-    this.#state.clear();
+  /** What kube-proxy knows, by id. */
+  get servicePorts(): ReadonlyMap<number, ServicePort> {
+    return this.#state;
   }
 
   upsert(servicePort: ServicePort): void {
     this.#state.set(servicePort.id, servicePort);
   }
 
-  /** The service port that had the id, if it was known. */
-  removeId(id: number): ServicePort | undefined {
-    const known = this.#state.get(id);
+  remove(id: number): void {
     this.#state.delete(id);
-    return known;
+    this.#chosen.forget(id);
   }
 
-  /** Instant of the next check of the termination list; Infinity while it is empty. */
-  get nextCheck(): SimTime {
-    return this.#terminating.length === 0 ? Infinity : this.#nextCheck;
-  }
-
-  /** The engine has been told of `now`: the next check is the first multiple of 60 s after it. */
-  advanceClock(now: SimTime): void {
-    this.#nextCheck = (Math.floor(now / TERMINATION_CHECK_NS) + 1) * TERMINATION_CHECK_NS;
-  }
-
-  /** graceful_termination.go tryDeleteRs: deletes the listed real servers that have no connection left. */
-  checkTerminating(): void {
-    const { active, inactive } = this.#servers;
-    this.#terminating = this.#terminating.filter((server) => {
-      if (active[server] + inactive[server] !== 0) return true;
-      this.#deleteServer(server);
-      return false;
-    });
-    this.#nextCheck += TERMINATION_CHECK_NS;
-  }
-
-  sync(cleansUdp: boolean, now: SimTime): SyncReport {
+  /** `conntrackDeletes` is left to the caller. */
+  sync(): SyncReport {
     this.#syncs++;
     this.#netlinkRequests = 0;
     this.#virtualServersWanted = 0;
+    this.blockedVips = [];
     this.#sets.begin();
     for (const servicePort of this.#inServiceOrder()) this.#syncServicePort(servicePort);
     this.#deleteUnwanted();
     this.#services.finish();
     this.#sets.finish();
-    this.rules = buildRules(this.#ruleOptions, this.#sets);
-    const conntrackDeletes = cleansUdp ? this.#deleteStaleUdp(now) : 0;
-    const jumps = this.rules.filter((rule) => CHAINS[rule.chain]?.builtIn === true).length;
+    this.rules = buildRules(this.#ruleOptions, this.#sets, this.blockedVips.length);
     return {
       ...NO_SYNC_WORK,
       kind: 'full',
@@ -126,13 +117,12 @@ export class Syncer {
       changedServicePorts: this.#state.size,
       rules: this.rules.length + this.#services.size + this.#servers.size,
       tableRules: this.rules.length,
-      restoreLines: RESTORE_FRAME_LINES + this.rules.length - jumps,
+      restoreLines: RESTORE_FRAME_LINES + countOwnRules(this.rules),
       netlinkRequests: this.#netlinkRequests,
       netlinkReads: 2 * this.#virtualServersWanted + 1,
       ipsetChanges: this.#sets.changes,
       addressChanges: this.#sets.addressChanges,
-      addressesBound: this.#sets.ipvsIpsSize,
-      conntrackDeletes,
+      addressesBound: this.#sets.boundAddresses,
     };
   }
 
@@ -145,51 +135,98 @@ export class Syncer {
   }
 
   #syncServicePort(servicePort: ServicePort): void {
-    const { protocol, clusterIp, port, nodePort } = servicePort;
-    const usable = this.#usable;
-    usable.choose(servicePort.endpoints);
-    for (const endpoint of usable.distinct(servicePort.endpoints)) {
-      if (endpoint.nodeName === this.#nodeName) this.#sets.addLocalEndpoint(protocol, endpoint.address, endpoint.port);
+    const { protocol, clusterIp, port, nodePort, extras } = servicePort;
+    const ipSets = this.#sets;
+    this.#protocol = protocol;
+    this.#chosen.choose(servicePort);
+    this.#chosen.forEachOwn(this.#addOwnEndpoint);
+    ipSets.addDestination(sets.SET_CLUSTER_IP, protocol, clusterIp, port);
+    ipSets.addBoundAddress(clusterIp);
+    this.#syncVirtualServer(servicePort, clusterIp, port, extras?.internalPolicyLocal ?? false);
+    if (extras !== undefined) this.#syncOutsideAddresses(servicePort);
+    const { externalPolicyLocal, healthCheckNodePort } = extras ?? NO_SERVICE_EXTRAS;
+    if (nodePort !== 0) {
+      // Without an address for node ports kube-proxy leaves the rest of this service port out, the health check's port too.
+      if (this.#nodePortAddresses.length === 0) return;
+      ipSets.addNodePort(protocol, nodePort, externalPolicyLocal, this.#nodePortAddresses);
+      for (const address of this.#nodePortAddresses) {
+        this.#syncVirtualServer(servicePort, address, nodePort, externalPolicyLocal);
+      }
     }
-    this.#sets.addClusterIp(protocol, clusterIp, port);
-    this.#syncVirtualServer(servicePort, clusterIp, port);
-    if (nodePort === 0) return;
-    this.#sets.addNodePort(protocol, nodePort);
-    for (const address of this.#nodeAddresses) this.#syncVirtualServer(servicePort, address, nodePort);
+    if (healthCheckNodePort !== 0) ipSets.addHealthCheckNodePort(healthCheckNodePort);
+  }
+
+  /** External IPs and load balancers' addresses. */
+  #syncOutsideAddresses(servicePort: ServicePort): void {
+    const { protocol, port } = servicePort;
+    const { externalIps, loadBalancerVips, externalPolicyLocal } = servicePort.extras ?? NO_SERVICE_EXTRAS;
+    const ipSets = this.#sets;
+    for (const address of externalIps) {
+      const set = externalPolicyLocal ? sets.SET_EXTERNAL_IP_LOCAL : sets.SET_EXTERNAL_IP;
+      ipSets.addDestination(set, protocol, address, port);
+      this.#syncOutsideAddress(servicePort, address);
+    }
+    for (const address of loadBalancerVips) {
+      ipSets.addDestination(sets.SET_LOAD_BALANCER, protocol, address, port);
+      if (externalPolicyLocal) ipSets.addDestination(sets.SET_LOAD_BALANCER_LOCAL, protocol, address, port);
+      this.#addSourceRanges(servicePort, address);
+      this.#syncOutsideAddress(servicePort, address);
+    }
+  }
+
+  /** Bound to kube-ipvs0 unless the node has the address already. */
+  #syncOutsideAddress(servicePort: ServicePort, address: number): void {
+    if (!this.#nodeAddresses.includes(address)) this.#sets.addBoundAddress(address);
+    const { externalPolicyLocal } = servicePort.extras ?? NO_SERVICE_EXTRAS;
+    this.#syncVirtualServer(servicePort, address, servicePort.port, externalPolicyLocal);
+  }
+
+  #addSourceRanges({ id, protocol, port, extras }: ServicePort, address: number): void {
+    const ranges = extras?.loadBalancerSourceRanges ?? [];
+    if (ranges.length === 0) return;
+    const ipSets = this.#sets;
+    const nodeIp = this.#nodeAddresses[0];
+    ipSets.addDestination(sets.SET_LOAD_BALANCER_FW, protocol, address, port);
+    for (const range of ranges) ipSets.addSourceRange(protocol, address, port, range);
+    if (ranges.some((range) => cidrContains(range, nodeIp))) ipSets.addSourceIp(protocol, address, port);
+    else this.blockedVips.push({ address, protocol, port, servicePortId: id });
   }
 
   /** syncService, then syncEndpoint. */
-  #syncVirtualServer(servicePort: ServicePort, address: number, port: number): void {
+  #syncVirtualServer(servicePort: ServicePort, address: number, port: number, onlyLocal: boolean): void {
     const services = this.#services;
+    const affinitySeconds = servicePort.extras?.affinitySeconds ?? 0;
     let service = services.lookup(servicePort.protocol, address, port);
     if (service === NONE) {
-      service = services.add(servicePort.protocol, address, port, servicePort.id);
+      service = services.add(servicePort.protocol, address, port, servicePort.id, affinitySeconds);
       this.#scheduler.serviceAdded?.(service);
+      this.#netlinkRequests++;
+    } else if (services.affinitySeconds[service] !== affinitySeconds) {
+      services.affinitySeconds[service] = affinitySeconds;
       this.#netlinkRequests++;
     }
     services.servicePortId[service] = servicePort.id;
+    if (services.wantedBy[service] !== this.#syncs) this.#virtualServersWanted++;
     services.wantedBy[service] = this.#syncs;
-    this.#virtualServersWanted++;
-    if (!this.#isUnchanged(service)) this.#syncEndpoints(service);
+    const wanted = this.#chosen.wanted(onlyLocal);
+    if (!this.#isUnchanged(service, wanted)) this.#syncEndpoints(service, wanted);
   }
 
   /** Whether the list is just what is wanted, in its order: the usual case of a resync. */
-  #isUnchanged(service: number): boolean {
-    const usable = this.#usable;
-    if (this.#services.serverCount[service] !== usable.count) return false;
+  #isUnchanged(service: number, wanted: EndpointList): boolean {
+    if (this.#services.serverCount[service] !== wanted.count) return false;
     const { address, port, next, terminating } = this.#servers;
     let at = this.#services.firstServer[service];
-    for (let i = 0; i < usable.count; i++) {
+    for (let i = 0; i < wanted.count; i++) {
       const key = endpointKey(address[at], port[at]);
-      if (key !== usable.keys[i] || terminating[at] === 1) return false;
+      if (key !== wanted.keys[i] || terminating[at] === 1) return false;
       at = next[at];
     }
     return true;
   }
 
-  #syncEndpoints(service: number): void {
+  #syncEndpoints(service: number, { keys, count }: EndpointList): void {
     const servers = this.#servers;
-    const { keys, count } = this.#usable;
     const present = this.#present;
     present.clear();
     for (let at = this.#services.firstServer[service]; at !== NONE; at = servers.next[at]) {
@@ -203,9 +240,9 @@ export class Syncer {
         present.delete(key);
         if (servers.terminating[server] === 0) continue;
         // An endpoint that comes back: kube-proxy deletes what is left of it and adds it anew.
-        this.#terminating = this.#terminating.filter((other) => other !== server);
+        this.#termination.remove(server);
         this.#netlinkRequests++;
-        this.#deleteServer(server);
+        this.deleteServer(server);
       }
       servers.append(service, keyAddress(key), keyPort(key), 1);
       this.#scheduler.listChanged?.(service);
@@ -223,16 +260,16 @@ export class Syncer {
     this.#netlinkRequests++;
     const connections = servers.active[server] + servers.inactive[server];
     if (this.#services.protocol[service] !== PROTOCOL_TCP || connections === 0) {
-      this.#deleteServer(server);
+      this.deleteServer(server);
       return;
     }
     servers.setWeight(server, 0);
-    servers.terminating[server] = 1;
-    this.#terminating.push(server);
+    this.#termination.add(server);
     this.#scheduler.listChanged?.(service);
   }
 
-  #deleteServer(server: number): void {
+  /** Takes a real server out of its list. */
+  deleteServer(server: number): void {
     const service = this.#servers.service[server];
     this.#scheduler.serverRemoved?.(service, server);
     this.#servers.remove(server);
@@ -247,30 +284,20 @@ export class Syncer {
     for (let service = 0; service < services.slotLimit; service++) {
       if (services.protocol[service] === 0 || services.wantedBy[service] === this.#syncs) continue;
       for (let at = services.firstServer[service]; at !== NONE; at = services.firstServer[service]) {
-        this.#deleteServer(at);
+        this.deleteServer(at);
       }
       this.#scheduler.serviceRemoved?.(service);
       services.remove(service);
       this.#netlinkRequests++;
       deleted++;
     }
-    if (deleted > 0) this.#terminating = this.#terminating.filter((server) => this.#servers.terminating[server] === 1);
+    if (deleted > 0) this.#termination.removeDeleted();
   }
+}
 
-  /** pkg/proxy/conntrack CleanStaleEntries, the reconciling version. */
-  #deleteStaleUdp(now: SimTime): number {
-    const services = this.#services;
-    const serving = new Map<number, Set<number>>();
-    return this.#conntrack.deleteStaleUdp(now, (dstAddress, dstPort, endpointAddress) => {
-      const service = services.lookup(PROTOCOL_UDP, dstAddress, dstPort);
-      if (service === NONE) return false;
-      const id = services.servicePortId[service];
-      let addresses = serving.get(id);
-      if (addresses === undefined) {
-        addresses = this.#usable.servingAddresses(this.#state.get(id) as ServicePort);
-        serving.set(id, addresses);
-      }
-      return addresses.size > 0 && !addresses.has(endpointAddress);
-    });
-  }
+/** The addresses that get a virtual server for each node port: all, or those in `blocks`, if there are any; never loopback. */
+function nodePortAddressesOf(addresses: readonly number[], blocks: readonly Cidr[]): readonly number[] {
+  return addresses.filter(
+    (address) => !isLoopback(address) && (blocks.length === 0 || blocks.some((block) => cidrContains(block, address))),
+  );
 }

@@ -1,8 +1,10 @@
 /**
  * TCP states of an IPVS connection: net/netfilter/ipvs/ip_vs_proto_tcp.c tcp_states (the default, not the "secure"
- * table), tcp_timeouts, tcp_state_idx, tcp_state_active_table; UDP from ip_vs_proto_udp.c udp_timeouts.
+ * table), tcp_timeouts, tcp_state_idx, tcp_state_active_table; UDP from ip_vs_proto_udp.c udp_timeouts; of SCTP only the
+ * state ESTABLISHED and its time-out (ip_vs_proto_sctp.c sctp_timeouts), because chunks are not modelled.
  */
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 
 export const STATE_NONE = 0;
@@ -13,8 +15,11 @@ export const STATE_FIN_WAIT = 4;
 export const STATE_TIME_WAIT = 5;
 export const STATE_CLOSE_WAIT = 7;
 export const STATE_LAST_ACK = 8;
-/** The one state of a UDP connection. */
+/** The one state of a UDP connection, and of an SCTP one: they count as inactive. */
 export const STATE_UDP = 11;
+const STATE_SCTP = 12;
+/** Not a connection but the template of a client with session affinity: its time-out is its own, and no server counts it. */
+export const STATE_TEMPLATE = 13;
 
 const TCP_STATES = 11;
 const STATE_LETTERS = ['NO', 'ES', 'SS', 'SR', 'FW', 'TW', 'CL', 'CW', 'LA', 'LI', 'SA'];
@@ -41,11 +46,22 @@ const TRANSITIONS = Uint8Array.from(
 
 /** By state, in nanoseconds. */
 export const STATE_TIMEOUTS_NS = Float64Array.from(
-  [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300].map((seconds) => seconds * NS_PER_S),
+  [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300, 900].map((seconds) => seconds * NS_PER_S),
 );
 
 /** 1 for the states in which a connection counts as its real server's active one. */
-export const STATE_IS_ACTIVE = Uint8Array.from([0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0]);
+export const STATE_IS_ACTIVE = Uint8Array.from([0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+
+/** The state of a new connection; a TCP one is moved by its first packet. */
+export function firstState(protocol: number): number {
+  if (protocol === PROTOCOL_TCP) return STATE_NONE;
+  return protocol === PROTOCOL_SCTP ? STATE_SCTP : STATE_UDP;
+}
+
+/** Whether packets move the state. */
+export function isTcpState(state: number): boolean {
+  return state < STATE_UDP;
+}
 
 /** The state after a packet with these flags; a packet with none of RST, SYN, FIN and ACK changes nothing. */
 export function nextTcpState(state: number, direction: number, tcpFlags: number): number {
