@@ -108,6 +108,11 @@ export interface Engine {
   sync(state: ClusterState, now: SimTime): SyncReport;
   /** What kube-proxy's incremental path does in this mode. The first call of a life must be `sync`. */
   apply(delta: ClusterDelta, now: SimTime): SyncReport;
+  /**
+   * kube-proxy's process stops. Only a data path that lives in the process (userspace mode) has this: until the next `sync` no rule
+   * leads to an endpoint, and what the process carried is cut.
+   */
+  interrupt?(now: SimTime): void;
   /** Does the work of its own that is due by `now` (graceful termination's retry, expiry of connections). */
   advance(now: SimTime): void;
   /** When `advance` has something to do next; Infinity when nothing is planned. */
