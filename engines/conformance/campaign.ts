@@ -1,6 +1,6 @@
 /** The lockstep campaign of one mode: random programs on both evaluators against the oracle, and the rare branches it must have seen. */
 import { expect } from 'vitest';
-import type { EngineFactory, EngineName } from '../engine.ts';
+import type { EngineFactory, EngineManifest, EngineName } from '../engine.ts';
 import { clearMarks, reachedMarks } from '../reference/marks.ts';
 import type { WorldKind } from './generate-cluster.ts';
 import { runLockstep } from './lockstep.ts';
@@ -37,6 +37,17 @@ export function runCampaign({ mode, reference, factory, mustReach, world = 'plai
   if (mismatch !== undefined) throw new Error(mismatch.text);
   const reached = reachedMarks();
   expect(mustReach.filter((name) => !reached.has(name))).toEqual([]);
+}
+
+/** Whether an engine says that it can do all that random whole worlds hold; what it cannot do is not asked of it. */
+export function modelsWholeWorlds(supports: EngineManifest): boolean {
+  return (
+    supports.protocols.includes('sctp') &&
+    supports.serviceTypes.includes('LoadBalancer') &&
+    supports.externalIps &&
+    supports.sessionAffinity &&
+    supports.trafficPolicyLocal
+  );
 }
 
 /** Branches of conntrack and of NAT that both modes have. */

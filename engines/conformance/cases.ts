@@ -1,5 +1,5 @@
 /** The form of a conformance case, and the addresses and services that the case files share. */
-import type { ServicePort } from '../../model/cluster.ts';
+import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import type { EngineName, EngineOptions } from '../engine.ts';
 import { service } from './harness.ts';
@@ -20,6 +20,7 @@ export type CaseStep =
       readonly dst: string;
       readonly flags?: string;
       readonly udp?: boolean;
+      readonly sctp?: boolean;
       readonly origin: OriginName;
       readonly expect: Expectation;
     }
@@ -29,6 +30,7 @@ export type CaseStep =
       readonly answers: number;
       readonly flags?: string;
       readonly udp?: boolean;
+      readonly sctp?: boolean;
       readonly origin: OriginName;
       readonly expect: Expectation;
     }
@@ -45,8 +47,11 @@ export type CaseStep =
 export interface ConformanceCase {
   readonly name: string;
   readonly mode: EngineName | 'both';
+  /** Engines whose manifest does not promise what these and the steps' service ports have leave the case out. */
   readonly services: readonly ServicePort[];
   readonly options?: Partial<EngineOptions>;
+  /** CASE_NODE unless given. */
+  readonly node?: NodeSpec;
   readonly steps: readonly CaseStep[];
 }
 

@@ -1,12 +1,17 @@
 /** Compares dumps: rule order inside a chain counts, but not the order of services, which kube-proxy draws anew at each sync. */
 
-const SERVICE_ORDER_CHAINS = new Set(['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES']);
+const SERVICE_ORDER_CHAINS = new Set([
+  'KUBE-SERVICES',
+  'KUBE-NODEPORTS',
+  'KUBE-EXTERNAL-SERVICES',
+  'KUBE-PROXY-FIREWALL',
+]);
 
 /** Where a line belongs, and whether the order of the lines there means anything. */
 function place(line: string, table: string): { key: string; ordered: boolean } | undefined {
   const words = line.split(' ');
   // A virtual server of IPVS, its real servers in the order of its list, and entries of ipsets.
-  if (/^-[Aa] -[tu] /.test(line)) return { key: `virtual ${words[1]} ${words[2]}`, ordered: true };
+  if (/^-[Aa] (-[tu]|--sctp-service) /.test(line)) return { key: `virtual ${words[1]} ${words[2]}`, ordered: true };
   if (line.startsWith('add ')) return { key: 'ipset', ordered: false };
   if (line.startsWith('-A ')) {
     const chain = words[1] ?? '';

@@ -191,8 +191,11 @@ export class ChangingCluster {
         const i = stream.below(Math.max(1, endpoints.length));
         const old = endpoints[i];
         const fresh = this.#hinted(randomEndpoint(stream));
+        // Rarely it comes back on another node under the same address.
+        const moves = this.#whole && chance(stream, 4);
         if (old !== undefined) {
-          endpoints[i] = { ...fresh, address: old.address, port: old.port, nodeName: old.nodeName };
+          const nodeName = moves ? fresh.nodeName : old.nodeName;
+          endpoints[i] = { ...fresh, address: old.address, port: old.port, nodeName };
         }
         return { ...svc, endpoints };
       }

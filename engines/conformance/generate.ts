@@ -40,6 +40,13 @@ const SCRIPTS: readonly Script[] = [
     [false, TCP_ACK],
   ],
   [...OPEN, [false, TCP_ACK], [true, TCP_ACK], [false, TCP_ACK], [true, TCP_ACK]],
+  // Both ends open at once.
+  [
+    [false, TCP_SYN],
+    [true, TCP_SYN],
+    [true, TCP_SYN | TCP_ACK],
+    [false, TCP_ACK],
+  ],
 ];
 const UDP_SCRIPT: Script = [
   [false, 0],
@@ -75,6 +82,7 @@ class Generator {
   readonly #cluster: ChangingCluster;
   readonly #steps: Step[] = [];
   readonly #storm: boolean;
+  readonly #whole: boolean;
   #now = 0;
   #conversations: Conversation[] = [];
   #client = 0;
@@ -82,7 +90,8 @@ class Generator {
   constructor(stream: RandomStream, world: WorldKind) {
     this.#stream = stream;
     this.#cluster = new ChangingCluster(stream, stream.below(9), world);
-    this.#storm = chance(stream, 40);
+    this.#whole = world === 'whole';
+    this.#storm = chance(stream, 20);
   }
 
   steps(packets: number): Step[] {
@@ -156,6 +165,8 @@ class Generator {
     if (origin === ORIGIN_HOST) srcAddress = pick(stream, [...NODE_ADDRESSES, 0x7f000001]);
     if (origin === ORIGIN_EXTERNAL) srcAddress = 0xcb007100 + stream.below(3);
     if (chance(stream, 60)) srcAddress = pick(stream, [0x0a600001, ...NODE_ADDRESSES, 0x7f000001, randomPod(stream)]);
+    // What a load balancer on the node itself makes of the node's own requests.
+    if (this.#whole && chance(stream, 20)) srcAddress = target.dstAddress;
     return { srcAddress, srcPort: pick(stream, SOURCE_PORTS), ...target, origin };
   }
 
@@ -188,9 +199,11 @@ class Generator {
     return { protocol, dstAddress: pick(stream, elsewhere), dstPort: pick(stream, [22, 53, ...SOURCE_PORTS]) };
   }
 
-  /** Many clients with one source port to one masqueraded place: uses up the range 600..1023. */
+  /** Many clients with one source port to one masqueraded place: uses up the range 600..1023, and fills lists of affinity. */
   #stormPacket(): PacketStep {
-    const svc = this.#cluster.servicePorts.find((s) => s.endpoints.length > 0) ?? this.#cluster.servicePorts[0];
+    const served = this.#cluster.servicePorts.filter((s) => s.endpoints.length > 0);
+    const sticky = served.find((s) => (s.extras?.affinitySeconds ?? 0) > 0);
+    const svc = sticky ?? served[0] ?? this.#cluster.servicePorts[0];
     const addresses: Addresses = {
       protocol: svc?.protocol ?? PROTOCOL_TCP,
       srcAddress: 0xcb007200 + this.#client++,
@@ -246,7 +259,7 @@ function wholeOptions(stream: RandomStream): Partial<EngineOptions> {
     nodePortAddresses: pick(stream, NODE_PORT_ADDRESSES),
     nfacct: { ctStateInvalid: chance(stream, 2), localhostNodePorts: chance(stream, 2) },
     conntrackTcpLiberal: chance(stream, 4),
-    conntrackMax: pick(stream, [131_072, 131_072, 40, 10]),
+    conntrackMax: pick(stream, [131_072, 131_072, 131_072, 131_072, 60, 20]),
     serviceCidrs: pick(stream, SERVICE_CIDRS),
     kubeProxy: {
       ...CURRENT_KUBE_PROXY,

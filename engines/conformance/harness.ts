@@ -1,6 +1,8 @@
 /** Makes worlds and packets from short text, and reads verdicts back as words: what the case rows are written in. */
 import { formatIpv4, parseCidr, parseIpv4 } from '../../model/address.ts';
-import type { Endpoint, NodeSpec, ServicePort } from '../../model/cluster.ts';
+import type { Cidr } from '../../model/address.ts';
+import type { Endpoint, NodeSpec, ServiceExtras, ServicePort } from '../../model/cluster.ts';
+import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import { COUNTER_NAMES, COUNTER_STRIDE, Counters } from '../../model/counters.ts';
 import {
   ORIGIN_EXTERNAL,
@@ -12,12 +14,12 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../model/packet.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { REASON_NAMES, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
-import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
+import type { Engine, EngineFactory, EngineManifest, EngineOptions } from '../engine.ts';
 
 const OUTCOME_NAMES = ['accept', 'endpoint', 'reply', 'reject', 'drop'] as const;
 type OutcomeName = (typeof OUTCOME_NAMES)[number];
@@ -30,6 +32,12 @@ export function ipv4(text: string): number {
   return address;
 }
 
+export function cidr(text: string): Cidr {
+  const block = parseCidr(text);
+  if (block === undefined) throw new Error(`Not an IPv4 block: ${text}`);
+  return block;
+}
+
 function party(text: string): { address: number; port: number } {
   const [address, port] = text.split(':');
   return { address: ipv4(address ?? ''), port: Number(port) };
@@ -39,16 +47,23 @@ function partyText(address: number, port: number): string {
   return `${formatIpv4(address)}:${port}`;
 }
 
-/** `10.244.1.1:8080`, then words: `local` (on this node; else on another), `terminating` (still serving), `unready`, `dead` (terminating, not serving). */
+/**
+ * `10.244.1.1:8080`, then words: `local` (on this node; else on another), `terminating` (still serving), `unready`, `dead`
+ * (terminating, not serving), `zone=a` and `node=node-a` (hints).
+ */
 function endpoint(text: string): Endpoint {
   const [where = '', ...words] = text.split(' ');
   const has = (word: string): boolean => words.includes(word);
+  const named = (key: string): string[] =>
+    words.filter((word) => word.startsWith(`${key}=`)).map((word) => word.slice(key.length + 1));
+  const hints = { zones: named('zone'), nodes: named('node') };
   return {
     ...party(where),
     nodeName: has('local') ? 'node-a' : 'node-b',
     ready: !has('terminating') && !has('unready') && !has('dead'),
     serving: !has('unready') && !has('dead'),
     terminating: has('terminating') || has('dead'),
+    ...(hints.zones.length + hints.nodes.length > 0 ? { hints } : {}),
   };
 }
 
@@ -56,32 +71,85 @@ export interface ServiceWords {
   readonly id?: number;
   readonly name: string;
   readonly udp?: boolean;
+  readonly sctp?: boolean;
   /** `clusterIp:port` */
   readonly at: string;
   readonly nodePort?: number;
+  readonly externalIps?: readonly string[];
+  readonly vips?: readonly string[];
+  readonly sourceRanges?: readonly string[];
+  /** Traffic policies Local. */
+  readonly externalLocal?: boolean;
+  readonly internalLocal?: boolean;
+  readonly affinitySeconds?: number;
+  readonly healthPort?: number;
   readonly endpoints: readonly string[];
 }
 
-export function service({ id = 0, name, udp = false, at, nodePort = 0, endpoints }: ServiceWords): ServicePort {
+function protocolOf({
+  udp = false,
+  sctp = false,
+}: {
+  readonly udp?: boolean;
+  readonly sctp?: boolean;
+}): ServicePort['protocol'] {
+  if (sctp) return PROTOCOL_SCTP;
+  return udp ? PROTOCOL_UDP : PROTOCOL_TCP;
+}
+
+export function service(words: ServiceWords): ServicePort {
+  const { id = 0, name, at, nodePort = 0, endpoints } = words;
   const { address, port } = party(at);
+  const extras: ServiceExtras = {
+    externalIps: (words.externalIps ?? []).map(ipv4),
+    loadBalancerVips: (words.vips ?? []).map(ipv4),
+    loadBalancerSourceRanges: (words.sourceRanges ?? []).map(cidr),
+    externalPolicyLocal: words.externalLocal ?? false,
+    internalPolicyLocal: words.internalLocal ?? false,
+    affinitySeconds: words.affinitySeconds ?? 0,
+    healthCheckNodePort: words.healthPort ?? 0,
+  };
+  const isPlain = (Object.keys(extras) as (keyof ServiceExtras)[]).every((key) =>
+    Array.isArray(extras[key]) ? extras[key].length === 0 : extras[key] === NO_SERVICE_EXTRAS[key],
+  );
   return {
     id,
     namespace: 'shop',
     name,
     portName: '',
-    protocol: udp ? PROTOCOL_UDP : PROTOCOL_TCP,
+    protocol: protocolOf(words),
     clusterIp: address,
     port,
     nodePort,
+    ...(isPlain ? {} : { extras }),
     endpoints: endpoints.map(endpoint),
   };
+}
+
+/** What these service ports ask of an engine that its manifest does not promise, in words; none when it can do all. */
+export function missingFeatures(services: readonly ServicePort[], supports: EngineManifest): string[] {
+  const missing = new Set<string>();
+  for (const { protocol, extras = NO_SERVICE_EXTRAS } of services) {
+    const name = protocolName(protocol);
+    if (!supports.protocols.includes(name)) missing.add(name);
+    if (extras.externalIps.length > 0 && !supports.externalIps) missing.add('external IPs');
+    if (extras.loadBalancerVips.length > 0 && !supports.serviceTypes.includes('LoadBalancer'))
+      missing.add('LoadBalancer');
+    if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
+    const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
+    if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
+  }
+  return [...missing];
 }
 
 export const CASE_NODE: NodeSpec = {
   name: 'node-a',
   addresses: [ipv4('192.168.0.1'), ipv4('192.168.0.2')],
-  clusterCidr: parseCidr('10.244.0.0/16') as NonNullable<NodeSpec['clusterCidr']>,
+  clusterCidr: cidr('10.244.0.0/16'),
 };
+
+/** The defaults, but that MASQUERADE keeps a source port where it can, so that a row may name it. */
+const CASE_OPTIONS: EngineOptions = { ...DEFAULT_ENGINE_OPTIONS, masqueradeRandomFully: false };
 
 export function makeEngine(
   factory: EngineFactory,
@@ -89,7 +157,7 @@ export function makeEngine(
   node = CASE_NODE,
   seed = 1,
 ): Engine {
-  return factory({ node, options: { ...DEFAULT_ENGINE_OPTIONS, ...options }, rng: new Rng(seed) });
+  return factory({ node, options: { ...CASE_OPTIONS, ...options }, rng: new Rng(seed) });
 }
 
 const FLAG_BITS: Readonly<Record<string, number>> = { SYN: TCP_SYN, ACK: TCP_ACK, FIN: TCP_FIN, RST: TCP_RST };
@@ -103,7 +171,9 @@ function flagBits(text: string): number {
 export interface PacketWords {
   /** Seconds. */
   readonly at: number;
+  /** Neither: TCP. */
   readonly udp?: boolean;
+  readonly sctp?: boolean;
   readonly src: string;
   readonly dst: string;
   /** `SYN`, `SYN+ACK`, ... */
@@ -130,7 +200,7 @@ function fillPacket(batch: PacketBatch, i: number, words: PacketWords): void {
   batch.srcPort[i] = src.port;
   batch.dstAddress[i] = dst.address;
   batch.dstPort[i] = dst.port;
-  batch.protocol[i] = words.udp === true ? PROTOCOL_UDP : PROTOCOL_TCP;
+  batch.protocol[i] = protocolOf(words);
   batch.direction[i] = 0;
   batch.tcpFlags[i] = flagBits(words.flags ?? '');
   batch.origin[i] = { host: ORIGIN_HOST, pod: ORIGIN_POD, external: ORIGIN_EXTERNAL }[words.origin];

@@ -1,6 +1,6 @@
 /** The lockstep itself: it finds planted faults, shrinks them, repeats itself; and an exhaustive run over short flag sequences. */
 import { describe, expect, it } from 'vitest';
-import { COUNTER_STRIDE, DESTINATIONS_EXAMINED, RULES_EVALUATED } from '../../model/counters.ts';
+import { COUNTER_STRIDE, DESTINATIONS_EXAMINED, RECENT_LISTS_PASSED, RULES_EVALUATED } from '../../model/counters.ts';
 import { ORIGIN_POD, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { OUTCOME_REJECT } from '../../model/verdict.ts';
@@ -11,9 +11,11 @@ import { createIptablesEngine } from '../iptables/engine.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
 import { referenceIptables } from '../reference/iptables.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
+import { modelsWholeWorlds } from './campaign.ts';
 import { dumpDifference } from './dumps.ts';
 import { generateProgram } from './generate.ts';
-import { CASE_NODE, ipv4, service } from './harness.ts';
+import type { WorldKind } from './generate-cluster.ts';
+import { CASE_NODE, ipv4, makeEngine, service } from './harness.ts';
 import { runLockstep, runProgram } from './lockstep.ts';
 import type { Contender } from './lockstep.ts';
 import { programText } from './program.ts';
@@ -46,7 +48,28 @@ function faulty(factory: EngineFactory, change: (engine: Engine) => Partial<Engi
   };
 }
 
-const FAULTS: readonly { name: string; mode: EngineName; change: (engine: Engine) => Partial<Engine> }[] = [
+interface Fault {
+  readonly name: string;
+  readonly mode: EngineName;
+  readonly world?: WorldKind;
+  readonly change: (engine: Engine) => Partial<Engine>;
+}
+
+const FAULTS: readonly Fault[] = [
+  {
+    name: 'the first list of affinity always at hand',
+    mode: 'iptables',
+    world: 'whole',
+    change: (engine) => ({
+      process: (packets, verdicts, work) => {
+        engine.process(packets, verdicts, work);
+        for (let i = 0; i < packets.length; i++) {
+          const at = i * COUNTER_STRIDE + RECENT_LISTS_PASSED;
+          if (work.rows[at] === 2) work.rows[at] = 1;
+        }
+      },
+    }),
+  },
   {
     name: 'one rule too many for rejected packets',
     mode: 'iptables',
@@ -90,14 +113,14 @@ const FAULTS: readonly { name: string; mode: EngineName; change: (engine: Engine
 ];
 
 describe('lockstep', () => {
-  for (const { name, mode, change } of FAULTS) {
+  for (const { name, mode, world = 'plain', change } of FAULTS) {
     it(`finds and shrinks a planted fault: ${name}`, () => {
       const factory = mode === 'iptables' ? referenceIptables : referenceIpvs;
       const engines: Contender[] = [
         { name: 'reference', factory },
         { name: 'faulty', factory: faulty(factory, change) },
       ];
-      const mismatch = runLockstep({ mode, engines, seed: 1, clusters: 50, packetsPerCluster: 300 });
+      const mismatch = runLockstep({ mode, engines, seed: 1, clusters: 50, packetsPerCluster: 300, world });
       expect(mismatch?.engine).toBe('faulty');
       expect(mismatch?.program.steps.length).toBeLessThanOrEqual(5);
       expect(mismatch?.text).toMatch(/^\w+ lockstep, seed \d+: faulty differs at step \d+: /);
@@ -114,8 +137,11 @@ describe('lockstep', () => {
     it(`${mode}: dumps agree with the oracle's after a full sync`, () => {
       // The IPVS oracle prints its constant rules in words of its own; servers and ipsets must agree.
       const wanted = (line: string): boolean => mode === 'iptables' || !/^(-A [A-Z]|:)/.test(line);
+      const isWhole =
+        modelsWholeWorlds(makeEngine(factory).supports) && modelsWholeWorlds(makeEngine(reference).supports);
+      const world = isWhole ? 'whole' : 'plain';
       for (let seed = 1; seed <= 100; seed++) {
-        const { node, options, steps } = generateProgram({ mode, seed, packets: 0 });
+        const { node, options, steps } = generateProgram({ mode, seed, packets: 0, world });
         const [expected, actual] = [reference, factory].map((make) => {
           const engine = make({ node, options: { ...options, evaluator: 'literal' }, rng: new Rng(seed) });
           const [first] = steps;

@@ -1,6 +1,13 @@
 /** A lockstep program as plain data: a node, its options, and steps in order of time. Steps may be left out: what remains is a program, too. */
 import { formatCidr, formatIpv4 } from '../../model/address.ts';
-import type { ClusterDelta, ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
+import type {
+  ClusterDelta,
+  ClusterState,
+  Endpoint,
+  NodeSpec,
+  ServiceExtras,
+  ServicePort,
+} from '../../model/cluster.ts';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import type { EngineName, EngineOptions } from '../engine.ts';
 
@@ -47,14 +54,32 @@ function flagText(flags: number): string {
   return names.length === 0 ? '-' : names.join('|');
 }
 
+/** What a service port has beyond the plain ones, in words. */
+function extrasText(extras: ServiceExtras | undefined): string {
+  if (extras === undefined) return '';
+  const words = [
+    ...extras.externalIps.map((ip) => ` externalIp ${formatIpv4(ip)}`),
+    ...extras.loadBalancerVips.map((ip) => ` vip ${formatIpv4(ip)}`),
+    ...extras.loadBalancerSourceRanges.map((range) => ` from ${formatCidr(range)}`),
+  ];
+  if (extras.externalPolicyLocal) words.push(' externalLocal');
+  if (extras.internalPolicyLocal) words.push(' internalLocal');
+  if (extras.affinitySeconds > 0) words.push(` affinity ${extras.affinitySeconds}s`);
+  if (extras.healthCheckNodePort > 0) words.push(` health ${extras.healthCheckNodePort}`);
+  return words.join('');
+}
+
+function endpointText({ address, port, nodeName, ready, serving, terminating, hints }: Endpoint): string {
+  const conditions = `${ready ? 'r' : ''}${serving ? 's' : ''}${terminating ? 't' : ''}`;
+  const hinted = hints === undefined ? '' : `{${[...hints.zones, ...hints.nodes].join(' ')}}`;
+  return `${formatIpv4(address)}:${port}@${nodeName}[${conditions}]${hinted}`;
+}
+
 function serviceText(svc: ServicePort): string {
   const nodePort = svc.nodePort > 0 ? ` nodePort ${svc.nodePort}` : '';
-  const endpoints = svc.endpoints.map((e) => {
-    const conditions = `${e.ready ? 'r' : ''}${e.serving ? 's' : ''}${e.terminating ? 't' : ''}`;
-    return `${formatIpv4(e.address)}:${e.port}@${e.nodeName}[${conditions}]`;
-  });
+  const endpoints = svc.endpoints.map(endpointText);
   const name = `${svc.namespace}/${svc.name}:${svc.portName}`;
-  return `    #${svc.id} ${name} ${svc.protocol} ${formatIpv4(svc.clusterIp)}:${svc.port}${nodePort} -> ${endpoints.join(' ')}`;
+  return `    #${svc.id} ${name} ${svc.protocol} ${formatIpv4(svc.clusterIp)}:${svc.port}${nodePort}${extrasText(svc.extras)} -> ${endpoints.join(' ')}`;
 }
 
 const ORIGIN_NAMES = ['host', 'pod', 'external'];
@@ -81,8 +106,10 @@ function stepText(step: Step): string {
 export function programText(program: Program): string {
   const { node, options } = program;
   const cidr = node.clusterCidr === undefined ? 'none' : formatCidr(node.clusterCidr);
+  const pods = node.podInterface === undefined ? '' : `, pods by ${node.podInterface.kind} ${node.podInterface.name}`;
+  const zone = node.zone === undefined ? '' : `, zone ${node.zone}`;
   return [
-    `mode ${program.mode}, rng seed ${program.seed}, node ${node.name} ${node.addresses.map(formatIpv4).join(' ')}, clusterCidr ${cidr}`,
+    `mode ${program.mode}, rng seed ${program.seed}, node ${node.name} ${node.addresses.map(formatIpv4).join(' ')}, clusterCidr ${cidr}${pods}${zone}`,
     `options ${JSON.stringify(options)}`,
     ...program.steps.map((step, i) => `[${i}] ${stepText(step)}`),
   ].join('\n');

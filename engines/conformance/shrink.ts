@@ -1,5 +1,6 @@
-/** Makes a failing program smaller while it goes on failing: fewer steps, fewer service ports, fewer endpoints. */
-import type { ServicePort } from '../../model/cluster.ts';
+/** Makes a failing program smaller while it goes on failing: fewer steps, fewer service ports, fewer endpoints, plainer ones. */
+import type { Endpoint, ServiceExtras, ServicePort } from '../../model/cluster.ts';
+import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import type { Program, Step } from './program.ts';
 
 const MAX_RUNS = 1500;
@@ -21,6 +22,7 @@ export function shrink(program: Program, lastStep: number, fails: (candidate: Pr
     dropSteps(() => best.steps, attempt);
     dropServices(() => best.steps, attempt);
     dropEndpoints(() => best.steps, attempt);
+    dropExtras(() => best.steps, attempt);
   }
   return best;
 }
@@ -30,11 +32,22 @@ function servicesOf(step: Step): readonly ServicePort[] {
   return step.kind === 'apply' ? step.delta.upserted : [];
 }
 
+const EXTRAS = Object.keys(NO_SERVICE_EXTRAS) as (keyof ServiceExtras)[];
+
+function has(svc: ServicePort, field: keyof ServiceExtras): boolean {
+  const value = svc.extras?.[field];
+  if (value === undefined) return false;
+  return typeof value === 'object' ? value.length > 0 : value !== NO_SERVICE_EXTRAS[field];
+}
+
 function size(program: Program): number {
   let total = 0;
   for (const step of program.steps) {
     total++;
-    for (const svc of servicesOf(step)) total += 1 + svc.endpoints.length;
+    for (const svc of servicesOf(step)) {
+      total += 1 + svc.endpoints.length + EXTRAS.filter((field) => has(svc, field)).length;
+      for (const endpoint of svc.endpoints) if (endpoint.hints !== undefined) total++;
+    }
   }
   return total;
 }
@@ -74,5 +87,27 @@ function dropEndpoints(current: () => readonly Step[], attempt: (steps: readonly
       endpoints: svc.endpoints.filter((e) => `${svc.id} ${e.address}:${e.port}` !== name),
     });
     attempt(mapServices(current(), (services) => services.map(without)));
+  }
+}
+
+function withoutHints({ address, port, nodeName, ready, serving, terminating }: Endpoint): Endpoint {
+  return { address, port, nodeName, ready, serving, terminating };
+}
+
+/** Takes from a service port, wherever it stands, one of its extras, or its endpoints' hints. */
+function dropExtras(current: () => readonly Step[], attempt: (steps: readonly Step[]) => boolean): void {
+  const ids = new Set(current().flatMap((step) => servicesOf(step).map((svc) => svc.id)));
+  const change = (id: number, plainer: (svc: ServicePort) => ServicePort): void => {
+    attempt(mapServices(current(), (services) => services.map((svc) => (svc.id === id ? plainer(svc) : svc))));
+  };
+  for (const id of ids) {
+    for (const field of EXTRAS) {
+      if (!current().some((step) => servicesOf(step).some((svc) => svc.id === id && has(svc, field)))) continue;
+      change(id, (svc) => ({
+        ...svc,
+        extras: { ...NO_SERVICE_EXTRAS, ...svc.extras, [field]: NO_SERVICE_EXTRAS[field] },
+      }));
+    }
+    change(id, (svc) => ({ ...svc, endpoints: svc.endpoints.map(withoutHints) }));
   }
 }

@@ -1,5 +1,6 @@
 /** The one suite that every engine and evaluator runs, the oracle included. What an engine cannot do is skipped by name, with a reason. */
 import { describe, expect, it } from 'vitest';
+import type { ServicePort } from '../../model/cluster.ts';
 import { COUNTER_NAMES } from '../../model/counters.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
@@ -7,8 +8,11 @@ import { IPVS_SCHEDULERS } from '../engine.ts';
 import type { CaseStep, ConformanceCase, Expectation } from './cases.ts';
 import { CHANGE_CASES } from './change-cases.ts';
 import { DELIVERY_CASES } from './delivery-cases.ts';
-import { answer, makeEngine, send, sendAll, service } from './harness.ts';
+import { answer, CASE_NODE, makeEngine, missingFeatures, send, sendAll, service } from './harness.ts';
 import type { PacketWords, VerdictWords } from './harness.ts';
+import { IPTABLES_ACCESS_CASES } from './iptables-access-cases.ts';
+import { IPTABLES_AFFINITY_CASES } from './iptables-affinity-cases.ts';
+import { IPTABLES_NODE_CASES } from './iptables-node-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
 
@@ -55,6 +59,22 @@ function runCase(engine: Engine, conformanceCase: ConformanceCase): void {
   for (const step of conformanceCase.steps) sent.push(runStep(engine, step, sent));
 }
 
+/** Every service port of the case, at any time. */
+function servicesOf({ services, steps }: ConformanceCase): ServicePort[] {
+  const later = steps.flatMap((step) => ('sync' in step ? step.sync : 'apply' in step ? step.apply : []));
+  return [...services, ...later];
+}
+
+const CASES: readonly ConformanceCase[] = [
+  ...DELIVERY_CASES,
+  ...REFUSAL_CASES,
+  ...CHANGE_CASES,
+  ...WORK_CASES,
+  ...IPTABLES_ACCESS_CASES,
+  ...IPTABLES_AFFINITY_CASES,
+  ...IPTABLES_NODE_CASES,
+];
+
 function connections(count: number, dst: string): PacketWords[] {
   return Array.from({ length: count }, (_, i) => ({
     at: i / 1e6,
@@ -68,21 +88,24 @@ function connections(count: number, dst: string): PacketWords[] {
 const THREE_ENDPOINTS = ['10.244.1.1:80', '10.244.1.2:80', '10.244.1.3:80'];
 
 export function runConformance({ name, factory, evaluator = 'literal', skip = [] }: ConformanceOptions): void {
-  const make = (options: Partial<EngineOptions> = {}): Engine => makeEngine(factory, { ...options, evaluator });
-  const mode = make().name;
+  const make = (options: Partial<EngineOptions> = {}, node = CASE_NODE): Engine =>
+    makeEngine(factory, { ...options, evaluator }, node);
+  const { name: mode, supports } = make();
   const skipped = new Map(skip.flatMap(({ reason, cases }) => cases.map((caseName) => [caseName, reason] as const)));
-  const test = (caseName: string, body: () => void): void => {
-    const reason = skipped.get(caseName);
+  const test = (caseName: string, body: () => void, missing: readonly string[] = []): void => {
+    const reason = skipped.get(caseName) ?? (missing.length > 0 ? `not modelled: ${missing.join(', ')}` : undefined);
     if (reason === undefined) it(caseName, body);
     else it.skip(`${caseName} (${reason})`, body);
   };
 
   describe(`conformance: ${name}`, () => {
-    for (const conformanceCase of [...DELIVERY_CASES, ...REFUSAL_CASES, ...CHANGE_CASES, ...WORK_CASES]) {
-      if (conformanceCase.mode !== 'both' && conformanceCase.mode !== mode) continue;
-      test(conformanceCase.name, () => {
-        runCase(make(conformanceCase.options), conformanceCase);
-      });
+    for (const conformanceCase of CASES) {
+      const { name: caseName, mode: caseMode, options, node } = conformanceCase;
+      if (caseMode !== 'both' && caseMode !== mode) continue;
+      const run = (): void => {
+        runCase(make(options, node), conformanceCase);
+      };
+      test(caseName, run, missingFeatures(servicesOf(conformanceCase), supports));
     }
 
     test('spreads connections evenly over the endpoints', () => {

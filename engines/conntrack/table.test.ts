@@ -279,6 +279,15 @@ describe('a full table', () => {
     expect(bench.table.size(31.9 * NS_PER_S)).toBe(3);
   });
 
+  it('refuses what would be INVALID, too, unless it belongs to a flow', () => {
+    const bench = new Bench(16, 1);
+    bench.open(TCP_SYN, 1);
+    expect(bench.track(client(1), TCP_RST, 2)).toBe(CT_FULL);
+    expect(bench.track(client(1), 0, 2)).toBe(CT_FULL);
+    expect(bench.track(CLIENT, 0, 2)).toBe(CT_INVALID);
+    expect(bench.track(client(1), TCP_RST, 200)).toBe(CT_INVALID);
+  });
+
   it('has room again when a closed connection is opened anew', () => {
     const bench = new Bench(16, 1);
     bench.open(TCP_SYN, 1);

@@ -132,9 +132,9 @@ export class ConntrackTable {
     this.entry = -1;
     this.isReply = false;
     const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
-    if (flagsRow === ROW_NONE) return CT_INVALID;
     const node = this.#find(src, dst, ports, protocol);
     if (node >= 0) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       const words = this.#words;
       const base = (node >> 1) * STRIDE;
       const state = words[base + STATE];
@@ -144,12 +144,14 @@ export class ConntrackTable {
       // tcp_packet deletes a closed connection that is opened again, and nf_conntrack_in starts over.
       this.deleteEntry(node >> 1);
     }
+    // The kernel allocates the entry before it asks the protocol, so a packet that would be INVALID is dropped, too.
+    if (this.#capacity - this.#freeCount >= this.#maxEntries && this.#isFull()) return CT_FULL;
     let state = TCP_NONE;
     if (protocol === PROTOCOL_TCP) {
+      if (flagsRow === ROW_NONE) return CT_INVALID;
       state = TCP_NEXT[flagsRow * TCP_COLUMNS + TCP_NONE];
       if (state === TCP_INVALID) return CT_INVALID;
     }
-    if (this.#capacity - this.#freeCount >= this.#maxEntries && this.#isFull()) return CT_FULL;
     this.#src = src;
     this.#dst = dst;
     this.#ports = ports;

@@ -1,10 +1,8 @@
 /** Connection tracking as a Map from tuple text to entry, with lazy expiry (README 3). */
 import { CONNTRACK_LOOKUPS, PORT_TRIES } from '../../model/counters.ts';
-import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { distinctEndpoints, originalDestinations } from './endpoints.ts';
 import { mark } from './marks.ts';
 import { count } from './packet.ts';
 import type { Packet, Party, Work } from './packet.ts';
@@ -18,7 +16,7 @@ export interface Tuple {
 export interface Entry {
   readonly original: Tuple;
   readonly reply: Tuple;
-  /** TCP state's short name; '' for UDP. */
+  /** TCP state's short name; '' for UDP and SCTP. */
   tcpState: string;
   expires: number;
   replySeen: boolean;
@@ -31,6 +29,10 @@ export interface Entry {
 }
 
 export type Received =
+  /** Of no flow, and there is no room for another. */
+  { readonly kind: 'full' } | Tracked;
+
+export type Tracked =
   | { readonly kind: 'invalid' }
   | { readonly kind: 'new'; readonly tcpState: string }
   | { readonly kind: 'hit'; readonly entry: Entry; readonly isReply: boolean };
@@ -64,7 +66,17 @@ const TCP_TIMEOUT_SECONDS: Record<string, number> = {
   S2: 120,
 };
 
+/** Before and after a reply was seen [nf_conntrack_proto_udp.c, nf_conntrack_proto_sctp.c COOKIE_WAIT and ESTABLISHED]. */
+const UDP_TIMEOUT_SECONDS = { unanswered: 30, answered: 120 };
+const SCTP_TIMEOUT_SECONDS = { unanswered: 3, answered: 210 };
+
 const SECOND = 1e9;
+
+function timeoutSeconds(protocol: number, tcpState: string, replySeen: boolean): number {
+  if (protocol === PROTOCOL_TCP) return TCP_TIMEOUT_SECONDS[tcpState];
+  const timeouts = protocol === PROTOCOL_SCTP ? SCTP_TIMEOUT_SECONDS : UDP_TIMEOUT_SECONDS;
+  return replySeen ? timeouts.answered : timeouts.unanswered;
+}
 
 function tcpIndex(flags: number): string {
   if ((flags & TCP_RST) !== 0) return 'rst';
@@ -86,13 +98,21 @@ export function inverse(tuple: Tuple): Tuple {
   return { protocol: tuple.protocol, src: tuple.dst, dst: tuple.src };
 }
 
+function expiryMark({ original: { protocol }, tcpState, replySeen }: Entry): string {
+  if (protocol === PROTOCOL_TCP) return `tcp flow expired in ${tcpState}`;
+  if (protocol === PROTOCOL_UDP) return 'udp flow expired';
+  return replySeen ? 'answered sctp flow expired' : 'unanswered sctp flow expired';
+}
+
 export class ReferenceConntrack {
   readonly #originals = new Map<string, Entry>();
   readonly #replies = new Map<string, Entry>();
   readonly #portStream: RandomStream;
+  readonly #maxEntries: number;
 
-  constructor(portStream: RandomStream) {
+  constructor(portStream: RandomStream, maxEntries: number) {
     this.#portStream = portStream;
+    this.#maxEntries = maxEntries;
   }
 
   /** Finds the packet's flow and moves its state [nf_conntrack_in]. */
@@ -100,12 +120,12 @@ export class ReferenceConntrack {
     const tuple = { protocol: packet.protocol, src: packet.src, dst: packet.dst };
     const found = this.#find(tuple, packet.time, work);
     const isTcp = packet.protocol === PROTOCOL_TCP;
-    if (isTcp && tcpIndex(packet.flags) === 'none') return { kind: 'invalid' };
     if (found === undefined) return this.#miss(packet);
+    if (isTcp && tcpIndex(packet.flags) === 'none') return { kind: 'invalid' };
     const { entry, isReply } = found;
     if (!isTcp) {
       if (isReply) entry.replySeen = true;
-      entry.expires = packet.time + (entry.replySeen ? 120 : 30) * SECOND;
+      this.#renew(entry, packet.time);
       return { kind: 'hit', entry, isReply };
     }
     if (tcpIndex(packet.flags) === 'syn' && (entry.tcpState === 'TW' || entry.tcpState === 'CL')) {
@@ -122,19 +142,32 @@ export class ReferenceConntrack {
     if (next === 'IG') mark(isReply ? 'ignored reply' : 'ignored original');
     if (next !== 'IG') {
       entry.tcpState = next;
-      entry.expires = packet.time + this.#tcpTimeout(next);
+      this.#renew(entry, packet.time);
     }
     return { kind: 'hit', entry, isReply };
   }
 
+  /** The kernel makes room for the entry before it asks the protocol [resolve_normal_ct, init_conntrack]. */
   #miss(packet: Packet): Received {
-    if (packet.protocol !== PROTOCOL_TCP) return { kind: 'new', tcpState: '' };
-    const state = nextState(ORIGINAL, packet.flags, 'NO');
+    const isTcp = packet.protocol === PROTOCOL_TCP;
+    const state = isTcp ? nextState(ORIGINAL, packet.flags, 'NO') : '';
+    if (this.#isFull(packet.time)) {
+      mark(state === 'IV' ? 'table full for an invalid packet' : 'table full');
+      return { kind: 'full' };
+    }
     return state === 'IV' ? { kind: 'invalid' } : { kind: 'new', tcpState: state };
   }
 
-  #tcpTimeout(state: string): number {
-    return TCP_TIMEOUT_SECONDS[state] * SECOND;
+  #isFull(now: number): boolean {
+    if (this.#originals.size < this.#maxEntries) return false;
+    let live = 0;
+    for (const entry of this.#originals.values()) if (entry.expires > now) live++;
+    if (live < this.#maxEntries) mark('table full but for expired entries');
+    return live >= this.#maxEntries;
+  }
+
+  #renew(entry: Entry, now: number): void {
+    entry.expires = now + timeoutSeconds(entry.original.protocol, entry.tcpState, entry.replySeen) * SECOND;
   }
 
   #find(tuple: Tuple, now: number, work: Work): { entry: Entry; isReply: boolean } | undefined {
@@ -148,7 +181,7 @@ export class ReferenceConntrack {
 
   #alive(entry: Entry | undefined, now: number): Entry | undefined {
     if (entry === undefined || entry.expires > now) return entry;
-    mark(entry.original.protocol === PROTOCOL_TCP ? `tcp flow expired in ${entry.tcpState}` : 'udp flow expired');
+    mark(expiryMark(entry));
     this.delete(entry);
     return undefined;
   }
@@ -160,10 +193,12 @@ export class ReferenceConntrack {
 
   /**
    * The reply tuple of a new flow that passes POSTROUTING: `wanted`, or `wanted` with another destination port when it is
-   * taken; undefined when the search gave up [get_unique_tuple, nf_nat_l4proto_unique_tuple].
+   * taken; undefined when the search gave up [get_unique_tuple, nf_nat_l4proto_unique_tuple]. `randomFully`: MASQUERADE
+   * --random-fully asks for another port at once, taken or not.
    */
-  uniqueReply(wanted: Tuple, now: number, work: Work): Tuple | undefined {
-    if (this.#find(wanted, now, work) === undefined) return wanted;
+  uniqueReply(wanted: Tuple, now: number, work: Work, randomFully = false): Tuple | undefined {
+    if (randomFully) mark('random-fully');
+    else if (this.#find(wanted, now, work) === undefined) return wanted;
     const sourcePort = wanted.dst.port;
     let min = 1024;
     let max = 65535;
@@ -198,9 +233,8 @@ export class ReferenceConntrack {
 
   /** Makes a flow known [nf_conntrack_confirm]. */
   confirm(entry: Omit<Entry, 'expires' | 'replySeen'>, now: number): void {
-    const isTcp = entry.original.protocol === PROTOCOL_TCP;
-    const expires = now + (isTcp ? this.#tcpTimeout(entry.tcpState) : 30 * SECOND);
-    const kept: Entry = { ...entry, expires, replySeen: false };
+    const kept: Entry = { ...entry, expires: now, replySeen: false };
+    this.#renew(kept, now);
     this.#originals.set(tupleText(kept.original), kept);
     this.#replies.set(tupleText(kept.reply), kept);
   }
@@ -210,25 +244,10 @@ export class ReferenceConntrack {
     if (this.#replies.get(tupleText(entry.reply)) === entry) this.#replies.delete(tupleText(entry.reply));
   }
 
-  /** Deletes UDP entries of services whose server no longer serves; says how many [pkg/proxy/conntrack, reconciling]. */
-  cleanUpUdp(services: readonly ServicePort[], node: NodeSpec, now: number): number {
-    const serving = new Map<string, Set<number>>();
-    for (const svc of services) {
-      if (svc.protocol !== PROTOCOL_UDP) continue;
-      const addresses = new Set<number>();
-      for (const endpoint of distinctEndpoints(svc)) if (endpoint.serving) addresses.add(endpoint.address);
-      if (addresses.size === 0) continue;
-      for (const dst of originalDestinations(svc, node)) serving.set(`${dst.address}:${dst.port}`, addresses);
-    }
-    let deleted = 0;
-    for (const entry of [...this.#originals.values()]) {
-      if (entry.original.protocol !== PROTOCOL_UDP || this.#alive(entry, now) === undefined) continue;
-      const addresses = serving.get(`${entry.original.dst.address}:${entry.original.dst.port}`);
-      if (addresses === undefined || addresses.has(entry.reply.src.address)) continue;
-      mark('stale udp flow deleted');
-      this.delete(entry);
-      deleted++;
-    }
-    return deleted;
+  /** The live UDP flows; they may be deleted while they are gone through. */
+  udpEntries(now: number): Entry[] {
+    return [...this.#originals.values()].filter(
+      (entry) => entry.original.protocol === PROTOCOL_UDP && entry.expires > now,
+    );
   }
 }

@@ -12,35 +12,44 @@ import {
   OUTCOME_ENDPOINT,
   OUTCOME_REJECT,
   OUTCOME_REPLY,
+  REASON_CONNTRACK_FULL,
   REASON_INVALID,
   REASON_NO_ENDPOINTS,
+  REASON_NO_LOCAL_ENDPOINTS,
   REASON_NONE,
   REASON_PORT_CLASH,
+  REASON_SOURCE_RANGE,
 } from '../../model/verdict.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 import type { Engine, EngineFactory, EngineManifest, World } from '../engine.ts';
 import { inverse, ReferenceConntrack } from './conntrack.ts';
 import type { Entry, Tuple } from './conntrack.ts';
 import { distinctEndpoints, KnownServices } from './endpoints.ts';
-import { builtInJumps, usedChains, writeRestore } from './iptables-rules.ts';
+import { writeRestore } from './iptables-restore.ts';
+import { builtInJumps } from './iptables-rules.ts';
+import type { WriteOptions } from './iptables-rules.ts';
+import { usedChains } from './iptables-service-rules.ts';
 import { mark } from './marks.ts';
 import { countRules, walk } from './netfilter.ts';
 import type { Ruling, Surroundings, Table } from './netfilter.ts';
 import { count, forEachPacket, verdictOf } from './packet.ts';
 import type { Packet, Verdict, Work } from './packet.ts';
+import { RecentLists } from './recent.ts';
 import { isBuiltIn, tablesText } from './restore-text.ts';
+import { UdpCleanup } from './udp-cleanup.ts';
 
 const CLEAN_UP_PERIOD_NS = 30e9;
 const LOOPBACK_NET = 0x7f;
+const SERVICE_CHAINS = ['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES', 'KUBE-PROXY-FIREWALL'];
 
 class ReferenceIptables implements Engine {
   readonly name = 'iptables';
   readonly supports: EngineManifest = {
-    protocols: ['tcp', 'udp'],
-    serviceTypes: ['ClusterIP', 'NodePort'],
-    externalIps: false,
-    sessionAffinity: false,
-    trafficPolicyLocal: false,
+    protocols: ['tcp', 'udp', 'sctp'],
+    serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
+    externalIps: true,
+    sessionAffinity: true,
+    trafficPolicyLocal: true,
     ipFamilies: ['IPv4'],
     schedulers: [],
     partialSync: true,
@@ -48,6 +57,8 @@ class ReferenceIptables implements Engine {
   readonly #world: World;
   readonly #services: KnownServices;
   readonly #conntrack: ReferenceConntrack;
+  readonly #cleanup: UdpCleanup;
+  readonly #recent = new RecentLists();
   readonly #surroundings: Surroundings;
   readonly #nat: Table = new Map();
   readonly #filter: Table = new Map();
@@ -57,52 +68,61 @@ class ReferenceIptables implements Engine {
   constructor(world: World) {
     this.#world = world;
     this.#services = new KnownServices(world.rng.stream('service-order'));
-    this.#conntrack = new ReferenceConntrack(world.rng.stream('source-port'));
+    this.#conntrack = new ReferenceConntrack(world.rng.stream('source-port'), world.options.conntrackMax);
+    this.#cleanup = new UdpCleanup(world.options.kubeProxy.conntrackCleanup, world.node);
     this.#surroundings = {
       isLocal: (address) => this.#isLocal(address),
       sets: new Map(),
       statistic: world.rng.stream('statistic'),
-      serviceChains: new Set(['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES']),
+      recent: this.#recent,
+      serviceChains: new Set(SERVICE_CHAINS),
     };
   }
 
   sync(state: ClusterState, now: SimTime): SyncReport {
     this.#services.replace(state);
     const services = this.#services.inOrder();
-    return this.#program('full', services, new Set(services.map((svc) => svc.id)), true, now);
+    return this.#program('full', services, everyId(services), true, now);
   }
 
   apply(delta: ClusterDelta, now: SimTime): SyncReport {
     if (!this.#synced) throw new Error('The first call of a life must be sync.');
     const udpChanged = this.#services.change(delta);
+    const services = this.#services.inOrder();
+    if (!this.#world.options.kubeProxy.iptablesPartialSync) {
+      return this.#program('full', services, everyId(services), udpChanged, now);
+    }
     const changed = new Set(delta.upserted.map((svc) => svc.id));
-    return this.#program('partial', this.#services.inOrder(), changed, udpChanged, now);
+    return this.#program('partial', services, changed, udpChanged, now);
   }
 
   #program(
     kind: 'full' | 'partial',
     services: readonly ServicePort[],
     changed: ReadonlySet<number>,
-    udpChanged: boolean,
+    udpCleanUpIsDue: boolean,
     now: SimTime,
   ): SyncReport {
     const { node, options } = this.#world;
     let endpoints = 0;
-    for (const svc of services) endpoints += distinctEndpoints(svc).length;
+    for (const svc of services) endpoints += distinctEndpoints(svc, node).length;
     const largeCluster = endpoints > options.largeClusterEndpoints;
     const lookForStale = !largeCluster || now - this.#lastCleanUp > CLEAN_UP_PERIOD_NS;
     const savedLines = lookForStale ? countRules(this.#nat) + [...this.#nat.keys()].filter(isOurs).length : 0;
-    const input = writeRestore(services, changed, { node, masqueradeAll: options.masqueradeAll, largeCluster });
-    const stale = lookForStale ? this.#staleChains(services) : [];
+    const write = { node, options, largeCluster };
+    const input = writeRestore(services, changed, write);
+    const stale = lookForStale ? this.#staleChains(services, write) : [];
     if (lookForStale) this.#lastCleanUp = now;
     else mark('stale chains not looked for');
     if (stale.length > 0) mark(largeCluster ? 'stale chains deleted in large-cluster mode' : 'stale chains deleted');
+    for (const chain of stale) mark(`stale ${chain.slice(0, chain.lastIndexOf('-'))} chain deleted`);
     const writtenLines = countRules(input.nat) + input.nat.size + countRules(input.filter) + input.filter.size;
 
     if (!this.#synced) this.#installJumps();
     for (const [chain, rules] of input.nat) this.#nat.set(chain, rules);
     for (const [chain, rules] of input.filter) this.#filter.set(chain, rules);
     for (const chain of stale) this.#nat.delete(chain);
+    this.#recent.commit(this.#nat);
     this.#synced = true;
     const tableRules = countRules(this.#nat) + countRules(this.#filter);
     return {
@@ -114,7 +134,7 @@ class ReferenceIptables implements Engine {
       tableRules,
       restoreLines: 4 + writtenLines + 2 * stale.length,
       savedLines,
-      conntrackDeletes: udpChanged ? this.#conntrack.cleanUpUdp(services, node, now) : 0,
+      conntrackDeletes: this.#cleanup.clean(services, udpCleanUpIsDue, this.#conntrack, now),
     };
   }
 
@@ -124,9 +144,9 @@ class ReferenceIptables implements Engine {
     for (const [chain, rules] of filter) this.#filter.set(chain, rules);
   }
 
-  #staleChains(services: readonly ServicePort[]): string[] {
-    const used = new Set(services.flatMap(usedChains));
-    return [...this.#nat.keys()].filter((chain) => /^KUBE-(SVC|EXT|SEP)-/.test(chain) && !used.has(chain));
+  #staleChains(services: readonly ServicePort[], write: WriteOptions): string[] {
+    const used = new Set(services.flatMap((svc) => usedChains(svc, write)));
+    return [...this.#nat.keys()].filter((chain) => /^KUBE-(SVC|SVL|EXT|FW|SEP)-/.test(chain) && !used.has(chain));
   }
 
   advance(): void {
@@ -144,9 +164,11 @@ class ReferenceIptables implements Engine {
   #decide(packet: Packet, work: Work): Verdict {
     const received = this.#conntrack.receive(packet, work);
     if (received.kind === 'hit') return this.#known(packet, received.entry, received.isReply, work);
+    if (received.kind === 'full') return verdictOf(packet, OUTCOME_DROP, REASON_CONNTRACK_FULL);
     if (received.kind === 'new') return this.#creating(packet, received.tcpState, work);
     packet.state = 'INVALID';
     const ruling = this.#filterHook(packet, work);
+    if (ruling.kind !== 'drop' && !packet.fromHost && !this.#isLocal(packet.dst.address)) mark('invalid forwarded');
     return verdictOf(packet, ruling.kind === 'drop' ? OUTCOME_DROP : OUTCOME_ACCEPT, REASON_INVALID);
   }
 
@@ -195,9 +217,11 @@ class ReferenceIptables implements Engine {
     let reply: Tuple | undefined = inverse({ ...original, dst: packet.dst });
     let masqueraded = false;
     if (this.#passesPostrouting(packet)) {
-      masqueraded = this.#walk(this.#nat, 'POSTROUTING', packet, work).kind === 'masquerade';
+      const ruling = this.#walk(this.#nat, 'POSTROUTING', packet, work);
+      masqueraded = ruling.kind === 'masquerade';
       if (masqueraded) reply = { ...reply, dst: { address: this.#primaryAddress(), port: packet.src.port } };
-      reply = this.#conntrack.uniqueReply(reply, packet.time, work);
+      const randomFully = ruling.kind === 'masquerade' && ruling.randomFully;
+      reply = this.#conntrack.uniqueReply(reply, packet.time, work, randomFully);
       if (reply !== undefined && (masqueraded || reply.dst.port !== packet.src.port)) count(work, NAT_SETUPS);
     } else if (this.#conntrack.isUsed(reply, packet.time)) {
       mark('inverse tuple in use');
@@ -212,10 +236,14 @@ class ReferenceIptables implements Engine {
   }
 
   #refusal(packet: Packet, ruling: Ruling): Verdict | undefined {
-    if (ruling.kind === 'drop') mark('dropped by KUBE-FIREWALL');
-    if (ruling.kind === 'drop') return verdictOf(packet, OUTCOME_DROP, REASON_NONE);
-    if (ruling.kind !== 'reject') return undefined;
-    return { ...verdictOf(packet, OUTCOME_REJECT, REASON_NO_ENDPOINTS), servicePortId: ruling.servicePortId };
+    if (ruling.kind !== 'drop' && ruling.kind !== 'reject') return undefined;
+    const { kind, chain, servicePortId } = ruling;
+    mark(`${kind === 'drop' ? 'dropped' : 'rejected'} by ${chain}`);
+    if (kind === 'reject') return { ...verdictOf(packet, OUTCOME_REJECT, REASON_NO_ENDPOINTS), servicePortId };
+    let reason = REASON_NONE;
+    if (chain === 'KUBE-SERVICES' || chain === 'KUBE-EXTERNAL-SERVICES') reason = REASON_NO_LOCAL_ENDPOINTS;
+    if (chain === 'KUBE-PROXY-FIREWALL') reason = REASON_SOURCE_RANGE;
+    return { ...verdictOf(packet, OUTCOME_DROP, reason), servicePortId };
   }
 
   #filterHook(packet: Packet, work: Work): Ruling {
@@ -243,6 +271,10 @@ class ReferenceIptables implements Engine {
     const mark = (1 << this.#world.options.masqueradeBit) >>> 0;
     return tablesText(this.#nat, this.#filter, mark, (chain) => form === 'kernel' || isOurs(chain));
   }
+}
+
+function everyId(services: readonly ServicePort[]): Set<number> {
+  return new Set(services.map((svc) => svc.id));
 }
 
 function isOurs(chain: string): boolean {

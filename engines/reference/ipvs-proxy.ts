@@ -46,7 +46,7 @@ export class ReferenceIpvsProxy {
     for (const svc of services) {
       for (const destination of originalDestinations(svc, node)) {
         wanted.add(virtualText(svc.protocol, destination));
-        this.#syncServers(this.#virtualServer(svc, destination), usableEndpoints(svc));
+        this.#syncServers(this.#virtualServer(svc, destination), usableEndpoints(svc, node));
       }
     }
     for (const virtual of this.table.all()) {

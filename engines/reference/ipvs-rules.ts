@@ -29,7 +29,7 @@ export function wantedSets(services: readonly ServicePort[], node: NodeSpec): Se
     if (svc.nodePort > 0) {
       sets.get(svc.protocol === PROTOCOL_TCP ? 'KUBE-NODE-PORT-TCP' : 'KUBE-NODE-PORT-UDP')?.add(`${svc.nodePort}`);
     }
-    for (const endpoint of distinctEndpoints(svc)) {
+    for (const endpoint of distinctEndpoints(svc, node)) {
       if (endpoint.nodeName !== node.name) continue;
       const entry = `${endpoint.address},${svc.protocol}:${endpoint.port},${endpoint.address}`;
       sets.get('KUBE-LOOP-BACK')?.add(entry);
@@ -120,7 +120,7 @@ function natNodePort(sets: Sets): Rule[] {
 
 /** The chains that each sync writes anew. */
 export function ipvsChains(sets: Sets, node: NodeSpec, masqueradeAll: boolean): RestoreInput {
-  const { markMasq, postrouting } = markRules();
+  const { markMasq, postrouting } = markRules(false);
   if (sets.get('KUBE-LOOP-BACK')?.size !== 0) {
     const says = comment('Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose');
     postrouting.unshift(plainRule([says, inSet('KUBE-LOOP-BACK', 'dst,dst,src')], { kind: 'MASQUERADE' }));

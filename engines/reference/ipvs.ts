@@ -19,6 +19,7 @@ import {
   OUTCOME_ENDPOINT,
   OUTCOME_REJECT,
   OUTCOME_REPLY,
+  REASON_CONNTRACK_FULL,
   REASON_INVALID,
   REASON_NO_ENDPOINTS,
   REASON_NONE,
@@ -30,7 +31,7 @@ import type { VerdictBatch } from '../../model/verdict.ts';
 import type { Engine, EngineFactory, EngineManifest, World } from '../engine.ts';
 import { IPVS_SCHEDULERS } from '../engine.ts';
 import { inverse, ReferenceConntrack } from './conntrack.ts';
-import type { Received, Tuple } from './conntrack.ts';
+import type { Tracked, Tuple } from './conntrack.ts';
 import { KnownServices } from './endpoints.ts';
 import { ConnectionTable } from './ipvs-connections.ts';
 import type { Connection } from './ipvs-connections.ts';
@@ -41,6 +42,8 @@ import { walk } from './netfilter.ts';
 import type { Ruling, Surroundings, Table } from './netfilter.ts';
 import { count, forEachPacket, verdictOf } from './packet.ts';
 import type { Packet, Verdict, Work } from './packet.ts';
+import { RecentLists } from './recent.ts';
+import { UdpCleanup } from './udp-cleanup.ts';
 
 const CHECK_PERIOD_NS = 60e9;
 const LOOPBACK_NET = 0x7f;
@@ -69,16 +72,19 @@ class ReferenceIpvs implements Engine {
   readonly #world: World;
   readonly #services: KnownServices;
   readonly #conntrack: ReferenceConntrack;
+  readonly #cleanup: UdpCleanup;
   readonly #connections: ConnectionTable;
   readonly #proxy: ReferenceIpvsProxy;
   readonly #statistic;
+  readonly #recent = new RecentLists();
   #synced = false;
   #latest: SimTime = 0;
 
   constructor(world: World) {
     this.#world = world;
     this.#services = new KnownServices(world.rng.stream('service-order'));
-    this.#conntrack = new ReferenceConntrack(world.rng.stream('source-port'));
+    this.#conntrack = new ReferenceConntrack(world.rng.stream('source-port'), world.options.conntrackMax);
+    this.#cleanup = new UdpCleanup(world.options.kubeProxy.conntrackCleanup, world.node);
     const initval = world.rng.stream('connection-hash').nextUint32();
     this.#connections = new ConnectionTable(world.options.ipvsConnTabBits, initval);
     this.#proxy = new ReferenceIpvsProxy(world);
@@ -101,8 +107,7 @@ class ReferenceIpvs implements Engine {
   #program(udpChanged: boolean, now: SimTime): SyncReport {
     const services = this.#services.inOrder();
     const report = this.#proxy.program(services);
-    const conntrackDeletes = udpChanged ? this.#conntrack.cleanUpUdp(services, this.#world.node, now) : 0;
-    return { ...report, conntrackDeletes };
+    return { ...report, conntrackDeletes: this.#cleanup.clean(services, udpChanged, this.#conntrack, now) };
   }
 
   /** Lets time pass: at each instant connections expire first, then the list of terminating servers is checked. */
@@ -135,6 +140,7 @@ class ReferenceIpvs implements Engine {
   #decide(packet: Packet, work: Work): Verdict {
     const original: Tuple = { protocol: packet.protocol, src: packet.src, dst: packet.dst };
     const received = this.#conntrack.receive(packet, work);
+    if (received.kind === 'full') return verdictOf(packet, OUTCOME_DROP, REASON_CONNTRACK_FULL);
     if (received.kind === 'invalid') packet.state = 'INVALID';
     if (received.kind === 'hit') {
       packet.state = received.entry.replySeen ? 'ESTABLISHED' : 'NEW';
@@ -169,7 +175,7 @@ class ReferenceIpvs implements Engine {
   }
 
   /** The verdict before source translation of a new flow. */
-  #verdict(packet: Packet, handling: Handling, received: Received, passesPostrouting: boolean): Verdict {
+  #verdict(packet: Packet, handling: Handling, received: Tracked, passesPostrouting: boolean): Verdict {
     const entry = received.kind === 'hit' ? received.entry : undefined;
     if (received.kind === 'hit' && received.isReply && (received.entry.ipvs || handling.kind === 'untouched')) {
       packet.src = received.entry.original.dst;
@@ -189,7 +195,7 @@ class ReferenceIpvs implements Engine {
     return this.#ofFlow(verdictOf(packet, OUTCOME_ACCEPT, reason), received);
   }
 
-  #ofFlow(verdict: Verdict, received: Received): Verdict {
+  #ofFlow(verdict: Verdict, received: Tracked): Verdict {
     if (received.kind === 'new') return { ...verdict, first: true };
     if (received.kind === 'invalid') return verdict;
     const { masqueraded, servicePortId } = received.entry;
@@ -207,9 +213,12 @@ class ReferenceIpvs implements Engine {
     let reply: Tuple | undefined = flow.wanted;
     let masqueraded = false;
     if (flow.passesPostrouting) {
-      masqueraded = this.#walk(this.#proxy.nat, 'POSTROUTING', packet, work).kind === 'masquerade';
+      const ruling = this.#walk(this.#proxy.nat, 'POSTROUTING', packet, work);
+      masqueraded = ruling.kind === 'masquerade';
+      const randomFully = ruling.kind === 'masquerade' && ruling.randomFully;
       const address = masqueraded ? (this.#world.node.addresses[0] ?? 0) : reply.dst.address;
-      reply = this.#conntrack.uniqueReply({ ...reply, dst: { ...reply.dst, address } }, packet.time, work);
+      const wanted = { ...reply, dst: { ...reply.dst, address } };
+      reply = this.#conntrack.uniqueReply(wanted, packet.time, work, randomFully);
       if (reply !== undefined && (masqueraded || reply.dst.port !== flow.original.src.port)) count(work, NAT_SETUPS);
     } else if (this.#conntrack.isUsed(reply, packet.time)) {
       mark('inverse tuple in use');
@@ -228,7 +237,7 @@ class ReferenceIpvs implements Engine {
     return { ...verdict, masqueraded, src: reply.dst };
   }
 
-  #ipvsHook(packet: Packet, path: Path, received: Received, work: Work): Handling {
+  #ipvsHook(packet: Packet, path: Path, received: Tracked, work: Work): Handling {
     const answered = this.#connections.findReply(packet, work);
     if (answered !== undefined) {
       mark(
@@ -304,6 +313,7 @@ class ReferenceIpvs implements Engine {
       isLocal: (address) => this.#isLocal(address),
       sets: this.#proxy.sets,
       statistic: this.#statistic,
+      recent: this.#recent,
       serviceChains: new Set(),
     };
     return walk(table, hook, packet, surroundings, work);

@@ -13,3 +13,15 @@ export function reachedMarks(): ReadonlyMap<string, number> {
 export function clearMarks(): void {
   reached.clear();
 }
+
+const chainClasses = new Map<string, string>();
+
+/** A chain without the hash of its service port: `KUBE-SVC`. */
+export function chainClass(chain: string): string {
+  let known = chainClasses.get(chain);
+  if (known === undefined) {
+    known = chain.replace(/-[A-Z2-7]{16}$/, '');
+    chainClasses.set(chain, known);
+  }
+  return known;
+}

@@ -10,18 +10,22 @@ import {
   SERVICE_RULES_SCANNED,
   STATISTIC_RULES,
 } from '../../model/counters.ts';
+import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
+import { chainClass, mark } from './marks.ts';
 import { count } from './packet.ts';
 import type { ConntrackState, Packet, Party, Work } from './packet.ts';
+import type { RecentLists } from './recent.ts';
 
 /** Which of the packet's values a set is asked for: `dst,dst` and so on as in ipset's manual; `dst-port` and `dst-address` for `dst` on a bitmap and a hash:ip. */
 export type SetKey = 'dst,dst' | 'src,dst' | 'dst,dst,src' | 'dst-port' | 'dst-address';
 
 export type Match =
   | { readonly kind: 'comment'; readonly text: string }
-  /** `-m tcp` or `-m udp`, with the destination port when one is asked for. */
+  /** `-m tcp`, `-m udp` or `-m sctp`, with the destination port when one is asked for. */
   | { readonly kind: 'transport'; readonly dport?: number }
-  | { readonly kind: 'dst-local' }
+  /** `-m addrtype` */
+  | { readonly kind: 'src-local' | 'dst-local' }
   | {
       readonly kind: 'ctstate';
       readonly states: readonly (ConntrackState | 'RELATED' | 'DNAT')[];
@@ -29,19 +33,35 @@ export type Match =
     }
   | { readonly kind: 'mark'; readonly not?: boolean }
   | { readonly kind: 'statistic'; readonly probability: string }
+  /** `-m recent`, by the source address. */
+  | { readonly kind: 'recent set'; readonly list: string }
+  | { readonly kind: 'recent check'; readonly list: string; readonly seconds: number }
+  /** A counter: matches always. */
+  | { readonly kind: 'nfacct'; readonly name: string }
   | { readonly kind: 'set'; readonly set: string; readonly key: SetKey };
 
 export type Target =
   | { readonly kind: 'jump'; readonly chain: string }
-  | { readonly kind: 'ACCEPT' | 'DROP' | 'RETURN' | 'REJECT' | 'MASQUERADE' | 'MARK or' | 'MARK xor' }
+  | { readonly kind: 'ACCEPT' | 'DROP' | 'RETURN' | 'REJECT' | 'MARK or' | 'MARK xor' }
+  /** The walk goes on behind the rule. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'MASQUERADE'; readonly randomFully?: boolean }
   | { readonly kind: 'DNAT'; readonly to: Party };
+
+/** What `-s` and `-d` name; a single address is written without `/32`. */
+export interface Block extends Cidr {
+  readonly isAddress?: boolean;
+}
 
 export interface Rule {
   readonly protocol?: number;
-  readonly src?: Cidr;
-  readonly dst?: Cidr;
-  /** `! -s` */
+  readonly src?: Block;
+  readonly dst?: Block;
+  /** `! -s` and `! -d` */
   readonly notSrc?: boolean;
+  readonly notDst?: boolean;
+  /** `-i` the pods' interface. */
+  readonly fromPod?: { readonly name: string; readonly not?: boolean };
   readonly matches: readonly Match[];
   readonly target: Target;
   /** The service port that the rule belongs to, or -1. */
@@ -54,28 +74,36 @@ export type Table = Map<string, readonly Rule[]>;
 export type Ruling =
   | { readonly kind: 'accept' }
   | { readonly kind: 'dnat'; readonly to: Party; readonly servicePortId: number }
-  | { readonly kind: 'masquerade' }
-  | { readonly kind: 'reject'; readonly servicePortId: number }
-  | { readonly kind: 'drop' };
+  | { readonly kind: 'masquerade'; readonly randomFully: boolean }
+  /** By a rule of that chain. */
+  | { readonly kind: 'reject' | 'drop'; readonly chain: string; readonly servicePortId: number };
 
 /** What matches ask of the world around the packet. */
 export interface Surroundings {
   readonly isLocal: (address: number) => boolean;
   readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
   readonly statistic: RandomStream;
+  readonly recent: RecentLists;
   /** Chains whose visits are counted as service rules. */
   readonly serviceChains: ReadonlySet<string>;
 }
 
 const TARGET_BYTES = { DNAT: 56, MASQUERADE: 56, OTHER: 40 };
 
-function matchBytes(match: Match): number {
+function matchBytes(match: Match, protocol: number | undefined): number {
   switch (match.kind) {
     case 'comment':
       return 288;
     case 'transport':
+      return protocol === PROTOCOL_SCTP ? 328 : 48;
     case 'mark':
       return 48;
+    case 'recent set':
+    case 'recent check':
+      return 264;
+    case 'nfacct':
+      return 72;
+    case 'src-local':
     case 'dst-local':
     case 'set':
       return 40;
@@ -89,7 +117,7 @@ function matchBytes(match: Match): number {
 /** Size of a rule in bytes on x86-64: entry, matches and target. */
 export function ruleBytes(rule: Rule): number {
   let bytes = 112;
-  for (const match of rule.matches) bytes += matchBytes(match);
+  for (const match of rule.matches) bytes += matchBytes(match, rule.protocol);
   if (rule.target.kind === 'DNAT') return bytes + TARGET_BYTES.DNAT;
   if (rule.target.kind === 'MASQUERADE') return bytes + TARGET_BYTES.MASQUERADE;
   return bytes + TARGET_BYTES.OTHER;
@@ -98,7 +126,8 @@ export function ruleBytes(rule: Rule): number {
 /** The ip part of a rule, tested before any match is called [ip_packet_match]. */
 function ipPartHolds(rule: Rule, packet: Packet): boolean {
   if (rule.src !== undefined && cidrContains(rule.src, packet.src.address) === (rule.notSrc === true)) return false;
-  if (rule.dst !== undefined && !cidrContains(rule.dst, packet.dst.address)) return false;
+  if (rule.dst !== undefined && cidrContains(rule.dst, packet.dst.address) === (rule.notDst === true)) return false;
+  if (rule.fromPod !== undefined && packet.fromPod === (rule.fromPod.not === true)) return false;
   return rule.protocol === undefined || rule.protocol === packet.protocol;
 }
 
@@ -124,8 +153,16 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
       return true;
     case 'transport':
       return match.dport === undefined || match.dport === packet.dst.port;
+    case 'src-local':
+      return world.isLocal(packet.src.address);
     case 'dst-local':
       return world.isLocal(packet.dst.address);
+    case 'nfacct':
+      return true;
+    case 'recent set':
+      return world.recent.set(match.list, packet.src.address, packet.time, work);
+    case 'recent check':
+      return world.recent.check(match.list, match.seconds, packet.src.address, packet.time, work);
     case 'ctstate': {
       const listed = match.states.includes(packet.state) || (packet.dnat && match.states.includes('DNAT'));
       return listed !== (match.not === true);
@@ -142,6 +179,24 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
   }
 }
 
+const kinds = new WeakMap<Rule, string>();
+
+/** What kind of rule it is, as a mark: `KUBE-EXT: src-local -> KUBE-SVC`. */
+function kindOf(chain: string, rule: Rule): string {
+  const known = kinds.get(rule);
+  if (known !== undefined) return known;
+  const words: string[] = [];
+  const sign = (inverted: boolean | undefined): string => (inverted === true ? '! ' : '');
+  if (rule.src !== undefined) words.push(`${sign(rule.notSrc)}-s ${rule.src.isAddress === true ? 'address' : 'block'}`);
+  if (rule.dst !== undefined) words.push(`${sign(rule.notDst)}-d ${rule.dst.isAddress === true ? 'address' : 'block'}`);
+  if (rule.fromPod !== undefined) words.push(`${sign(rule.fromPod.not)}-i`);
+  for (const { kind } of rule.matches) if (kind !== 'comment' && kind !== 'transport') words.push(kind);
+  const { target } = rule;
+  const kind = `${chainClass(chain)}: ${[...words, '->'].join(' ')} ${target.kind === 'jump' ? chainClass(target.chain) : target.kind}`;
+  kinds.set(rule, kind);
+  return kind;
+}
+
 /** Walks one built-in chain of a table; rules may set or clear the packet's mark on the way. */
 export function walk(table: Table, builtIn: string, packet: Packet, world: Surroundings, work: Work): Ruling {
   const stack: { chain: string; next: number }[] = [];
@@ -152,6 +207,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (rule === undefined) {
       const caller = stack.pop();
       if (caller === undefined) return { kind: 'accept' };
+      if (chain !== 'KUBE-MARK-MASQ') mark(`${chainClass(chain)}: end`);
       chain = caller.chain;
       next = caller.next;
       continue;
@@ -164,6 +220,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
     if (!ipPartHolds(rule, packet)) continue;
     if (!rule.matches.every((match) => matchHolds(match, packet, world, work))) continue;
     count(work, RULES_MATCHED);
+    if (chain !== builtIn) mark(kindOf(chain, rule));
     const target = rule.target;
     switch (target.kind) {
       case 'jump':
@@ -184,11 +241,13 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
       case 'ACCEPT':
         return { kind: 'accept' };
       case 'DROP':
-        return { kind: 'drop' };
+        return { kind: 'drop', chain, servicePortId: rule.servicePortId };
       case 'REJECT':
-        return { kind: 'reject', servicePortId: rule.servicePortId };
+        return { kind: 'reject', chain, servicePortId: rule.servicePortId };
       case 'MASQUERADE':
-        return { kind: 'masquerade' };
+        return { kind: 'masquerade', randomFully: target.randomFully === true };
+      case 'none':
+        break;
       case 'DNAT':
         return { kind: 'dnat', to: target.to, servicePortId: rule.servicePortId };
     }

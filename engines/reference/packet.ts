@@ -1,7 +1,7 @@
 /** One packet and one verdict as plain objects, and the loop that carries a typed batch over to them and back. */
 import { COUNTER_STRIDE } from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
-import { ORIGIN_HOST } from '../../model/packet.ts';
+import { ORIGIN_HOST, ORIGIN_POD } from '../../model/packet.ts';
 import type { PacketBatch } from '../../model/packet.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 
@@ -19,6 +19,8 @@ export interface Packet {
   readonly protocol: number;
   readonly flags: number;
   readonly fromHost: boolean;
+  /** Came in by a pod's interface. */
+  readonly fromPod: boolean;
   src: Party;
   dst: Party;
   /** The masquerade bit of the packet's mark. */
@@ -63,6 +65,7 @@ export function forEachPacket(
       protocol: packets.protocol[i],
       flags: packets.tcpFlags[i],
       fromHost: packets.origin[i] === ORIGIN_HOST,
+      fromPod: packets.origin[i] === ORIGIN_POD,
       src: { address: packets.srcAddress[i], port: packets.srcPort[i] },
       dst: { address: packets.dstAddress[i], port: packets.dstPort[i] },
       marked: false,
