@@ -38,6 +38,10 @@ export type Match =
   | { readonly kind: 'recent check'; readonly list: string; readonly seconds: number }
   /** A counter: matches always. */
   | { readonly kind: 'nfacct'; readonly name: string }
+  /** `-m state --state NEW`, the older name of ctstate. */
+  | { readonly kind: 'state new' }
+  /** `-m physdev ! --physdev-is-in`: no packet crosses a bridge's netfilter here, so it holds always. */
+  | { readonly kind: 'not physdev in' }
   | { readonly kind: 'set'; readonly set: string; readonly key: SetKey };
 
 export type Target =
@@ -46,7 +50,9 @@ export type Target =
   /** The walk goes on behind the rule. */
   | { readonly kind: 'none' }
   | { readonly kind: 'MASQUERADE'; readonly randomFully?: boolean }
-  | { readonly kind: 'DNAT'; readonly to: Party };
+  | { readonly kind: 'DNAT'; readonly to: Party }
+  /** To that port of the node; `to` has the address that the kernel takes. */
+  | { readonly kind: 'REDIRECT'; readonly to: Party };
 
 /** What `-s` and `-d` name; a single address is written without `/32`. */
 export interface Block extends Cidr {
@@ -88,7 +94,7 @@ export interface Surroundings {
   readonly serviceChains: ReadonlySet<string>;
 }
 
-const TARGET_BYTES = { DNAT: 56, MASQUERADE: 56, OTHER: 40 };
+const TARGET_BYTES = { DNAT: 56, REDIRECT: 56, MASQUERADE: 56, OTHER: 40 };
 
 function matchBytes(match: Match, protocol: number | undefined): number {
   switch (match.kind) {
@@ -103,6 +109,9 @@ function matchBytes(match: Match, protocol: number | undefined): number {
       return 264;
     case 'nfacct':
       return 72;
+    case 'not physdev in':
+      return 104;
+    case 'state new':
     case 'src-local':
     case 'dst-local':
     case 'set':
@@ -119,6 +128,7 @@ export function ruleBytes(rule: Rule): number {
   let bytes = 112;
   for (const match of rule.matches) bytes += matchBytes(match, rule.protocol);
   if (rule.target.kind === 'DNAT') return bytes + TARGET_BYTES.DNAT;
+  if (rule.target.kind === 'REDIRECT') return bytes + TARGET_BYTES.REDIRECT;
   if (rule.target.kind === 'MASQUERADE') return bytes + TARGET_BYTES.MASQUERADE;
   return bytes + TARGET_BYTES.OTHER;
 }
@@ -158,7 +168,10 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
     case 'dst-local':
       return world.isLocal(packet.dst.address);
     case 'nfacct':
+    case 'not physdev in':
       return true;
+    case 'state new':
+      return packet.state === 'NEW';
     case 'recent set':
       return world.recent.set(match.list, packet.src.address, packet.time, work);
     case 'recent check':
@@ -249,6 +262,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
       case 'none':
         break;
       case 'DNAT':
+      case 'REDIRECT':
         return { kind: 'dnat', to: target.to, servicePortId: rule.servicePortId };
     }
   }

@@ -21,7 +21,7 @@ function hex(mark: number): string {
   return `0x${mark.toString(16).padStart(8, '0')}`;
 }
 
-function matchText(match: Match, protocol: string, mark: number): string {
+export function matchText(match: Match, protocol: string, mark: number): string {
   switch (match.kind) {
     case 'comment':
       return `-m comment --comment ${quoted(match.text)}`;
@@ -41,6 +41,10 @@ function matchText(match: Match, protocol: string, mark: number): string {
       return `-m recent --name ${match.list} --rcheck --seconds ${match.seconds} --reap`;
     case 'nfacct':
       return `-m nfacct --nfacct-name ${match.name}`;
+    case 'state new':
+      return '-m state --state NEW';
+    case 'not physdev in':
+      return '-m physdev ! --physdev-is-in';
     case 'statistic':
       return `-m statistic --mode random --probability ${match.probability}`;
     case 'set':
@@ -48,13 +52,15 @@ function matchText(match: Match, protocol: string, mark: number): string {
   }
 }
 
-function targetText(rule: Rule, mark: number): string {
+export function targetText(rule: Rule, mark: number): string {
   const { target } = rule;
   switch (target.kind) {
     case 'jump':
       return `-j ${target.chain}`;
     case 'DNAT':
       return `-j DNAT --to-destination ${partyText(target.to)}`;
+    case 'REDIRECT':
+      return `-j REDIRECT --to-ports ${target.to.port}`;
     case 'MARK or':
       return `-j MARK --or-mark ${hex(mark)}`;
     case 'MARK xor':
