@@ -67,8 +67,7 @@ export class Connections {
       return undefined;
     }
     if (pair.leg1.original.protocol !== PROTOCOL_UDP) return pair;
-    const { address, port } = pair.leg1.reply.src;
-    if (running.listenerAt(PROTOCOL_UDP, port) === undefined || address !== this.#parts.nodeAddress) {
+    if (running.listenerAt(PROTOCOL_UDP, pair.leg1.reply.src.port) === undefined) {
       mark('udp leg of a closed proxy port');
       return undefined;
     }

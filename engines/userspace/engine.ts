@@ -68,7 +68,7 @@ class UserspaceEngine implements Engine {
     this.#world = world;
     this.#nodeAddress = node.addresses[0];
     this.#conntrack = new ConntrackTable({ maxEntries: options.conntrackMax });
-    this.#portals = new PortalTable(rng.stream('endpoint-order'));
+    this.#portals = new PortalTable(node, rng.stream('endpoint-order'));
     this.#hooks = new Hooks(this.#portals.chains, options.evaluator, node.addresses);
     this.#legs = new Legs(this.#conntrack);
     this.#orderStream = rng.stream('service-order');
@@ -217,16 +217,14 @@ class UserspaceEngine implements Engine {
     const isInput = !fromHost && this.#hooks.isLocal(packet.dst);
     if (isInput) this.#hooks.filterInput(rows, row);
     verdicts.servicePortId[i] = conntrack.servicePortId(entry);
+    verdicts.dstAddress[i] = packet.dst;
+    verdicts.dstPort[i] = packet.dstPort;
     if (isPortal && !isReply) {
-      verdicts.dstAddress[i] = packet.dst;
-      verdicts.dstPort[i] = packet.dstPort;
       this.#carry(entry, packets, i, verdicts, rows, row);
     } else if (isReply && this.#legs.isServerSide(entry)) {
       this.#answerClient(entry, packets, i, verdicts, rows, row);
     } else {
       verdicts.outcome[i] = isPortal ? OUTCOME_REPLY : OUTCOME_ACCEPT;
-      verdicts.dstAddress[i] = packet.dst;
-      verdicts.dstPort[i] = packet.dstPort;
       if (isReply) {
         verdicts.srcAddress[i] = conntrack.originalDstAddress(entry);
         verdicts.srcPort[i] = conntrack.originalDstPort(entry);
@@ -312,8 +310,7 @@ class UserspaceEngine implements Engine {
     const conntrack = this.#conntrack;
     const now = packets.time[i];
     const leg1 = this.#legs.partner(leg2, now);
-    const isClosed = packets.protocol[i] === PROTOCOL_UDP && this.#legs.isIdle(leg2, now);
-    if (leg1 < 0 || isClosed) {
+    if (leg1 < 0 || (packets.protocol[i] === PROTOCOL_UDP && this.#isUdpClosed(leg1, leg2, now))) {
       refuse(verdicts, i, OUTCOME_REJECT, REASON_NO_ANSWER);
       return;
     }
@@ -327,6 +324,12 @@ class UserspaceEngine implements Engine {
     verdicts.dstPort[i] = conntrack.originalSrcPort(leg1);
     countCopy(packets, i, rows, row);
     this.#dialer.answer(leg1, packets.tcpFlags[i], now, rows, row);
+  }
+
+  /** The socket of leg 2 is closed, or the one through which the process would answer the client. */
+  #isUdpClosed(leg1: number, leg2: number, now: SimTime): boolean {
+    if (this.#legs.isIdle(leg2, now)) return true;
+    return this.#portals.ofProxyPort(PROTOCOL_UDP, this.#conntrack.endpointPort(leg1)) === undefined;
   }
 
   #report(kind: SyncReport['kind'], changed: number, conntrackDeletes: number): SyncReport {

@@ -1,6 +1,5 @@
 /** One chain of portal rules as typed arrays, walked rule by rule or looked up, with the same counts. */
 import { RULES_EVALUATED, RULES_MATCHED, RULE_BYTES, SERVICE_RULES_SCANNED } from '../../model/counters.ts';
-import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { PortalRule } from './portal-rules.ts';
 
 /** What a walk knows of the packet. Addresses signed 32-bit. */
@@ -104,8 +103,7 @@ function unmetFlags(packet: WalkedPacket): number {
   return (packet.isLocal ? 0 : WANTS_LOCAL) | (packet.isNew ? 0 : WANTS_NEW);
 }
 
-/** One number below 2^49: this mode knows TCP and UDP alone. */
+/** One number below 2^53: of the protocol its low five bits, which tell TCP (6), UDP (17) and SCTP (132) apart. */
 function keyOf(address: number, service: number): number {
-  const isUdp = service >>> 16 === PROTOCOL_UDP;
-  return ((address >>> 0) * 2 + (isUdp ? 1 : 0)) * 65536 + (service & 0xffff);
+  return ((address >>> 0) * 32 + ((service >>> 16) & 31)) * 65536 + (service & 0xffff);
 }

@@ -1,4 +1,5 @@
 /** The rules that lead to one service port's proxy port (pkg/proxy/userspace/proxier.go openOnePortal, openNodePort). */
+import { formatCidr } from '../../model/address.ts';
 import type { ServicePort } from '../../model/cluster.ts';
 import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 
@@ -96,6 +97,25 @@ export function isSameConfig(a: ServicePort, b: ServicePort): boolean {
   );
 }
 
-function isSameList(a: readonly number[], b: readonly number[]): boolean {
+/** Whether the Service object, as kube-proxy hears of it, is the same; its endpoints are objects of their own. */
+export function isSameService(a: ServicePort, b: ServicePort): boolean {
+  const left = a.extras ?? NO_SERVICE_EXTRAS;
+  const right = b.extras ?? NO_SERVICE_EXTRAS;
+  const blocks = left.loadBalancerSourceRanges;
+  const otherBlocks = right.loadBalancerSourceRanges;
+  return (
+    isSameConfig(a, b) &&
+    a.namespace === b.namespace &&
+    a.name === b.name &&
+    a.portName === b.portName &&
+    left.affinitySeconds === right.affinitySeconds &&
+    left.externalPolicyLocal === right.externalPolicyLocal &&
+    left.internalPolicyLocal === right.internalPolicyLocal &&
+    left.healthCheckNodePort === right.healthCheckNodePort &&
+    isSameList(blocks.map(formatCidr), otherBlocks.map(formatCidr))
+  );
+}
+
+function isSameList<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }

@@ -2,7 +2,7 @@
  * The open service ports of kube-proxy's process: their proxy ports, their balancers and their rules in the kernel, kept as the
  * process keeps them (pkg/proxy/userspace/proxier.go syncProxyRules, mergeService, unmergeService).
  */
-import type { ClusterDelta, ServicePort } from '../../model/cluster.ts';
+import type { ClusterDelta, NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { PROTOCOL_SCTP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { shuffle } from '../../sim/rng.ts';
@@ -10,14 +10,16 @@ import { Balancer } from './balancer.ts';
 import type { ChainRule } from './portal-chain.ts';
 import { PortalChain } from './portal-chain.ts';
 import type { PortalRule } from './portal-rules.ts';
-import { CHAIN_COUNT, exposureOf, isSameConfig, portalRules } from './portal-rules.ts';
+import { CHAIN_COUNT, exposureOf, isSameConfig, isSameService, portalRules } from './portal-rules.ts';
 
 /** net.ipv4.ip_local_port_range, from which the kernel gives a listener its port. */
 export const FIRST_EPHEMERAL_PORT = 32_768;
 export const EPHEMERAL_PORTS = 60_999 - FIRST_EPHEMERAL_PORT + 1;
 
-/** `iptables -N` for five chains, and five jumps that are there already. */
+/** iptablesInit: `iptables -N` for five chains, `-C` for five jumps that are there already. */
 const INIT_COMMANDS = 10;
+/** iptablesFlush: `iptables -F` for five chains. */
+const FLUSH_COMMANDS = 5;
 const JUMPS = 5;
 
 /** A service port that the process listens for. */
@@ -39,12 +41,14 @@ export class PortalTable {
   #portals: Portal[] = [];
   /** By proxyPortKey. */
   readonly #byProxyPort = new Map<number, Portal>();
+  readonly #node: NodeSpec;
   readonly #endpointOrder: RandomStream;
   #nextPort = 0;
   #hasJumps = false;
   #commands = 0;
 
-  constructor(endpointOrder: RandomStream) {
+  constructor(node: NodeSpec, endpointOrder: RandomStream) {
+    this.#node = node;
     this.#endpointOrder = endpointOrder;
   }
 
@@ -84,10 +88,10 @@ export class PortalTable {
     this.#fillChains();
   }
 
-  /** A process starts, and opens all service ports in a random order. */
+  /** A process starts [NewProxier], and opens all service ports in a random order. */
   restart(servicePorts: readonly ServicePort[], serviceOrder: RandomStream): void {
     this.clear();
-    this.#commands = INIT_COMMANDS + (this.#hasJumps ? 0 : JUMPS);
+    this.#commands = INIT_COMMANDS + (this.#hasJumps ? 0 : JUMPS) + FLUSH_COMMANDS + INIT_COMMANDS;
     this.#hasJumps = true;
     const byId = new Map(servicePorts.map((svc) => [svc.id, svc]));
     const ids = [...byId.keys()].sort((a, b) => a - b);
@@ -96,7 +100,7 @@ export class PortalTable {
     this.#finishPass();
   }
 
-  /** What changed while the process ran; returns the service ports removed. Endpoints alone cause no pass over the rules. */
+  /** What changed while the process ran; returns the service ports that it no longer listens for. Endpoints alone cause no pass over the rules. */
   change({ upserted, removedIds }: ClusterDelta): ServicePort[] {
     this.#commands = 0;
     let isPass = upserted.length + removedIds.length === 0;
@@ -106,7 +110,7 @@ export class PortalTable {
       const svc = this.#known.get(id);
       if (svc === undefined) continue;
       isPass = true;
-      removed.push(svc);
+      if (this.#open.has(id)) removed.push(svc);
       this.#close(id);
       this.#known.delete(id);
       this.#balancers.delete(id);
@@ -118,17 +122,17 @@ export class PortalTable {
     return removed;
   }
 
-  /** Says whether the service port's configuration is new. */
+  /** Says whether the Service itself is new or changed. */
   #upsert(svc: ServicePort): boolean {
     const before = this.#known.get(svc.id);
     this.#known.set(svc.id, svc);
-    const balancer = this.#balancers.get(svc.id) ?? new Balancer();
+    const balancer = this.#balancers.get(svc.id) ?? new Balancer(svc);
     this.#balancers.set(svc.id, balancer);
-    balancer.update(svc, this.#endpointOrder);
+    balancer.update(svc, this.#node, this.#endpointOrder);
     if (before !== undefined && isSameConfig(before, svc)) {
       const portal = this.#open.get(svc.id);
       if (portal !== undefined) this.#register({ ...portal, svc });
-      return false;
+      return !isSameService(before, svc);
     }
     this.#close(svc.id);
     this.#openPortal(svc, balancer);
