@@ -2,8 +2,10 @@
 import type { EngineFactory, EngineName } from './engine.ts';
 import { createIptablesEngine } from './iptables/engine.ts';
 import { createIpvsEngine } from './ipvs/engine.ts';
+import { createUserspaceEngine } from './userspace/engine.ts';
 
 export const ENGINES = {
   iptables: createIptablesEngine,
   ipvs: createIpvsEngine,
+  userspace: createUserspaceEngine,
 } as const satisfies Readonly<Partial<Record<EngineName, EngineFactory>>>;

@@ -3,11 +3,15 @@ import { createIptablesEngine } from '../iptables/engine.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
 import { referenceIptables } from '../reference/iptables.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
+import { referenceUserspace } from '../reference/userspace.ts';
+import { createUserspaceEngine } from '../userspace/engine.ts';
 import { runConformance } from './suite.ts';
 
 runConformance({ name: 'reference iptables', factory: referenceIptables });
 runConformance({ name: 'reference ipvs', factory: referenceIpvs });
+runConformance({ name: 'reference userspace', factory: referenceUserspace });
 for (const evaluator of ['literal', 'indexed'] as const) {
   runConformance({ name: `iptables, ${evaluator}`, factory: createIptablesEngine, evaluator });
   runConformance({ name: `ipvs, ${evaluator}`, factory: createIpvsEngine, evaluator });
+  runConformance({ name: `userspace, ${evaluator}`, factory: createUserspaceEngine, evaluator });
 }

@@ -179,7 +179,8 @@ class Generator {
   #oddPacket(): PacketStep {
     const stream = this.#stream;
     const known = this.#conversations[stream.below(this.#conversations.length + 1)]?.addresses;
-    const addresses = known !== undefined && !chance(stream, 4) ? known : this.#addresses();
+    const isKnown = known !== undefined && !chance(stream, 4);
+    const addresses = isKnown ? this.#maybeFromProxyPort(known) : this.#addresses();
     return { kind: 'packet', at: this.#now, ...addresses, flags: stream.below(32) & 23, isReply: chance(stream, 3) };
   }
 
@@ -195,6 +196,20 @@ class Generator {
     // What a load balancer on the node itself makes of the node's own requests.
     if (this.#whole && chance(stream, 20)) srcAddress = target.dstAddress;
     return { srcAddress, srcPort: pick(stream, SOURCE_PORTS), ...target, origin };
+  }
+
+  /** Rarely a packet to the client that seems to come from a proxy port. */
+  #maybeFromProxyPort(known: Addresses): Addresses {
+    const stream = this.#stream;
+    if (!this.#isUserspace || !chance(stream, 3)) return known;
+    return {
+      protocol: known.protocol,
+      srcAddress: NODE_ADDRESSES[0],
+      srcPort: FIRST_EPHEMERAL_PORT + stream.below(12),
+      dstAddress: known.srcAddress,
+      dstPort: known.srcPort,
+      origin: ORIGIN_HOST,
+    };
   }
 
   /** From an endpoint to a port of the node that kube-proxy's process has, or may have next. */

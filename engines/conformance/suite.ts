@@ -14,6 +14,9 @@ import { IPTABLES_ACCESS_CASES } from './iptables-access-cases.ts';
 import { IPTABLES_AFFINITY_CASES } from './iptables-affinity-cases.ts';
 import { IPTABLES_NODE_CASES } from './iptables-node-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
+import { USERSPACE_CASES } from './userspace-cases.ts';
+import { USERSPACE_DIAL_CASES } from './userspace-dial-cases.ts';
+import { USERSPACE_LIFE_CASES } from './userspace-life-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
 
 export interface ConformanceOptions {
@@ -40,7 +43,8 @@ function runStep(engine: Engine, step: CaseStep, sent: (VerdictWords | undefined
   else if ('apply' in step) {
     const report = engine.apply({ upserted: step.apply, removedIds: step.remove ?? [] }, now);
     expect(report).toMatchObject(step.report ?? {});
-  } else if ('nextTimerSeconds' in step) {
+  } else if ('interrupt' in step) engine.interrupt?.(now);
+  else if ('nextTimerSeconds' in step) {
     engine.advance(now);
     expect(engine.nextTimer()).toBe(step.nextTimerSeconds * NS_PER_S);
   } else {
@@ -73,6 +77,9 @@ const CASES: readonly ConformanceCase[] = [
   ...IPTABLES_ACCESS_CASES,
   ...IPTABLES_AFFINITY_CASES,
   ...IPTABLES_NODE_CASES,
+  ...USERSPACE_CASES,
+  ...USERSPACE_DIAL_CASES,
+  ...USERSPACE_LIFE_CASES,
 ];
 
 function connections(count: number, dst: string): PacketWords[] {
@@ -88,8 +95,8 @@ function connections(count: number, dst: string): PacketWords[] {
 const THREE_ENDPOINTS = ['10.244.1.1:80', '10.244.1.2:80', '10.244.1.3:80'];
 
 export function runConformance({ name, factory, evaluator = 'literal', skip = [] }: ConformanceOptions): void {
-  const make = (options: Partial<EngineOptions> = {}, node = CASE_NODE): Engine =>
-    makeEngine(factory, { ...options, evaluator }, node);
+  const make = (options: Partial<EngineOptions> = {}, node = CASE_NODE, dead: readonly string[] = []): Engine =>
+    makeEngine(factory, { ...options, evaluator }, node, 1, dead);
   const { name: mode, supports } = make();
   const skipped = new Map(skip.flatMap(({ reason, cases }) => cases.map((caseName) => [caseName, reason] as const)));
   const test = (caseName: string, body: () => void, missing: readonly string[] = []): void => {
@@ -100,10 +107,10 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
 
   describe(`conformance: ${name}`, () => {
     for (const conformanceCase of CASES) {
-      const { name: caseName, mode: caseMode, options, node } = conformanceCase;
-      if (caseMode !== 'both' && caseMode !== mode) continue;
+      const { name: caseName, mode: caseMode, options, node, deadEndpoints } = conformanceCase;
+      if (caseMode !== mode && (caseMode !== 'both' || mode === 'userspace')) continue;
       const run = (): void => {
-        runCase(make(options, node), conformanceCase);
+        runCase(make(options, node, deadEndpoints), conformanceCase);
       };
       test(caseName, run, missingFeatures(servicesOf(conformanceCase), supports));
     }
@@ -120,7 +127,7 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
       // Round robin is exact; a fair draw stays within five standard deviations (36.5) of 2000.
       for (const endpoint of THREE_ENDPOINTS) {
         const difference = Math.abs((counts.get(endpoint) ?? 0) - 2000);
-        expect(difference).toBeLessThanOrEqual(mode === 'ipvs' ? 0 : 183);
+        expect(difference).toBeLessThanOrEqual(mode === 'ipvs' || mode === 'userspace' ? 0 : 183);
       }
     });
 
