@@ -201,31 +201,33 @@ class Generator {
   /** Rarely a packet to the client that seems to come from a proxy port. */
   #maybeFromProxyPort(known: Addresses): Addresses {
     const stream = this.#stream;
-    if (!this.#isUserspace || !chance(stream, 3)) return known;
+    if (!this.#isUserspace || !chance(stream, 2)) return known;
     return {
       protocol: known.protocol,
       srcAddress: NODE_ADDRESSES[0],
-      srcPort: FIRST_EPHEMERAL_PORT + stream.below(12),
+      srcPort: FIRST_EPHEMERAL_PORT + stream.below(8),
       dstAddress: known.srcAddress,
       dstPort: known.srcPort,
       origin: ORIGIN_HOST,
     };
   }
 
-  /** From an endpoint to a port of the node that kube-proxy's process has, or may have next. */
+  /** Between an endpoint and a port of the node that kube-proxy's process has, or may have next; either may be the sender. */
   #toOwnSocket(): Addresses {
     const stream = this.#stream;
     const services = this.#cluster.servicePorts.filter((svc) => svc.endpoints.length > 0);
     const svc = services[stream.below(Math.max(1, services.length))];
     const endpoint = svc?.endpoints[stream.below(svc.endpoints.length)];
-    return {
-      protocol: svc?.protocol ?? PROTOCOL_TCP,
-      srcAddress: endpoint?.address ?? randomPod(stream),
-      srcPort: endpoint?.port ?? 80,
-      dstAddress: NODE_ADDRESSES[0],
-      dstPort: FIRST_EPHEMERAL_PORT + stream.below(200),
-      origin: ORIGIN_POD,
-    };
+    const address = endpoint?.address ?? randomPod(stream);
+    const port = endpoint?.port ?? 80;
+    const own = NODE_ADDRESSES[0];
+    const protocol = svc?.protocol ?? PROTOCOL_TCP;
+    if (chance(stream, 2)) {
+      const ownPort = FIRST_EPHEMERAL_PORT + stream.below(200);
+      return { protocol, srcAddress: address, srcPort: port, dstAddress: own, dstPort: ownPort, origin: ORIGIN_POD };
+    }
+    const ownPort = FIRST_EPHEMERAL_PORT + stream.below(20);
+    return { protocol, srcAddress: own, srcPort: ownPort, dstAddress: address, dstPort: port, origin: ORIGIN_POD };
   }
 
   #target(origin: number): { protocol: number; dstAddress: number; dstPort: number } {
