@@ -149,7 +149,8 @@ class Generator {
     const kind = stream.below(1000);
     if (kind < 150) return;
     if (kind < 700 || this.#storm) this.#now += stream.below(1000) * NS_PER_US;
-    else if (kind < 985) this.#now += stream.below(2000) * NS_PER_MS;
+    // The process closes an idle socket after 250 ms.
+    else if (kind < 985) this.#now += stream.below(this.#isUserspace && chance(stream, 2) ? 250 : 2000) * NS_PER_MS;
     // Whole seconds after a whole second, so that time-outs are met to the nanosecond.
     else {
       if (chance(stream, 2)) this.#now = Math.ceil(this.#now / NS_PER_S) * NS_PER_S;

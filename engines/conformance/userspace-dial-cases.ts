@@ -81,6 +81,14 @@ export const USERSPACE_DIAL_CASES: readonly ConformanceCase[] = [
     steps: [{ at: 0, udp: true, src: POD, dst: VIP, origin: 'pod', expect: { outcome: 'endpoint', dst: EP1 } }],
   },
   {
+    name: 'SCTP to the address and port of a TCP service port is left alone, userspace',
+    mode: 'userspace',
+    services: [ONE],
+    steps: [
+      { at: 0, sctp: true, src: POD, dst: VIP, origin: 'pod', expect: { outcome: 'accept', dst: VIP, service: -1 } },
+    ],
+  },
+  {
     name: 'a first packet that is no SYN meets no socket, userspace',
     mode: 'userspace',
     services: [ONE],

@@ -55,6 +55,16 @@ const UDP: readonly ConformanceCase[] = [
     ],
   },
   {
+    name: 'an answer keeps a UDP client’s socket open, too, userspace',
+    mode: 'userspace',
+    services: [DNS],
+    steps: [
+      query(0, { src: `${NODE}:32768` }),
+      reply(0.2, 0, { outcome: 'reply' }),
+      query(0.4, { src: `${NODE}:32768`, work: { conntrack_inserts: 0 } }),
+    ],
+  },
+  {
     name: 'nobody to dial for a known UDP client: its flow stays, userspace',
     mode: 'userspace',
     services: [DNS],
@@ -107,6 +117,38 @@ const LIVES: readonly ConformanceCase[] = [
       tcp(2, 'ACK', { outcome: 'endpoint', dst: EP1, service: 0, work: { userspace_copies: 1 } }),
       { at: 2, answers: 0, flags: 'ACK', origin: 'external', expect: { outcome: 'reply', src: VIP, dst: POD } },
       tcp(3, 'SYN', { outcome: 'accept', dst: VIP, service: -1 }, 40_001),
+    ],
+  },
+  {
+    // The SYN is ignored by leg 1, reopens the closed leg 2, and is the last that gets through.
+    name: 'a SYN that meets a closed leg 2 breaks the connection, userspace',
+    mode: 'userspace',
+    services: [ONE],
+    steps: [
+      tcp(0, 'SYN', { outcome: 'endpoint' }),
+      { at: 0, answers: 0, flags: 'SYN+ACK', origin: 'external', expect: { outcome: 'reply' } },
+      { at: 0, src: `${NODE}:32768`, dst: EP1, flags: 'RST', origin: 'pod', expect: { outcome: 'accept' } },
+      tcp(9, 'SYN', { outcome: 'endpoint', first: false, work: { conntrack_lookups: 2, conntrack_inserts: 0 } }),
+      tcp(9, 'ACK', NO_ANSWER),
+    ],
+  },
+  {
+    // A forged RST closes leg 2 alone, for 10 s; leg 1 is in SYN_RECV for 60 s.
+    name: 'a connection is broken when one of its legs has expired, userspace',
+    mode: 'userspace',
+    services: [ONE],
+    steps: [
+      tcp(0, 'SYN', { outcome: 'endpoint', src: `${NODE}:32768` }),
+      { at: 0, answers: 0, flags: 'SYN+ACK', origin: 'external', expect: { outcome: 'reply' } },
+      {
+        at: 0,
+        src: `${NODE}:32768`,
+        dst: EP1,
+        flags: 'RST',
+        origin: 'pod',
+        expect: { outcome: 'accept', src: `${NODE}:32768`, dst: EP1, masqueraded: false, service: 0 },
+      },
+      tcp(10, 'ACK', { ...NO_ANSWER, src: POD, dst: `${NODE}:32768`, service: 0, work: { conntrack_lookups: 1 } }),
     ],
   },
   {

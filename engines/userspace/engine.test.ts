@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { answer, CASE_NODE, ipv4, makeEngine, send, service } from '../conformance/harness.ts';
+import { answer, CASE_NODE, ipv4, makeEngine, send, sendAll, service } from '../conformance/harness.ts';
 import type { PacketWords } from '../conformance/harness.ts';
 import type { ServicePort } from '../../model/cluster.ts';
 import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
@@ -126,6 +126,34 @@ describe('a proxied connection', () => {
     expect(send(engine, { ...syn(1, '192.168.0.1:7', '203.0.113.10:80'), origin: 'host' })).toMatchObject({
       outcome: 'accept',
     });
+  });
+});
+
+describe('proxy ports', () => {
+  it('run out; a service port without one has no rule, and a port that is given back is used again', () => {
+    const PORTS = 60_999 - 32_768 + 1;
+    const services = Array.from({ length: PORTS + 1 }, (_, id) =>
+      service({ id, name: `dns-${id}`, udp: true, at: `10.100.${id >> 8}.${id & 255}:53`, endpoints: PODS }),
+    );
+    const engine = makeEngine(createUserspaceEngine, { conntrackMax: 1_000_000 });
+    expect(engine.sync({ servicePorts: services }, 0).rules).toBe(5 + 2 * PORTS);
+    const query = (at: string): PacketWords => ({ at: 0, udp: true, src: POD, dst: at, origin: 'pod' });
+    const verdicts = sendAll(
+      engine,
+      services.map((_, id) => query(`10.100.${id >> 8}.${id & 255}:53`)),
+    );
+    const unserved = verdicts.flatMap(({ outcome }, id) => (outcome === 'accept' ? [id] : []));
+    expect(unserved).toHaveLength(1);
+    const served = unserved[0] === 7 ? 8 : 7;
+    // unmergeService does not know a service port for which the process does not listen, and leaves its flows.
+    expect(engine.apply({ upserted: [], removedIds: unserved }, 1)).toMatchObject({ conntrackDeletes: 0 });
+    const proxyPort = new RegExp(`dns-${served} .* -j REDIRECT --to-ports (\\d+)$`, 'm').exec(
+      engine.dump('kernel'),
+    )?.[1];
+    expect(engine.apply({ upserted: [], removedIds: [served] }, 1)).toMatchObject({ conntrackDeletes: 1 });
+    const fresh = service({ id: PORTS + 1, name: 'fresh', udp: true, at: '10.200.0.1:53', endpoints: PODS });
+    engine.apply({ upserted: [fresh], removedIds: [] }, 1);
+    expect(engine.dump('kernel')).toMatch(new RegExp(`shop/fresh .* -j REDIRECT --to-ports ${proxyPort}$`, 'm'));
   });
 });
 
