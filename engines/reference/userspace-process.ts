@@ -8,8 +8,8 @@ import type { IptablesCommands, PlacedRule } from './userspace-rules.ts';
 import { rulesOf } from './userspace-rules.ts';
 import { RoundRobin } from './userspace-balancer.ts';
 
-export const FIRST_PORT = 32_768;
-export const LAST_PORT = 60_999;
+const FIRST_PORT = 32_768;
+const LAST_PORT = 60_999;
 
 /** Hands out ports in turn, from the first again after the last; what is taken is passed over. */
 export class PortCounter {

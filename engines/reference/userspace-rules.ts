@@ -44,7 +44,7 @@ function initialJumps(): PlacedRule[] {
   ];
 }
 
-export function servicePortName({ namespace, name, portName }: ServicePort): string {
+function servicePortName({ namespace, name, portName }: ServicePort): string {
   return portName === '' ? `${namespace}/${name}` : `${namespace}/${name}:${portName}`;
 }
 
