@@ -156,6 +156,40 @@ describe('dump of manifests', () => {
     expect(dumped(shop, { engine: 'nftables', family: 'ipv6' }).stdout).toContain('table ip6 kube-proxy');
   });
 
+  it('prints the rules of userspace mode, or the commands that make them, and says what the mode lacks', () => {
+    const { status, stdout, stderr } = chainwalk('dump', shop, '--engine', 'userspace');
+    expect(status).toBe(0);
+    const name = '-m comment --comment default/shop:http -p tcp -m tcp --dport';
+    expect(stdout.split('\n').filter((line) => line.includes('default/shop:http'))).toEqual([
+      expect.stringMatching(`^-A KUBE-NODEPORT-NON-LOCAL ${name} 32769 -m state --state NEW -j ACCEPT$`),
+      expect.stringMatching(`^-A KUBE-PORTALS-CONTAINER ${name} 80 -d 10\\.\\S+/32 -j REDIRECT --to-ports 32769$`),
+      `-A KUBE-PORTALS-CONTAINER ${name} 80 -d 192.0.2.1/32 -m physdev ! --physdev-is-in -j REDIRECT --to-ports 32769`,
+      `-A KUBE-PORTALS-CONTAINER ${name} 80 -d 192.0.2.1/32 -m addrtype --dst-type LOCAL -j REDIRECT --to-ports 32769`,
+      `-A KUBE-PORTALS-CONTAINER ${name} 80 -d 203.0.113.1/32 -j REDIRECT --to-ports 32769`,
+      expect.stringMatching(
+        `^-A KUBE-PORTALS-HOST ${name} 80 -d 10\\.\\S+/32 -j DNAT --to-destination 192\\.168\\.0\\.11:32769$`,
+      ),
+      `-A KUBE-PORTALS-HOST ${name} 80 -d 192.0.2.1/32 -m addrtype --dst-type LOCAL -j DNAT --to-destination 192.168.0.11:32769`,
+      `-A KUBE-PORTALS-HOST ${name} 80 -d 203.0.113.1/32 -j DNAT --to-destination 192.168.0.11:32769`,
+      `-A KUBE-NODEPORT-CONTAINER ${name} 30080 -j REDIRECT --to-ports 32769`,
+      `-A KUBE-NODEPORT-HOST ${name} 30080 -j DNAT --to-destination 192.168.0.11:32769`,
+    ]);
+    expect(stdout).not.toMatch(/sctp|shop:sig/);
+    expect(stderr).toMatch(/^note: Userspace mode ended with Kubernetes v1\.25\./m);
+    expect(stderr).toMatch(/^note: Left out, for userspace mode has no SCTP: default\/shop:sig\.$/m);
+    expect(dumped(shop).stderr).not.toMatch(/[Uu]serspace/);
+
+    const commands = dumped(shop, { engine: 'userspace', form: 'restore', family: 'ipv6' })
+      .stdout.trimEnd()
+      .split('\n');
+    expect(commands.every((line) => line.startsWith('ip6tables -t '))).toBe(true);
+    expect(commands.filter((line) => / -N /.test(line))).toHaveLength(5);
+    expect(commands.filter((line) => / -I /.test(line))).toHaveLength(3);
+    expect(commands).toContainEqual(
+      expect.stringMatching(/ -d fd00:10:96::[0-9a-f]+\/128 -j DNAT --to-destination \[[0-9a-f:]+\]:32769$/),
+    );
+  });
+
   it('takes the flags of kube-proxy and the node whose rules are wanted', () => {
     const masquerade = dumped(shop, { masqueradeAll: true, detectLocalCidr: '10.9.8.7/16' }).stdout;
     expect(masquerade).toContain('-s 10.9.0.0/16');

@@ -116,7 +116,7 @@ function scenarioOptions(command: Command): Command {
 /** Options of the commands that compile whole rule sets. */
 function proxyOptions(command: Command): Command {
   return scenarioOptions(command)
-    .option('--engine <name>', 'iptables, ipvs or nftables', 'iptables')
+    .option('--engine <name>', 'iptables, ipvs, nftables or userspace', 'iptables')
     .option('--kube-proxy <version>', 'version of kube-proxy, such as v1.31 (default: the current one)')
     .option('--family <family>', 'ipv4 or ipv6 (default of dump: ipv4)')
     .option('--node <name>', 'the node whose rules they are (default: the first by name)')

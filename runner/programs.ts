@@ -4,11 +4,13 @@ import { IPVS_SCHEDULERS } from '../engines/ipvs/program/node-settings.ts';
 import { IpvsProgrammer } from '../engines/ipvs/program/programmer.ts';
 import { NftablesProgrammer } from '../engines/nftables/program/programmer.ts';
 import type { IpvsProgram } from '../engines/ipvs/program/program.ts';
+import { openPorts, UserspaceProgram } from '../engines/userspace/program.ts';
 import { didYouMean, InputError } from '../scenarios/errors.ts';
-import type { IpFamily, ProxyConfig } from '../model/service-config.ts';
+import { portNameText } from '../model/service-config.ts';
+import type { IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import type { ProgramInput } from './program-input.ts';
 
-export const MODES = ['iptables', 'ipvs', 'nftables'] as const;
+export const MODES = ['iptables', 'ipvs', 'nftables', 'userspace'] as const;
 export type Mode = (typeof MODES)[number];
 export const FORMS = ['restore', 'kernel'] as const;
 type Form = (typeof FORMS)[number];
@@ -43,6 +45,8 @@ export interface PacketTrace {
 }
 
 export interface ModeProgram {
+  /** For standard error, a line each: what the mode does not know. */
+  readonly notes: readonly string[];
   dump(form: Form): string;
   trace(flow: PacketFlow): PacketTrace;
 }
@@ -62,6 +66,7 @@ export function compileProgram(mode: Mode, { config, services }: ProgramInput): 
     case 'iptables': {
       const program = new IptablesProgrammer(config).sync(services, first);
       return {
+        notes: [],
         dump: (form) => (form === 'kernel' ? program.kernelText() : program.restoreText()),
         trace: (flow) => traceIptables(program, flow),
       };
@@ -70,6 +75,7 @@ export function compileProgram(mode: Mode, { config, services }: ProgramInput): 
       checkScheduler(config);
       const program = new IpvsProgrammer(config).sync(services, first);
       return {
+        notes: [],
         dump: (form) => ipvsText(program, form, config.ipFamily),
         trace: (flow) => traceIpvs(program, flow),
       };
@@ -77,11 +83,29 @@ export function compileProgram(mode: Mode, { config, services }: ProgramInput): 
     case 'nftables': {
       const program = new NftablesProgrammer(config).sync(services, first);
       return {
+        notes: [],
         dump: (form) => (form === 'kernel' ? program.kernelText() : program.dumpText()),
         trace: (flow) => traceNftables(program, config, flow),
       };
     }
+    case 'userspace': {
+      const program = new UserspaceProgram(config, openPorts(services));
+      return {
+        notes: userspaceNotes(services),
+        dump: (form) => (form === 'kernel' ? program.kernelText() : program.commandText()),
+        trace: (flow) => traceUserspace(program, flow),
+      };
+    }
   }
+}
+
+function userspaceNotes(services: readonly ServicePortConfig[]): string[] {
+  const notes = [
+    'note: Userspace mode ended with Kubernetes v1.25. The proxy ports are any free ones; here they are numbered from 32768.',
+  ];
+  const sctp = services.filter(({ protocol }) => protocol === 'sctp').map(portNameText);
+  if (sctp.length > 0) notes.push(`note: Left out, for userspace mode has no SCTP: ${sctp.join(', ')}.`);
+  return notes;
 }
 
 function checkScheduler({ ipvsScheduler }: ProxyConfig): void {
@@ -156,5 +180,19 @@ function traceNftables(
     verdict: refusal ?? 'ACCEPT',
     endpoints: outputs.filter((output) => output !== refusal),
     masqueraded: walk.masq,
+  };
+}
+
+/** Whom the rules redirect the process takes, and refuses if it has no endpoint to dial. Endpoints see the node's address. */
+function traceUserspace(program: UserspaceProgram, flow: PacketFlow): PacketTrace {
+  const walk = program.trace(flow);
+  const filter = walk.steps.filter(({ place }) => place.startsWith('filter/')).length;
+  const isRefused = walk.redirected && walk.endpoints.length === 0;
+  return {
+    rules: walk.steps.map(({ place, text, matched }) => ({ matched, depth: 0, place, text })),
+    counts: `${walk.steps.length} rules (${walk.steps.length - filter} nat, ${filter} filter)`,
+    verdict: isRefused ? 'REJECT' : 'ACCEPT',
+    endpoints: walk.endpoints,
+    masqueraded: walk.endpoints.length > 0,
   };
 }

@@ -114,6 +114,49 @@ describe.each(engines)('trace in %s mode', (engine) => {
   });
 });
 
+describe('trace in userspace mode', () => {
+  const file = join(scratch, 'web.yaml');
+  const follow = (from: string, to: string): string => trace([file], { engine: 'userspace', from, to }).text;
+
+  it('prints every rule on the way to the process, and whom the process may dial', () => {
+    const run = chainwalk('--engine', 'userspace', '--from', '10.244.1.9', '--to', '10.96.0.10:80');
+    expect(run.status).toBe(0);
+    expect(run.stderr).toContain('Userspace mode ended with Kubernetes v1.25');
+    const rules = run.stdout.split('\n').filter((line) => /^(matched|-) /.test(line));
+    // empty comes first, then web:dns, then web:http. PREROUTING, three portals; INPUT, two node ports.
+    expect(rules.map((line) => line.slice(0, 42).trim())).toEqual([
+      'matched  nat/PREROUTING 1',
+      '-        nat/KUBE-PORTALS-CONTAINER 1',
+      '-        nat/KUBE-PORTALS-CONTAINER 2',
+      'matched  nat/KUBE-PORTALS-CONTAINER 3',
+      'matched  filter/INPUT 1',
+      '-        filter/KUBE-NODEPORT-NON-LOCAL 1',
+      'matched  filter/KUBE-NODEPORT-NON-LOCAL 2',
+    ]);
+    expect(run.stdout).toMatch(/^evaluated {4}7 rules \(4 nat, 3 filter\)$/m);
+    expect(run.stdout).toMatch(/^verdict {6}ACCEPT$/m);
+    expect(run.stdout).toMatch(/^endpoints {4}10\.244\.1\.2:8080, 10\.244\.2\.2:8080$/m);
+    expect(run.stdout).toMatch(/^masqueraded {2}yes$/m);
+  });
+
+  it('follows packets to node ports, from the node itself, of IPv6 and of UDP', () => {
+    const outside = follow('198.51.100.7', '192.168.0.11:30080');
+    expect(outside).toMatch(/^matched {2}nat\/KUBE-NODEPORT-CONTAINER 2 /m);
+    expect(outside).toMatch(/^masqueraded {2}yes$/m);
+    const own = follow('192.168.0.11', '10.96.0.10:80');
+    expect(own).toMatch(/^matched {2}nat\/KUBE-PORTALS-HOST 3 .*-j DNAT --to-destination 192\.168\.0\.11:32770$/m);
+    expect(own).not.toContain('filter/');
+    expect(follow('fd00:10:244::9', '[fd00:10:96::10]:80')).toMatch(/endpoints {4}\[fd00:10:244::af4:102\]:8080/);
+    expect(follow('10.244.1.9', '10.96.0.10:53/udp')).toMatch(/endpoints {4}10\.244\.1\.2:53/);
+  });
+
+  it('says whom the process refuses, and what is nobody’s', () => {
+    const refused = follow('10.244.1.9', '10.96.0.11:80');
+    expect(refused).toMatch(/^verdict {6}REJECT\nendpoints {4}none\nmasqueraded {2}no$/m);
+    expect(follow('10.244.1.9', '192.0.2.99:80')).toMatch(/^verdict {6}ACCEPT\nendpoints {4}none$/m);
+  });
+});
+
 describe('bad input', () => {
   const refused = (flags: { from: string; to: string; [flag: string]: string }): string => {
     try {

@@ -11,7 +11,7 @@ const SECONDS_LIMIT = 1e6;
 /** Addresses outside the cluster from which connections come: all of TEST-NET-2 and TEST-NET-3. */
 export const EXTERNAL_CLIENT_LIMIT = 508;
 /** Unless an experiment names engines; those of them that its versions of kube-proxy have. */
-export const DEFAULT_ENGINES: readonly EngineName[] = ['iptables', 'ipvs'];
+export const DEFAULT_ENGINES: readonly EngineName[] = ['iptables', 'ipvs', 'nftables'];
 
 const IPVS_SCHEDULER_NAMES = [
   'rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos',

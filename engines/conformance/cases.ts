@@ -41,17 +41,22 @@ export type CaseStep =
       readonly report?: Partial<SyncReport>;
     }
   | { readonly at: number; readonly sync: readonly ServicePort[]; readonly report?: Partial<SyncReport> }
+  /** kube-proxy's process stops. */
+  | { readonly at: number; readonly interrupt: true }
   /** `nextTimer` in seconds, Infinity when nothing is planned. */
   | { readonly at: number; readonly nextTimerSeconds: number };
 
 export interface ConformanceCase {
   readonly name: string;
+  /** `both`: every mode whose data path is the kernel alone, that is all but userspace. */
   readonly mode: EngineName | 'both';
   /** Engines whose manifest does not promise what these and the steps' service ports have leave the case out. */
   readonly services: readonly ServicePort[];
   readonly options?: Partial<EngineOptions>;
   /** CASE_NODE unless given. */
   readonly node?: NodeSpec;
+  /** `ip:port` of endpoints that take no connection. */
+  readonly deadEndpoints?: readonly string[];
   readonly steps: readonly CaseStep[];
 }
 

@@ -10,9 +10,9 @@ export const NODE_NAME = 'node-a';
 export const NODE_ADDRESSES = [0xc0a80001, 0xc0a80002];
 /** 10.244.0.0/16 */
 export const POD_CIDR = { address: 0x0af40000, mask: 0xffff0000, prefixLength: 16 };
-const POD_NET = 0x0af40100;
-const POD_NUMBERS = [1, 2, 3, 10, 11, 100];
-const ENDPOINT_PORTS = [80, 8080, 8];
+export const POD_NET = 0x0af40100;
+export const POD_NUMBERS = [1, 2, 3, 10, 11, 100];
+export const ENDPOINT_PORTS = [80, 8080, 8];
 /** 203.0.113.64 and 198.51.100.0: a Service's own external IP and load-balancer address are these plus a number of its own. */
 const EXTERNAL_NET = 0xcb007140;
 const VIP_NET = 0xc6336400;

@@ -5,12 +5,23 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S, NS_PER_US } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { parseCidr } from '../../model/address.ts';
+import { formatIpv4, parseCidr } from '../../model/address.ts';
 import type { Cidr } from '../../model/address.ts';
 import { CURRENT_KUBE_PROXY } from '../../model/kube-proxy.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engine.ts';
 import type { EngineName, EngineOptions } from '../engine.ts';
-import { ChangingCluster, chance, NODE_ADDRESSES, NODE_NAME, pick, POD_CIDR, randomPod } from './generate-cluster.ts';
+import {
+  ChangingCluster,
+  chance,
+  ENDPOINT_PORTS,
+  NODE_ADDRESSES,
+  NODE_NAME,
+  pick,
+  POD_CIDR,
+  POD_NET,
+  POD_NUMBERS,
+  randomPod,
+} from './generate-cluster.ts';
 import type { WorldKind } from './generate-cluster.ts';
 import type { PacketStep, Program, Step } from './program.ts';
 
@@ -60,6 +71,8 @@ const JUMPS_S = [1, 2, 10, 30, 60, 120, 300, 900];
 /** A day and an hour: TCP's longest time-outs, and the life of an lblcr set. */
 const LONG_JUMPS_S = [3600, 86400];
 const STORM_PORT = 700;
+/** net.ipv4.ip_local_port_range begins here. */
+const FIRST_EPHEMERAL_PORT = 32_768;
 
 type Addresses = Omit<PacketStep, 'kind' | 'at' | 'flags' | 'isReply'>;
 
@@ -83,19 +96,22 @@ class Generator {
   readonly #steps: Step[] = [];
   readonly #storm: boolean;
   readonly #whole: boolean;
+  readonly #isUserspace: boolean;
+  #isInterrupted = false;
   #now = 0;
   #conversations: Conversation[] = [];
   #client = 0;
 
-  constructor(stream: RandomStream, world: WorldKind) {
+  constructor(stream: RandomStream, world: WorldKind, mode: EngineName) {
     this.#stream = stream;
+    this.#isUserspace = mode === 'userspace';
     this.#cluster = new ChangingCluster(stream, stream.below(9), world);
     this.#whole = world === 'whole';
     this.#storm = chance(stream, 20);
   }
 
   steps(packets: number): Step[] {
-    this.#steps.push({ kind: 'sync', at: this.#now, state: { servicePorts: this.#cluster.servicePorts } });
+    this.#sync();
     for (let i = 0; i < packets; i++) {
       if (!this.#storm) this.#meanwhile();
       this.#passTime();
@@ -109,13 +125,23 @@ class Generator {
     const stream = this.#stream;
     const what = stream.below(400);
     const at = this.#now;
-    if (what < 10) this.#steps.push({ kind: 'apply', at, delta: this.#cluster.change() });
+    if (this.#isInterrupted) {
+      if (what < 40) this.#sync();
+    } else if (what < 10) this.#steps.push({ kind: 'apply', at, delta: this.#cluster.change() });
     else if (what < 12) this.#steps.push({ kind: 'advance', at });
     else if (what < 22) this.#steps.push({ kind: 'flush', at });
     else if (what === 22) {
       if (chance(stream, 2)) this.#cluster.change();
-      this.#steps.push({ kind: 'sync', at, state: { servicePorts: this.#cluster.servicePorts } });
+      this.#sync();
+    } else if (what === 23 && this.#isUserspace) {
+      this.#steps.push({ kind: 'interrupt', at });
+      this.#isInterrupted = true;
     }
+  }
+
+  #sync(): void {
+    this.#steps.push({ kind: 'sync', at: this.#now, state: { servicePorts: this.#cluster.servicePorts } });
+    this.#isInterrupted = false;
   }
 
   #passTime(): void {
@@ -123,7 +149,8 @@ class Generator {
     const kind = stream.below(1000);
     if (kind < 150) return;
     if (kind < 700 || this.#storm) this.#now += stream.below(1000) * NS_PER_US;
-    else if (kind < 985) this.#now += stream.below(2000) * NS_PER_MS;
+    // The process closes an idle socket after 250 ms.
+    else if (kind < 985) this.#now += stream.below(this.#isUserspace && chance(stream, 2) ? 250 : 2000) * NS_PER_MS;
     // Whole seconds after a whole second, so that time-outs are met to the nanosecond.
     else {
       if (chance(stream, 2)) this.#now = Math.ceil(this.#now / NS_PER_S) * NS_PER_S;
@@ -153,12 +180,14 @@ class Generator {
   #oddPacket(): PacketStep {
     const stream = this.#stream;
     const known = this.#conversations[stream.below(this.#conversations.length + 1)]?.addresses;
-    const addresses = known !== undefined && !chance(stream, 4) ? known : this.#addresses();
+    const isKnown = known !== undefined && !chance(stream, 4);
+    const addresses = isKnown ? this.#maybeFromProxyPort(known) : this.#addresses();
     return { kind: 'packet', at: this.#now, ...addresses, flags: stream.below(32) & 23, isReply: chance(stream, 3) };
   }
 
   #addresses(): Addresses {
     const stream = this.#stream;
+    if (this.#isUserspace && chance(stream, 30)) return this.#toOwnSocket();
     const origin = pick(stream, [ORIGIN_HOST, ORIGIN_POD, ORIGIN_POD, ORIGIN_EXTERNAL]);
     const target = this.#target(origin);
     let srcAddress = randomPod(stream);
@@ -168,6 +197,38 @@ class Generator {
     // What a load balancer on the node itself makes of the node's own requests.
     if (this.#whole && chance(stream, 20)) srcAddress = target.dstAddress;
     return { srcAddress, srcPort: pick(stream, SOURCE_PORTS), ...target, origin };
+  }
+
+  /** Rarely a packet to the client that seems to come from a proxy port. */
+  #maybeFromProxyPort(known: Addresses): Addresses {
+    const stream = this.#stream;
+    if (!this.#isUserspace || !chance(stream, 2)) return known;
+    return {
+      protocol: known.protocol,
+      srcAddress: NODE_ADDRESSES[0],
+      srcPort: FIRST_EPHEMERAL_PORT + stream.below(8),
+      dstAddress: known.srcAddress,
+      dstPort: known.srcPort,
+      origin: ORIGIN_HOST,
+    };
+  }
+
+  /** Between an endpoint and a port of the node that kube-proxy's process has, or may have next; either may be the sender. */
+  #toOwnSocket(): Addresses {
+    const stream = this.#stream;
+    const services = this.#cluster.servicePorts.filter((svc) => svc.endpoints.length > 0);
+    const svc = services[stream.below(Math.max(1, services.length))];
+    const endpoint = svc?.endpoints[stream.below(svc.endpoints.length)];
+    const address = endpoint?.address ?? randomPod(stream);
+    const port = endpoint?.port ?? 80;
+    const own = NODE_ADDRESSES[0];
+    const protocol = svc?.protocol ?? PROTOCOL_TCP;
+    if (chance(stream, 2)) {
+      const ownPort = FIRST_EPHEMERAL_PORT + stream.below(200);
+      return { protocol, srcAddress: address, srcPort: port, dstAddress: own, dstPort: ownPort, origin: ORIGIN_POD };
+    }
+    const ownPort = FIRST_EPHEMERAL_PORT + stream.below(20);
+    return { protocol, srcAddress: own, srcPort: ownPort, dstAddress: address, dstPort: port, origin: ORIGIN_POD };
   }
 
   #target(origin: number): { protocol: number; dstAddress: number; dstPort: number } {
@@ -236,7 +297,16 @@ export function generateProgram({ mode, seed, packets, world = 'plain' }: Genera
     ipvsConnTabBits: pick(stream, [1, 8, 12]),
     ...(world === 'whole' ? wholeOptions(stream) : {}),
   };
-  return { mode, seed, node, options, steps: new Generator(stream, world).steps(packets) };
+  const dead = mode === 'userspace' ? { deadEndpoints: deadEndpoints(stream) } : {};
+  return { mode, seed, node, options, ...dead, steps: new Generator(stream, world, mode).steps(packets) };
+}
+
+/** None, some, or nearly all. */
+function deadEndpoints(stream: RandomStream): string[] {
+  const share = pick(stream, ['none', 'none', 'some', 'most'] as const);
+  if (share === 'none') return [];
+  const all = POD_NUMBERS.flatMap((number) => ENDPOINT_PORTS.map((port) => `${formatIpv4(POD_NET + number)}:${port}`));
+  return all.filter(() => (share === 'some' ? chance(stream, 3) : !chance(stream, 6)));
 }
 
 function wholeNode(stream: RandomStream): Pick<NodeSpec, 'zone' | 'podInterface'> {

@@ -156,8 +156,10 @@ export function makeEngine(
   options: Partial<EngineOptions> = {},
   node = CASE_NODE,
   seed = 1,
+  deadEndpoints: readonly string[] = [],
 ): Engine {
-  return factory({ node, options: { ...CASE_OPTIONS, ...options }, rng: new Rng(seed) });
+  const answers = (address: number, port: number): boolean => !deadEndpoints.includes(partyText(address, port));
+  return factory({ node, options: { ...CASE_OPTIONS, ...options }, rng: new Rng(seed), answers });
 }
 
 const FLAG_BITS: Readonly<Record<string, number>> = { SYN: TCP_SYN, ACK: TCP_ACK, FIN: TCP_FIN, RST: TCP_RST };

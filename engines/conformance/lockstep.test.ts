@@ -1,6 +1,12 @@
 /** The lockstep itself: it finds planted faults, shrinks them, repeats itself; and an exhaustive run over short flag sequences. */
 import { describe, expect, it } from 'vitest';
-import { COUNTER_STRIDE, DESTINATIONS_EXAMINED, RECENT_LISTS_PASSED, RULES_EVALUATED } from '../../model/counters.ts';
+import {
+  COUNTER_STRIDE,
+  DESTINATIONS_EXAMINED,
+  RECENT_LISTS_PASSED,
+  RULES_EVALUATED,
+  USERSPACE_COPIES,
+} from '../../model/counters.ts';
 import { ORIGIN_POD, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { OUTCOME_REJECT } from '../../model/verdict.ts';
@@ -13,6 +19,8 @@ import { createNftablesEngine } from '../nftables/engine.ts';
 import { referenceIptables } from '../reference/iptables.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
 import { referenceNftables } from '../reference/nftables.ts';
+import { referenceUserspace } from '../reference/userspace.ts';
+import { createUserspaceEngine } from '../userspace/engine.ts';
 import { modelsWholeWorlds } from './campaign.ts';
 import { dumpDifference } from './dumps.ts';
 import { generateProgram } from './generate.ts';
@@ -27,7 +35,14 @@ const MODES = [
   { mode: 'iptables', reference: referenceIptables, factory: createIptablesEngine },
   { mode: 'ipvs', reference: referenceIpvs, factory: createIpvsEngine },
   { mode: 'nftables', reference: referenceNftables, factory: createNftablesEngine },
+  { mode: 'userspace', reference: referenceUserspace, factory: createUserspaceEngine },
 ] as const;
+const REFERENCES = {
+  iptables: referenceIptables,
+  ipvs: referenceIpvs,
+  nftables: referenceNftables,
+  userspace: referenceUserspace,
+} as const;
 
 /** The oracle with one fault. */
 function faulty(factory: EngineFactory, change: (engine: Engine) => Partial<Engine>): EngineFactory {
@@ -46,6 +61,7 @@ function faulty(factory: EngineFactory, change: (engine: Engine) => Partial<Engi
         engine.process(packets, verdicts, work);
       },
       dump: (form) => engine.dump(form),
+      interrupt: (now) => engine.interrupt?.(now),
     };
     return { ...whole, ...change(engine) };
   };
@@ -53,7 +69,7 @@ function faulty(factory: EngineFactory, change: (engine: Engine) => Partial<Engi
 
 interface Fault {
   readonly name: string;
-  readonly mode: EngineName;
+  readonly mode: keyof typeof REFERENCES;
   readonly world?: WorldKind;
   readonly change: (engine: Engine) => Partial<Engine>;
 }
@@ -113,12 +129,29 @@ const FAULTS: readonly Fault[] = [
     mode: 'iptables',
     change: (engine) => ({ apply: (delta, now) => engine.apply({ ...delta, removedIds: [] }, now) }),
   },
+  {
+    name: 'a process that is never interrupted',
+    mode: 'userspace',
+    change: () => ({ interrupt: () => undefined }),
+  },
+  {
+    name: 'a copy too many',
+    mode: 'userspace',
+    change: (engine) => ({
+      process: (packets, verdicts, work) => {
+        engine.process(packets, verdicts, work);
+        for (let i = 0; i < packets.length; i++) {
+          if (packets.tcpFlags[i] === TCP_RST) work.rows[i * COUNTER_STRIDE + USERSPACE_COPIES] = 1;
+        }
+      },
+    }),
+  },
 ];
 
 describe('lockstep', () => {
   for (const { name, mode, world = 'plain', change } of FAULTS) {
     it(`finds and shrinks a planted fault: ${name}`, () => {
-      const factory = mode === 'iptables' ? referenceIptables : referenceIpvs;
+      const factory = REFERENCES[mode];
       const engines: Contender[] = [
         { name: 'reference', factory },
         { name: 'faulty', factory: faulty(factory, change) },
@@ -136,7 +169,8 @@ describe('lockstep', () => {
     expect(programText(generateProgram({ mode: 'ipvs', seed: 43, packets: 200 }))).not.toBe(one);
   });
 
-  for (const { mode, reference, factory } of MODES) {
+  // Those of userspace mode are compared to the letter in lockstep-userspace.test.ts.
+  for (const { mode, reference, factory } of MODES.filter((each) => each.mode !== 'userspace')) {
     it(`${mode}: dumps agree with the oracle's after a full sync`, () => {
       const isWhole =
         modelsWholeWorlds(makeEngine(factory).supports) && modelsWholeWorlds(makeEngine(reference).supports);
@@ -152,7 +186,9 @@ describe('lockstep', () => {
         expect(dumpDifference(expected ?? '', actual ?? '', () => true)).toBeUndefined();
       }
     });
+  }
 
+  for (const { mode, reference, factory } of MODES) {
     for (const [gaps, length] of [
       [[1], 4],
       [[1, 10, 30, 60, 120], 3],

@@ -9,7 +9,7 @@ import type { Engine, EngineFactory, EngineName, EngineOptions } from '../engine
 import { generateProgram } from './generate.ts';
 import { POD_CIDR } from './generate-cluster.ts';
 import type { WorldKind } from './generate-cluster.ts';
-import { programText } from './program.ts';
+import { answersOf, programText } from './program.ts';
 import type { PacketStep, Program, Step } from './program.ts';
 import { shrink } from './shrink.ts';
 
@@ -89,6 +89,7 @@ class Lockstep {
         node: program.node,
         options: { ...program.options, evaluator: evaluator ?? 'literal' },
         rng: new Rng(program.seed),
+        answers: answersOf(program),
       }),
       verdicts: new VerdictBatch(BATCH),
       work: new Counters(BATCH),
@@ -180,7 +181,8 @@ class Lockstep {
     const call = ({ engine }: Runner): SyncReport | undefined => {
       if (step.kind === 'sync') return engine.sync(step.state, step.at);
       if (step.kind === 'apply') return engine.apply(step.delta, step.at);
-      engine.advance(step.at);
+      if (step.kind === 'advance') engine.advance(step.at);
+      else engine.interrupt?.(step.at);
       return undefined;
     };
     const expected = call(this.#reference);

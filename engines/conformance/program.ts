@@ -34,15 +34,25 @@ export type Step =
   | { readonly kind: 'flush'; readonly at: number }
   | { readonly kind: 'sync'; readonly at: number; readonly state: ClusterState }
   | { readonly kind: 'apply'; readonly at: number; readonly delta: ClusterDelta }
-  | { readonly kind: 'advance'; readonly at: number };
+  | { readonly kind: 'advance'; readonly at: number }
+  /** kube-proxy stops until the next sync; only engines whose data path is in its process take notice. */
+  | { readonly kind: 'interrupt'; readonly at: number };
 
 export interface Program {
   readonly mode: EngineName;
   readonly seed: number;
   readonly node: NodeSpec;
   readonly options: Omit<EngineOptions, 'evaluator'>;
+  /** `ip:port` of endpoints that take no connection (World.answers); only userspace mode asks. */
+  readonly deadEndpoints?: readonly string[];
   /** The first is a sync. */
   readonly steps: readonly Step[];
+}
+
+/** World.answers of that program. */
+export function answersOf({ deadEndpoints = [] }: Program): (address: number, port: number) => boolean {
+  const dead = new Set(deadEndpoints);
+  return (address, port) => !dead.has(`${formatIpv4(address)}:${port}`);
 }
 
 function flagText(flags: number): string {
@@ -104,13 +114,14 @@ function stepText(step: Step): string {
 
 /** The whole program, readable by an author who has to find the fault. */
 export function programText(program: Program): string {
-  const { node, options } = program;
+  const { node, options, deadEndpoints } = program;
   const cidr = node.clusterCidr === undefined ? 'none' : formatCidr(node.clusterCidr);
   const pods = node.podInterface === undefined ? '' : `, pods by ${node.podInterface.kind} ${node.podInterface.name}`;
   const zone = node.zone === undefined ? '' : `, zone ${node.zone}`;
   return [
     `mode ${program.mode}, rng seed ${program.seed}, node ${node.name} ${node.addresses.map(formatIpv4).join(' ')}, clusterCidr ${cidr}${pods}${zone}`,
     `options ${JSON.stringify(options)}`,
+    ...(deadEndpoints === undefined ? [] : [`dead endpoints ${deadEndpoints.join(' ')}`]),
     ...program.steps.map((step, i) => `[${i}] ${stepText(step)}`),
   ].join('\n');
 }

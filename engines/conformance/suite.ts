@@ -18,6 +18,9 @@ import { NFTABLES_CASES } from './nftables-cases.ts';
 import { NFTABLES_POLICY_CASES } from './nftables-policy-cases.ts';
 import { NFTABLES_SYNC_CASES } from './nftables-sync-cases.ts';
 import { REFUSAL_CASES } from './refusal-cases.ts';
+import { USERSPACE_CASES } from './userspace-cases.ts';
+import { USERSPACE_DIAL_CASES } from './userspace-dial-cases.ts';
+import { USERSPACE_LIFE_CASES } from './userspace-life-cases.ts';
 import { WORK_CASES } from './work-cases.ts';
 
 export interface ConformanceOptions {
@@ -44,7 +47,8 @@ function runStep(engine: Engine, step: CaseStep, sent: (VerdictWords | undefined
   else if ('apply' in step) {
     const report = engine.apply({ upserted: step.apply, removedIds: step.remove ?? [] }, now);
     expect(report).toMatchObject(step.report ?? {});
-  } else if ('nextTimerSeconds' in step) {
+  } else if ('interrupt' in step) engine.interrupt?.(now);
+  else if ('nextTimerSeconds' in step) {
     engine.advance(now);
     expect(engine.nextTimer()).toBe(step.nextTimerSeconds * NS_PER_S);
   } else {
@@ -81,6 +85,9 @@ const CASES: readonly ConformanceCase[] = [
   ...NFTABLES_CASES,
   ...NFTABLES_POLICY_CASES,
   ...NFTABLES_SYNC_CASES,
+  ...USERSPACE_CASES,
+  ...USERSPACE_DIAL_CASES,
+  ...USERSPACE_LIFE_CASES,
 ];
 
 function connections(count: number, dst: string): PacketWords[] {
@@ -96,8 +103,8 @@ function connections(count: number, dst: string): PacketWords[] {
 const THREE_ENDPOINTS = ['10.244.1.1:80', '10.244.1.2:80', '10.244.1.3:80'];
 
 export function runConformance({ name, factory, evaluator = 'literal', skip = [] }: ConformanceOptions): void {
-  const make = (options: Partial<EngineOptions> = {}, node = CASE_NODE): Engine =>
-    makeEngine(factory, { ...options, evaluator }, node);
+  const make = (options: Partial<EngineOptions> = {}, node = CASE_NODE, dead: readonly string[] = []): Engine =>
+    makeEngine(factory, { ...options, evaluator }, node, 1, dead);
   const { name: mode, supports } = make();
   const skipped = new Map(skip.flatMap(({ reason, cases }) => cases.map((caseName) => [caseName, reason] as const)));
   const leftOut = new Map<string, string>();
@@ -109,10 +116,10 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
 
   describe(`conformance: ${name}`, () => {
     for (const conformanceCase of CASES) {
-      const { name: caseName, mode: caseMode, options, node } = conformanceCase;
-      if (caseMode !== 'both' && caseMode !== mode) continue;
+      const { name: caseName, mode: caseMode, options, node, deadEndpoints } = conformanceCase;
+      if (caseMode !== mode && (caseMode !== 'both' || mode === 'userspace')) continue;
       const run = (): void => {
-        runCase(make(options, node), conformanceCase);
+        runCase(make(options, node, deadEndpoints), conformanceCase);
       };
       test(caseName, run, missingFeatures(servicesOf(conformanceCase), supports));
     }
@@ -134,7 +141,7 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
       // Round robin is exact; a fair draw stays within five standard deviations (36.5) of 2000.
       for (const endpoint of THREE_ENDPOINTS) {
         const difference = Math.abs((counts.get(endpoint) ?? 0) - 2000);
-        expect(difference).toBeLessThanOrEqual(mode === 'ipvs' ? 0 : 183);
+        expect(difference).toBeLessThanOrEqual(mode === 'ipvs' || mode === 'userspace' ? 0 : 183);
       }
     });
 

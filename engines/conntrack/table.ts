@@ -203,6 +203,11 @@ export class ConntrackTable {
     }
   }
 
+  /** Whether a live entry has this tuple, in either direction, at the time of the last `track`; counts nothing. */
+  isUsed(protocol: number, src: number, srcPort: number, dst: number, dstPort: number): boolean {
+    return this.#find(src | 0, dst | 0, (srcPort << 16) | dstPort, protocol) >= 0;
+  }
+
   /**
    * For the packet that `track` found CT_NEW and that a local process takes (INPUT): is the reply tuple, the plain
    * inverse with the destination after DNAT, free? Counts nothing: the clash shows only at confirm

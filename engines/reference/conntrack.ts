@@ -232,11 +232,16 @@ export class ReferenceConntrack {
   }
 
   /** Makes a flow known [nf_conntrack_confirm]. */
-  confirm(entry: Omit<Entry, 'expires' | 'replySeen'>, now: number): void {
+  confirm(entry: Omit<Entry, 'expires' | 'replySeen'>, now: number): Entry {
     const kept: Entry = { ...entry, expires: now, replySeen: false };
     this.#renew(kept, now);
     this.#originals.set(tupleText(kept.original), kept);
     this.#replies.set(tupleText(kept.reply), kept);
+    return kept;
+  }
+
+  isLive(entry: Entry, now: number): boolean {
+    return this.#originals.get(tupleText(entry.original)) === entry && entry.expires > now;
   }
 
   delete(entry: Entry): void {

@@ -1,7 +1,5 @@
 /** Which endpoints of a service port are used, in which order, and in which order services are visited (README 1 and 2). */
 import { formatIpv4 } from '../../model/address.ts';
-import type { Cidr } from '../../model/address.ts';
-import { cidrContains } from '../../model/address.ts';
 import type {
   ClusterDelta,
   ClusterState,
@@ -15,7 +13,6 @@ import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import { shuffle } from '../../sim/rng.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { mark } from './marks.ts';
-import type { Party } from './packet.ts';
 
 export function partyText(party: { readonly address: number; readonly port: number }): string {
   return `${formatIpv4(party.address)}:${party.port}`;
@@ -120,22 +117,6 @@ export function usableEndpoints(svc: ServicePort, node: NodeSpec): readonly Endp
 export function virtualAddresses(svc: ServicePort): number[] {
   const { externalIps, loadBalancerVips } = extrasOf(svc);
   return [svc.clusterIp, ...externalIps, ...loadBalancerVips];
-}
-
-/** `A:port` for each virtual address A, then `A:nodePort` for each node address A that takes node ports. */
-export function originalDestinations(
-  svc: ServicePort,
-  node: NodeSpec,
-  nodePortAddresses: readonly Cidr[] = [],
-): Party[] {
-  const destinations: Party[] = virtualAddresses(svc).map((address) => ({ address, port: svc.port }));
-  if (svc.nodePort > 0) {
-    for (const address of node.addresses) {
-      const takes = nodePortAddresses.length === 0 || nodePortAddresses.some((block) => cidrContains(block, address));
-      if (takes) destinations.push({ address, port: svc.nodePort });
-    }
-  }
-  return destinations;
 }
 
 /** The service ports that kube-proxy knows, and the fresh random order in which each sync visits them. */

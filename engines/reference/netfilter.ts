@@ -38,6 +38,8 @@ export type Match =
   | { readonly kind: 'recent check'; readonly list: string; readonly seconds: number }
   /** A counter: matches always. */
   | { readonly kind: 'nfacct'; readonly name: string }
+  /** `-m state --state NEW`, the older name of ctstate. */
+  | { readonly kind: 'state new' }
   | { readonly kind: 'set'; readonly set: string; readonly key: SetKey }
   /** `! --physdev-is-in`: matches always, for bridges do not call iptables here. */
   | { readonly kind: 'physdev' }
@@ -56,7 +58,9 @@ export type Target =
   /** The walk goes on behind the rule. */
   | { readonly kind: 'none' }
   | { readonly kind: 'MASQUERADE'; readonly randomFully?: boolean }
-  | { readonly kind: 'DNAT'; readonly to: Party };
+  | { readonly kind: 'DNAT'; readonly to: Party }
+  /** To that port of the node; `to` has the address that the kernel takes. */
+  | { readonly kind: 'REDIRECT'; readonly to: Party };
 
 /** What `-s` and `-d` name; a single address is written without `/32`. */
 export interface Block extends Cidr {
@@ -105,7 +109,7 @@ export interface Surroundings {
   readonly serviceChains: ReadonlySet<string>;
 }
 
-const TARGET_BYTES = { DNAT: 56, MASQUERADE: 56, OTHER: 40 };
+const TARGET_BYTES = { DNAT: 56, REDIRECT: 56, MASQUERADE: 56, OTHER: 40 };
 
 function matchBytes(match: Match, protocol: number | undefined): number {
   switch (match.kind) {
@@ -123,6 +127,7 @@ function matchBytes(match: Match, protocol: number | undefined): number {
       return 72;
     case 'physdev':
       return 104;
+    case 'state new':
     case 'src-local':
     case 'dst-local':
     case 'set':
@@ -139,6 +144,7 @@ export function ruleBytes(rule: Rule): number {
   let bytes = 112;
   for (const match of rule.matches) bytes += matchBytes(match, rule.protocol);
   if (rule.target.kind === 'DNAT') return bytes + TARGET_BYTES.DNAT;
+  if (rule.target.kind === 'REDIRECT') return bytes + TARGET_BYTES.REDIRECT;
   if (rule.target.kind === 'MASQUERADE') return bytes + TARGET_BYTES.MASQUERADE;
   return bytes + TARGET_BYTES.OTHER;
 }
@@ -163,6 +169,8 @@ function matchHolds(match: Match, packet: Packet, world: Surroundings, work: Wor
       return world.isLocal(packet.dst.address) !== (match.not === true);
     case 'nfacct':
       return true;
+    case 'state new':
+      return packet.state === 'NEW';
     case 'recent set':
       return world.recent.set(match.list, packet.src.address, packet.time, work);
     case 'recent check':
@@ -260,6 +268,7 @@ export function walk(table: Table, builtIn: string, packet: Packet, world: Surro
       case 'none':
         break;
       case 'DNAT':
+      case 'REDIRECT':
         return { kind: 'dnat', to: target.to, servicePortId: rule.servicePortId };
     }
   }

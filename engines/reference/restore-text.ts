@@ -41,12 +41,14 @@ export function matchText(match: Match, protocol: string, mark: number): string 
       return `-m recent --name ${match.list} --rcheck --seconds ${match.seconds} --reap`;
     case 'nfacct':
       return `-m nfacct --nfacct-name ${match.name}`;
+    case 'state new':
+      return '-m state --state NEW';
+    case 'physdev':
+      return '-m physdev ! --physdev-is-in';
     case 'statistic':
       return `-m statistic --mode random --probability ${match.probability}`;
     case 'set':
       return `-m set --match-set ${match.set} ${match.key.replace(/-.*/, '')}`;
-    case 'physdev':
-      return '-m physdev ! --physdev-is-in';
     case 'ipvs': {
       const { address, port } = match.virtual;
       return `-m ipvs --vaddr ${formatIpv4(address)} --vproto ${protocolName(match.protocol as Protocol)} --vport ${port}`;
@@ -61,6 +63,8 @@ export function targetText(rule: Rule, mark: number): string {
       return `-j ${target.chain}`;
     case 'DNAT':
       return `-j DNAT --to-destination ${partyText(target.to)}`;
+    case 'REDIRECT':
+      return `-j REDIRECT --to-ports ${target.to.port}`;
     case 'MARK or':
       return `-j MARK --or-mark ${hex(mark)}`;
     case 'MARK xor':

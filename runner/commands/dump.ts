@@ -20,5 +20,6 @@ export function dump(files: readonly string[], flags: DumpFlags): { text: string
   if (form === undefined) throw new InputError(`--form "${flags.form}" is not known. Expected restore or kernel`);
   const mode = modeOf(flags.engine);
   const input = readProgramInput(files, flags, familyOfFlag(flags.family ?? 'ipv4'));
-  return { text: compileProgram(mode, input).dump(form), notes: input.notes };
+  const program = compileProgram(mode, input);
+  return { text: program.dump(form), notes: [...input.notes, ...program.notes] };
 }

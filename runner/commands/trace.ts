@@ -54,7 +54,8 @@ export function trace(files: readonly string[], flags: TraceFlags): { text: stri
     destPort: to.port,
     ...(flags.inInterface === undefined ? {} : { inputInterface: flags.inInterface }),
   };
-  return { text: report(flow, compileProgram(mode, input).trace(flow)), notes: input.notes };
+  const program = compileProgram(mode, input);
+  return { text: report(flow, program.trace(flow)), notes: [...input.notes, ...program.notes] };
 }
 
 function splitProtocol(text: string, flag: string | undefined): { target: string; protocol: Protocol | undefined } {
