@@ -239,7 +239,7 @@ export class Resolver {
   #checkTogether(point: PointSpec, draft: Draft, fail: Fail): void {
     const { cluster, traffic, churn } = point;
     if (cluster.kind === 'synthetic') {
-      if (churn.length > 0)
+      if (churn.some((entry) => entry.kind !== 'proxy_restart'))
         fail('Churn needs Deployments, so a cluster of manifests; this one is synthetic.', ['churn']);
       checkSyntheticTraffic(traffic, cluster, fail);
     } else {
