@@ -110,6 +110,47 @@ describe('a golden case that is wrong', () => {
     expect(failures).toHaveLength(1);
     expect(failures[0]).toContain('Unknown key "surprise" in proxy');
   });
+
+  const service = (spec: unknown) => ({
+    ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'shop' } },
+    spec: { clusterIP: '10.50.0.1', ports: [{ port: 80 }], ...(spec as object) },
+  });
+  it.each([
+    [{}, service({ clusterIP: '10.50.0.300' }), '"spec.clusterIP" of Service shop/web must be an IP address'],
+    [{}, service({ externalIPs: ['x'] }), '"spec.externalIPs" of Service shop/web must be an IP address, got "x"'],
+    [{}, service({ ports: [] }), 'In Service shop/web: "spec.ports" is missing or empty'],
+    [{ scheduler: 'fastest' }, service({}), '"proxy.scheduler" must be one of rr, wrr'],
+    [{ detectLocalCIDR: '10.60.0.0' }, service({}), '"proxy.detectLocalCIDR" must be a block'],
+    [{ nodePortAddresses: ['all'] }, service({}), '"proxy.nodePortAddresses" must be blocks'],
+    [{ interfaceAddresses: ['eth0'] }, service({}), '"proxy.interfaceAddresses" must be IP addresses, got "eth0"'],
+    [{ masqueradeMark: '14' }, service({}), '"proxy.masqueradeMark" must be a mark'],
+  ])('calls a case bad that has %j and %j', (proxy, object, message) => {
+    const folder = mkdtempSync(join(scratch, 'bad-'));
+    const input = { golden: 'ipvs/x', source: 'here', proxy, objects: [object], expect: { notContains: ['nothing'] } };
+    writeFileSync(join(folder, 'input.yaml'), JSON.stringify(input));
+    const { failures, badInput } = runCase(folder);
+    expect(badInput).toBe(true);
+    expect(failures).toHaveLength(1);
+    expect(failures[0]).toContain(`${join(folder, 'input.yaml')}: `);
+    expect(failures[0]).toContain(message);
+  });
+
+  it('takes a chain without rules for one that is not there, and compares the RETURN for loopback where it is named', () => {
+    const folder = mkdtempSync(join(scratch, 'chains-'));
+    const input = { golden: 'ipvs/x', source: 'here', proxy: { ipFamily: 'IPv6' }, objects: [] };
+    writeFileSync(join(folder, 'input.yaml'), JSON.stringify(input));
+    writeFileSync(join(folder, 'expected-chains.json'), JSON.stringify({ 'nat/KUBE-ABSENT': [] }));
+    const expectJumps = (jumps: readonly string[]): readonly string[] => {
+      const rules = jumps.map((jump) => ({ jump, matchSet: '' }));
+      writeFileSync(join(folder, 'expected.json'), JSON.stringify({ iptablesChains: { 'KUBE-SERVICES': rules } }));
+      return runCase(folder).failures;
+    };
+    expect(expectJumps(['RETURN', 'KUBE-NODE-PORT'])).toEqual([]);
+    expect(expectJumps(['KUBE-NODE-PORT'])).toEqual([]);
+    expect(expectJumps(['RETURN'])).toHaveLength(1);
+    writeFileSync(join(folder, 'expected-chains.json'), JSON.stringify({ 'nat/KUBE-ABSENT': ['-A X'] }));
+    expect(expectJumps(['KUBE-NODE-PORT']).join()).toContain('chain nat/KUBE-ABSENT does not exist');
+  });
 });
 
 describe('findCases', () => {
@@ -164,5 +205,17 @@ describe('chainwalk conformance', () => {
     expect(text).toContain('expected  10.180.0.9:80, masq false');
     expect(text).toContain('1 failed, 0 skipped');
     expect(code).toBe(1);
+  });
+
+  it('exits with 2 where a case itself is wrong, whatever others found', () => {
+    const folder = join(scratch, 'bad-and-good');
+    cpSync(join(own, 'iptables', 'non-canonical-ips'), join(folder, 'one'), { recursive: true });
+    cpSync(join(own, 'iptables', 'non-canonical-ips'), join(folder, 'two'), { recursive: true });
+    const file = join(folder, 'two', 'input.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('protocol: TCP', 'protocol: ICMP'));
+    const { text, code } = run(folder);
+    expect(text).toContain('1 passed, 1 failed, 0 skipped');
+    expect(text).toContain('protocol" must be one of TCP, UDP, SCTP, got "ICMP"');
+    expect(code).toBe(2);
   });
 });

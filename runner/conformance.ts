@@ -16,6 +16,8 @@ export interface CaseResult {
   readonly mode: GoldenMode | undefined;
   /** Readable differences; none: the case passed. */
   readonly failures: readonly string[];
+  /** The case itself is wrong: a key, an object or a setting. Its one failure says what. */
+  readonly badInput: boolean;
 }
 
 /** Folders below `folder`, itself included, that hold an `input.yaml`; in byte order. */
@@ -45,17 +47,19 @@ export function runCase(folder: string, root: string = folder): CaseResult {
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     const name = relative(root, folder);
-    return { name: name === '' ? folder : name, mode: undefined, failures: [formatInputError(error)] };
+    const failures = [formatInputError(error)];
+    return { name: name === '' ? folder : name, mode: undefined, failures, badInput: true };
   }
-  return { name: golden.name, mode: golden.mode, failures: failuresOf(golden) };
-}
-
-function failuresOf(golden: GoldenCase): readonly string[] {
+  const { name, mode } = golden;
   try {
-    return checkBody(golden.body, golden.mode);
+    return { name, mode, failures: checkBody(golden.body, mode), badInput: false };
   } catch (error) {
     // One case that breaks a compiler must not hide the others.
-    return [error instanceof InputError ? formatInputError(error) : ((error as Error).stack ?? String(error))];
+    if (!(error instanceof InputError)) {
+      return { name, mode, failures: [(error as Error).stack ?? String(error)], badInput: false };
+    }
+    const { message, path, file = join(folder, 'input.yaml') } = error;
+    return { name, mode, failures: [formatInputError(new InputError(message, { file, path }))], badInput: true };
   }
 }
 

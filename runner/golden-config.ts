@@ -2,15 +2,17 @@
 import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import { ProxyObjects } from '../scenarios/proxy-objects.ts';
-import { canonicalIp } from '../model/ip-text.ts';
-import { InputError } from '../scenarios/errors.ts';
+import { IPVS_SCHEDULERS } from '../engines/ipvs/program/node-settings.ts';
+import { canonicalCidr, canonicalIp } from '../model/ip-text.ts';
+import { InputError, quote } from '../scenarios/errors.ts';
 import { readKubeProxy } from '../scenarios/kube-proxy-version.ts';
 import type { ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import type { GoldenStep } from '../scenarios/golden-case.ts';
 import type { GoldenFlow, GoldenProxy } from '../scenarios/golden-schema.ts';
 
-/** Defaults are those of kube-proxy, but for the mark, which tests print short. */
+/** Defaults are those of kube-proxy, but for the mark, which tests print short. Throws an InputError for a setting that is none. */
 export function proxyConfig(proxy: GoldenProxy): ProxyConfig {
+  checkSettings(proxy);
   return {
     ipFamily: proxy.ipFamily ?? 'IPv4',
     nodeName: proxy.nodeName ?? '',
@@ -36,6 +38,46 @@ export function proxyConfig(proxy: GoldenProxy): ProxyConfig {
     syncPeriodSeconds: proxy.syncPeriodSeconds ?? 30,
     kubeProxy: behaviour(proxy.kubeProxy),
   };
+}
+
+/** Settings keep the text they are given in, which the rules may print; it must only mean something. */
+function checkSettings(proxy: GoldenProxy): void {
+  const isBlock = (text: string): boolean => canonicalCidr(text) !== undefined;
+  const isAddress = (text: string): boolean => canonicalIp(text) !== undefined;
+  const given: readonly (readonly [
+    keyof GoldenProxy,
+    readonly string[] | null | undefined,
+    (text: string) => boolean,
+    string,
+  ])[] = [
+    [
+      'detectLocalCIDR',
+      (proxy.detectLocalCIDR ?? '') === '' ? [] : [proxy.detectLocalCIDR ?? ''],
+      isBlock,
+      'a block such as 10.0.0.0/8',
+    ],
+    ['nodePortAddresses', proxy.nodePortAddresses, isBlock, 'blocks such as 10.0.0.0/8'],
+    ['serviceCIDRs', proxy.serviceCIDRs, isBlock, 'blocks such as 10.0.0.0/8'],
+    ['excludeCIDRs', proxy.excludeCIDRs, isBlock, 'blocks such as 10.0.0.0/8'],
+    ['interfaceAddresses', proxy.interfaceAddresses, isAddress, 'IP addresses'],
+    ['nodeAddresses', proxy.nodeAddresses, isAddress, 'IP addresses'],
+    [
+      'masqueradeMark',
+      [proxy.masqueradeMark ?? '0x4000'],
+      (text) => /^0x[0-9a-f]{1,8}$/i.test(text),
+      'a mark such as 0x4000',
+    ],
+    [
+      'scheduler',
+      [proxy.scheduler ?? ''],
+      (text) => text === '' || IPVS_SCHEDULERS.includes(text),
+      `one of ${IPVS_SCHEDULERS.join(', ')}`,
+    ],
+  ];
+  for (const [key, texts, isOne, expected] of given) {
+    const wrong = (texts ?? []).find((text) => !isOne(text));
+    if (wrong !== undefined) throw new InputError(`"proxy.${key}" must be ${expected}, got ${quote(wrong)}.`);
+  }
 }
 
 function behaviour(version: string | number | undefined): KubeProxyBehaviour {

@@ -5,6 +5,7 @@ import { hostPort } from '../model/service-config.ts';
 import { InputError } from '../scenarios/errors.ts';
 import { serviceConfigs } from '../scenarios/service-config.ts';
 import { checkFlows, GoldenFeed, labelled, proxyConfig } from './golden-config.ts';
+import { readIpvsList } from './golden-ipvs-kernel.ts';
 import { compareIpvs, compareLists, compareSets } from './golden-dumps.ts';
 import type { IpvsProgram } from '../engines/ipvs/program/program.ts';
 import type { GoldenBody, GoldenStep } from '../scenarios/golden-case.ts';
@@ -20,7 +21,7 @@ const PERSISTENT = 0x1;
 export function checkIpvsSync(body: Body<'sync'>): string[] {
   const config = proxyConfig(body.proxy);
   const feed = new GoldenFeed(config);
-  const programmer = new IpvsProgrammer(config);
+  const programmer = new IpvsProgrammer(config, { virtualServers: readIpvsList(body.kernelBefore ?? '') });
   const failures: string[] = [];
   let nowSeconds = 0;
   for (const [index, step] of body.steps.entries()) {
@@ -39,7 +40,8 @@ function checkStep(step: GoldenStep, program: IpvsProgram, localIps: readonly st
     if (lines.length > 0) failures.push(['the virtual servers differ:', ...lines].join('\n'));
   }
   for (const [chain, rules] of Object.entries(step.chains ?? {})) {
-    const got = program.chains.get(chain);
+    // A chain without rules and no chain are the same to kube-proxy's tests.
+    const got = program.chains.get(chain) ?? (rules.length === 0 ? [] : undefined);
     if (got === undefined) failures.push(`chain ${chain} does not exist`);
     else failures.push(...compareLists(`chain ${chain}`, rules, got));
   }
@@ -66,14 +68,14 @@ function checkState(expected: IpvsExpected, program: IpvsProgram): string[] {
   if ((expected.realServers ?? expected.realServersInOrder ?? []).length > 0 && servers.length === 0) {
     failures.push('real servers: there is no virtual server that could have them');
   }
-  const sets = new Map<string, readonly string[]>([...program.ipsets].map(([name, set]) => [name, set.entries]));
+  const sets = setsByName(program);
   for (const [name, entries] of Object.entries(expected.ipsets ?? {})) {
     const got = sets.get(name);
     if (got === undefined) failures.push(`ipset ${name} does not exist`);
     else failures.push(...compareSets(`ipset ${name}`, entries, got));
   }
   for (const [chain, rules] of Object.entries(expected.iptablesChains ?? {})) {
-    failures.push(...compareLists(`chain ${chain}`, rules.map(jumpText), jumpsOf(chain, program)));
+    failures.push(...compareJumps(chain, rules.map(jumpText), program));
   }
   const bound = expected['kube-ipvs0 addresses'];
   if (bound !== undefined) failures.push(...compareSets('addresses on kube-ipvs0', bound, program.boundAddresses));
@@ -119,16 +121,30 @@ function jumpText({ jump, matchSet }: { readonly jump: string; readonly matchSet
   return `${jump}${matchSet === '' ? '' : ` if in ${matchSet}`}`;
 }
 
-/** A chain's jumps, of table nat first: goldens name chains without a table, and leave out the RETURN for loopback sources. */
-function jumpsOf(chain: string, program: IpvsProgram): string[] {
+/** A set's entries by its name and, for IPv6, by the IPv4 name as well: kube-proxy's tests make both families under that. */
+function setsByName(program: IpvsProgram): ReadonlyMap<string, readonly string[]> {
+  return new Map<string, readonly string[]>(
+    [...program.ipsets].flatMap(([name, { kernelName, entries }]) => [
+      [name, entries],
+      [kernelName, entries],
+    ]),
+  );
+}
+
+/** Goldens name chains without a table: nat comes first. They may leave out the RETURN for loopback sources, and name sets as IPv4 does. */
+function compareJumps(chain: string, expected: readonly string[], program: IpvsProgram): string[] {
   const rules = [...(program.chains.get(`nat/${chain}`) ?? []), ...(program.chains.get(`filter/${chain}`) ?? [])];
-  return rules
-    .filter((rule) => !rule.includes(' -s 127.0.0.0/8 -j RETURN'))
+  const wantsLoopback = expected[0] === 'RETURN';
+  const got = rules
+    .filter((rule) => wantsLoopback || !/ -s (127\.0\.0\.0\/8|::1\/128) -j RETURN$/.test(rule))
     .map((rule) => ({
       jump: / -j (\S+)/.exec(rule)?.[1] ?? '',
       matchSet: / --match-set (\S+)/.exec(rule)?.[1] ?? '',
     }))
     .map(jumpText);
+  const kernelNames = new Map<string, string>([...program.ipsets].map(([name, set]) => [name, set.kernelName]));
+  const named = expected.map((text) => text.replace(/\S+$/, (name) => kernelNames.get(name) ?? name));
+  return compareLists(`chain ${chain}`, named, got);
 }
 
 function checkExpect(expect: GoldenExpect, program: IpvsProgram): string[] {
@@ -168,6 +184,11 @@ export function checkLegacy({ input, expected }: Body<'legacy'>): string[] {
     scheduler: server.scheduler,
     flags: flagBits(server.flags ?? 0),
     timeoutSeconds: server.timeout ?? 0,
+    realServers: (server.realServers ?? []).map((real) => ({
+      ...real,
+      address: address(real.address),
+      weight: real.weight ?? 1,
+    })),
   }));
   const active = input.activeServices.map((name): ServiceObject => {
     const server = input.currentServices.find((each) => each.name === name);

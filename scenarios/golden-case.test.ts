@@ -132,6 +132,76 @@ describe('golden cases', () => {
   });
 });
 
+describe('what golden cases leave out or get wrong', () => {
+  it('takes TCP and no masquerading for a flow that says neither, and null for a setting that is not made', () => {
+    const { sourceIP, destIP, destPort, output } = flow;
+    const nothing = { nodeName: null, nodePortAddresses: null, serviceCIDRs: null, masqueradeMark: null };
+    const { body } = read({
+      'input.yaml': { ...heading, proxy: { ...proxy, ...nothing }, objects: [svc] },
+      'cases.json': { localIPs: [], flows: [{ sourceIP, destIP, destPort, output }] },
+    });
+    if (body.kind !== 'sync') throw new Error('not a sync case');
+    expect(body.steps[0].flows[0]).toMatchObject({ protocol: 'tcp', masq: false });
+  });
+
+  it('finds the kernel state by its usual name, in modes that have one', () => {
+    const kernel = { 'kernel-before.txt': '-A -t 10.0.0.9:80 -s rr\n' };
+    const input = { ...heading, golden: 'ipvs/own', proxy: {}, objects: [svc], expect: { contains: ['x'] } };
+    const { body } = read({ 'input.yaml': input, ...kernel });
+    expect(body).toMatchObject({ kernelBefore: kernel['kernel-before.txt'] });
+    expect(() => read({ 'input.yaml': { ...input, golden: 'iptables/own' }, ...kernel })).toThrow('"kernelBefore" is');
+  });
+
+  const service = (spec: unknown) => ({ ...svc, spec: { clusterIP: '10.0.0.1', ...(spec as object) } });
+  it.each([
+    [service({}), 'In Service ns1/a: "spec.ports" is missing or empty'],
+    [service({ type: 'NodePort', ports: [] }), 'In Service ns1/a: "spec.ports" is missing or empty'],
+    [service({ clusterIPs: ['10.0.0.1'], ports: null }), 'In Service ns1/a: "spec.ports" is missing or empty'],
+    [service({ ports: [{ port: 80, protocol: 'ICMP' }] }), 'In Service ns1/a: "spec.ports.0.protocol" must be one of'],
+    [
+      service({
+        ports: [
+          { name: 'a', port: 80 },
+          { name: 'b', port: 80 },
+        ],
+      }),
+      'In Service ns1/a: "spec.ports.1.port" 80/TCP stands twice',
+    ],
+    [service({ ports: [{ port: 80 }, { port: 81 }] }), '"spec.ports.1.name" "" of TCP stands twice'],
+    [
+      service({
+        type: 'NodePort',
+        ports: [
+          { name: 'a', port: 80, nodePort: 30080 },
+          { name: 'b', port: 81, nodePort: 30080 },
+        ],
+      }),
+      '"spec.ports.1.nodePort" 30080/TCP stands twice',
+    ],
+    [{ ...svc, metadata: {} }, 'In Service: "metadata.name" is missing'],
+    [{ kind: 'EndpointSlice', metadata: { name: 's' } }, 'In EndpointSlice s: "apiVersion"'],
+  ])('names the object and the field of %j', (object, message) => {
+    const input = { ...heading, proxy, objects: [object], expect: { contains: ['x'] } };
+    expect(() => read({ 'input.yaml': input })).toThrow(message);
+  });
+
+  it.each([
+    service({ clusterIP: 'None' }),
+    service({ clusterIP: 'None', ports: [] }),
+    service({ type: 'ExternalName', externalName: 'example.org' }),
+    service({
+      ports: [
+        { name: 'a', port: 80 },
+        { name: 'b', port: 80, protocol: 'UDP' },
+      ],
+    }),
+    service({ ports: [{ name: 'a', targetPort: 80 }, { name: 'b' }] }),
+  ])('takes %j', (object) => {
+    const input = { ...heading, proxy, objects: [object], expect: { contains: ['x'] } };
+    expect(read({ 'input.yaml': input }).body.kind).toBe('sync');
+  });
+});
+
 describe('what golden cases generate', () => {
   it('fills templates of endpoint addresses', () => {
     const slice = { endpoints: { generate: { count: 258, address: '10.0.{i mod 256}.{floor(i/256)}', note: 'x' } } };

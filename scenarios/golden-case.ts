@@ -4,15 +4,18 @@
  */
 import { join } from 'node:path';
 import { GoldenFiles } from './golden-files.ts';
-import { expandEndpoints, readGenerator } from './golden-generate.ts';
+import { readGenerator } from './golden-generate.ts';
+import { readGoldenObject, readGoldenSlice } from './golden-objects.ts';
 import * as golden from './golden-schema.ts';
 import { InputError, quote } from './errors.ts';
-import { objectKey, readProxyObject } from './service-config.ts';
 import { parseSingleSource } from './source.ts';
 import type { z } from 'zod';
 import type { GoldenExpect, GoldenFlow, GoldenFlows, GoldenProxy, IpvsExpected } from './golden-schema.ts';
 import type { ServiceGenerator } from './golden-generate.ts';
 import type { ServiceObject, SliceObject } from './service-config.ts';
+
+/** What is in the kernel before the first step, where a case does not name another file. */
+const KERNEL_FILE = 'kernel-before.txt';
 
 export type GoldenMode = 'iptables' | 'ipvs' | 'nftables';
 
@@ -189,20 +192,12 @@ function readOrder(data: unknown, files: GoldenFiles): GoldenBody {
     const slices = input.cases.find((other) => other.name === each.name)?.slices ?? [];
     return {
       name: each.name,
-      slices: slices.map((slice) => readSlice(slice, files.path('input.yaml'))),
+      slices: slices.map((slice) => readGoldenSlice(slice, files.path('input.yaml'))),
       endpoints: each.endpoints,
       localReadyEndpoints: each.localReadyEndpoints ?? undefined,
     };
   });
   return { kind: 'order', nodeName: input.nodeName, cases };
-}
-
-function readSlice(data: unknown, file: string): SliceObject {
-  const object = readObject(data, file);
-  if (object.kind !== 'EndpointSlice') {
-    throw new InputError(`Expected EndpointSlices, got Service ${objectKey(object)}.`, { file });
-  }
-  return object;
 }
 
 function readGraceful(data: unknown, files: GoldenFiles): GoldenBody {
@@ -237,10 +232,11 @@ function readSync(data: unknown, files: GoldenFiles, mode: GoldenMode): GoldenBo
   if ((input.objects === undefined) === (input.steps === undefined)) {
     throw new InputError('A case must have either "objects" or "steps".', { file });
   }
-  if (input.kernelBefore !== undefined && mode !== 'nftables') {
-    throw new InputError('"kernelBefore" is a dump of an nftables table.', { file });
+  const kernelFile = input.kernelBefore ?? (files.has(KERNEL_FILE) ? KERNEL_FILE : undefined);
+  if (kernelFile !== undefined && mode === 'iptables') {
+    throw new InputError('"kernelBefore" is a dump of an nftables table or of IPVS.', { file });
   }
-  const kernelBefore = input.kernelBefore === undefined ? undefined : files.text(input.kernelBefore);
+  const kernelBefore = kernelFile === undefined ? undefined : files.text(kernelFile);
   const flows: GoldenFlows = files.has('cases.json')
     ? files.json('cases.json', golden.flowsFileSchema)
     : { localIPs: [], flows: [] };
@@ -365,18 +361,9 @@ function readChanges(
   file: string,
 ): Pick<GoldenStep, 'apply' | 'remove'> {
   return {
-    apply: (apply ?? []).map((object) => readObject(object, file)),
+    apply: (apply ?? []).map((object) => readGoldenObject(object, file)),
     remove: (remove ?? []).map(({ kind, namespace, name }) => ({ kind, key: `${namespace ?? 'default'}/${name}` })),
   };
-}
-
-function readObject(data: unknown, file: string): ServiceObject | SliceObject {
-  try {
-    return readProxyObject(expandEndpoints(data), 'strict');
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(error.message, { file, path: error.path });
-  }
 }
 
 /** Assertions may stand in a step itself as well as under `expect`. */

@@ -11,19 +11,19 @@ const proxySchema = z.strictObject({
   /** A version of kube-proxy, such as v1.31; the current one unless given. */
   kubeProxy: z.union([z.string(), z.number()]).optional(),
   ipFamily: z.enum(['IPv4', 'IPv6']).optional(),
-  nodeName: z.string().optional(),
+  nodeName: optionalText,
   nodeIP: optionalText,
   zone: optionalText,
   detectLocalCIDR: optionalText,
   detectLocalBridge: optionalText,
   detectLocalInterfacePrefix: optionalText,
   masqueradeAll: z.boolean().optional(),
-  masqueradeMark: z.string().optional(),
+  masqueradeMark: optionalText,
   iptablesHasRandomFully: z.boolean().optional(),
   localhostNodePorts: z.boolean().optional(),
-  nodePortAddresses: z.array(z.string()).optional(),
-  interfaceAddresses: z.array(z.string()).optional(),
-  nodeAddresses: z.array(z.string()).optional(),
+  nodePortAddresses: z.array(z.string()).nullish(),
+  interfaceAddresses: z.array(z.string()).nullish(),
+  nodeAddresses: z.array(z.string()).nullish(),
   nfacct: z
     .strictObject({
       ct_state_invalid_dropped_pkts: z.boolean().optional(),
@@ -31,23 +31,24 @@ const proxySchema = z.strictObject({
     })
     .optional(),
   conntrackTCPLiberal: z.boolean().optional(),
-  serviceCIDRs: z.array(z.string()).optional(),
-  scheduler: z.string().optional(),
+  serviceCIDRs: z.array(z.string()).nullish(),
+  scheduler: optionalText,
   strictARP: z.boolean().optional(),
-  excludeCIDRs: z.array(z.string()).optional(),
+  excludeCIDRs: z.array(z.string()).nullish(),
   syncPeriodSeconds: count.optional(),
   largeClusterEndpointsThreshold: count.optional(),
 });
 export type GoldenProxy = z.output<typeof proxySchema>;
 
+/** What kube-proxy's tests leave out of a flow: TCP, and no masquerading. */
 const flowSchema = z.strictObject({
   name: z.string().optional(),
   sourceIP: z.string(),
-  protocol,
+  protocol: protocol.default('tcp'),
   destIP: z.string(),
   destPort: portNumber,
   output: z.string(),
-  masq: z.boolean(),
+  masq: z.boolean().default(false),
   note: z.string().optional(),
 });
 export type GoldenFlow = z.output<typeof flowSchema>;
@@ -180,6 +181,7 @@ const countsExpectedSchema = z.strictObject({
   cases: z.array(z.strictObject({ ...countCase, filterRules: count, natRules: count })),
 });
 
+const realServerName = z.strictObject({ address: z.string(), port: portNumber });
 const serverFlags = z.union([count, z.enum(['hashed', 'persistent'])]);
 export const legacyInputSchema = z.strictObject({
   ...heading,
@@ -195,6 +197,7 @@ export const legacyInputSchema = z.strictObject({
         scheduler: z.string(),
         flags: serverFlags.optional(),
         timeout: count.optional(),
+        realServers: z.array(realServerName.extend({ weight: count.optional() })).optional(),
       }),
     )
     .min(1),
@@ -205,7 +208,6 @@ const legacyExpectedSchema = z.strictObject({
   deleted: z.array(z.string()),
 });
 
-const realServerName = z.strictObject({ address: z.string(), port: portNumber });
 export const gracefulInputSchema = z.strictObject({
   ...heading,
   cases: z

@@ -101,12 +101,13 @@ function addEndpoints(
   port: number,
   viewpoint: ProxyViewpoint,
 ): void {
-  for (const endpoint of slice.endpoints ?? []) {
+  for (const [index, endpoint] of (slice.endpoints ?? []).entries()) {
     const text = endpoint.addresses[0];
     if (text === undefined) continue;
     const address = canonicalIp(text);
     if (address === undefined) {
-      throw new InputError(`An endpoint of EndpointSlice ${objectKey(slice)} has ${quote(text)} for an address.`);
+      const field = `"endpoints.${index}.addresses" of EndpointSlice ${objectKey(slice)}`;
+      throw new InputError(`${field} must be an IP address, got ${quote(text)}.`);
     }
     if (familyOf(address) !== viewpoint.ipFamily) continue;
     const isLocal = (endpoint.nodeName ?? '') !== '' && endpoint.nodeName === viewpoint.nodeName;

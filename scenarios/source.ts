@@ -146,6 +146,8 @@ function parseYaml(text: string, file: string, uniqueKeys = true): SourceDocumen
     parsed = parseAllDocuments(text, {
       lineCounter: lines,
       uniqueKeys,
+      // As kubectl reads YAML: `<<` takes the keys of other mappings over.
+      merge: true,
       prettyErrors: false,
       logLevel: 'silent',
     }) as Document.Parsed[];

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import pc from 'picocolors';
 import { InputError } from '../../scenarios/errors.ts';
 import { findCases, runCase } from '../conformance.ts';
-import { EXIT_CHECK_FAILED } from '../exit-codes.ts';
+import { EXIT_BAD_INPUT, EXIT_CHECK_FAILED } from '../exit-codes.ts';
 import type { CaseResult } from '../conformance.ts';
 
 interface ConformanceFlags {
@@ -19,6 +19,7 @@ export function conformanceCommand(folder: string, flags: ConformanceFlags): voi
   }
   let passed = 0;
   let failed = 0;
+  let isBadInput = false;
   for (const each of findCases(folder)) {
     if (flags.case !== undefined && !isNamed(each, flags.case)) continue;
     const result = runCase(each, folder);
@@ -26,12 +27,14 @@ export function conformanceCommand(folder: string, flags: ConformanceFlags): voi
     if (flags.mode !== undefined && result.mode !== undefined && result.mode !== flags.mode) continue;
     if (result.failures.length === 0) passed++;
     else failed++;
+    isBadInput ||= result.badInput;
     process.stdout.write(formatResult(result));
   }
   if (passed + failed === 0)
     throw new InputError('No case below this folder is of that mode and name.', { file: folder });
   process.stdout.write(`\n${passed} passed, ${failed} failed, 0 skipped\n`);
-  if (failed > 0) process.exitCode = EXIT_CHECK_FAILED;
+  // A case that is wrong itself has checked nothing: that comes before what others found.
+  if (failed > 0) process.exitCode = isBadInput ? EXIT_BAD_INPUT : EXIT_CHECK_FAILED;
 }
 
 /** `overall-six-services` and `iptables/overall-six-services` both name a case. */
