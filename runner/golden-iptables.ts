@@ -65,7 +65,7 @@ function checkExpect(expect: GoldenExpect, program: IptablesProgram, loadBalance
   };
   const restore = program.restoreText().split('\n');
   for (const text of expect.contains ?? []) {
-    if (!restore.some((line) => holds(line, text))) failures.push(`the restore input lacks ${text}`);
+    if (!restore.some((line) => line.includes(text.trim()))) failures.push(`the restore input lacks ${text}`);
   }
   for (const text of expect.notContains ?? []) {
     const line = restore.find((each) => each.includes(text));
@@ -96,11 +96,6 @@ function checkExpect(expect: GoldenExpect, program: IptablesProgram, loadBalance
     failures.push('lastTransactionOperations has no meaning for iptables');
   }
   return failures;
-}
-
-/** A whole line, or words of one. */
-function holds(line: string, text: string): boolean {
-  return ` ${line} `.includes(` ${text.trim()} `);
 }
 
 function checkLoadBalancerRules(expected: boolean, program: IptablesProgram, addresses: readonly string[]): string[] {

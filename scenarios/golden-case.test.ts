@@ -144,6 +144,14 @@ describe('what golden cases leave out or get wrong', () => {
     expect(body.steps[0].flows[0]).toMatchObject({ protocol: 'tcp', masq: false });
   });
 
+  it('takes an empty dump for a kernel that holds nothing', () => {
+    const input = { ...heading, golden: 'ipvs/own', proxy: {}, objects: [] };
+    const { body } = read({ 'input.yaml': input, 'expected.txt': '', 'kernel-before.txt': '\n' });
+    if (body.kind !== 'sync') throw new Error('not a sync case');
+    expect([body.steps[0].dump, body.kernelBefore]).toEqual(['', '\n']);
+    expect(() => read({ 'input.yaml': '' })).toThrow('The file is empty');
+  });
+
   it('finds the kernel state by its usual name, in modes that have one', () => {
     const kernel = { 'kernel-before.txt': '-A -t 10.0.0.9:80 -s rr\n' };
     const input = { ...heading, golden: 'ipvs/own', proxy: {}, objects: [svc], expect: { contains: ['x'] } };

@@ -236,7 +236,7 @@ function readSync(data: unknown, files: GoldenFiles, mode: GoldenMode): GoldenBo
   if (kernelFile !== undefined && mode === 'iptables') {
     throw new InputError('"kernelBefore" is a dump of an nftables table or of IPVS.', { file });
   }
-  const kernelBefore = kernelFile === undefined ? undefined : files.text(kernelFile);
+  const kernelBefore = kernelFile === undefined ? undefined : files.dump(kernelFile);
   const flows: GoldenFlows = files.has('cases.json')
     ? files.json('cases.json', golden.flowsFileSchema)
     : { localIPs: [], flows: [] };
@@ -298,7 +298,7 @@ function oneStep(
     ...readChanges(input.objects, [], files.path('input.yaml')),
     ...readExpects([input.expect]),
     secondsSinceCleanup: input.secondsSinceLastChainCleanup,
-    dump: files.has('expected.txt') ? files.text('expected.txt') : undefined,
+    dump: files.has('expected.txt') ? files.dump('expected.txt') : undefined,
     chains: files.has('expected-chains.json') ? files.json('expected-chains.json', golden.chainsSchema) : undefined,
     ipvs: ipvs === undefined ? undefined : expected,
   };
@@ -331,7 +331,7 @@ function manySteps(
       ...readExpects([assertionsOf(step), step.expect]),
       ageSeconds: step.ageStaleChainsSeconds ?? 0,
       secondsSinceCleanup: step.secondsSinceLastChainCleanup,
-      dump: whole === undefined ? undefined : files.text(whole),
+      dump: whole === undefined ? undefined : files.dump(whole),
       chains: chains ? files.json('expected-chains.json', golden.chainsSchema) : undefined,
       ipvs: ofStep ?? (isLast && Object.keys(ipvsAtEnd).length > 0 ? ipvsAtEnd : undefined),
     };
@@ -356,8 +356,8 @@ function foldSets(data: unknown): unknown {
 }
 
 function readChanges(
-  apply: readonly unknown[] | undefined,
-  remove: readonly golden.GoldenObjectName[] | undefined,
+  apply: readonly unknown[] | null | undefined,
+  remove: readonly golden.GoldenObjectName[] | null | undefined,
   file: string,
 ): Pick<GoldenStep, 'apply' | 'remove'> {
   return {

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InputError, quote } from './errors.ts';
 import { check } from './schema-issues.ts';
-import { parseSingleSource, readText } from './source.ts';
+import { parseSingleSource, readAnyText, readText } from './source.ts';
 import type { z } from 'zod';
 
 export class GoldenFiles {
@@ -25,11 +25,20 @@ export class GoldenFiles {
   }
 
   text(name: string): string {
+    return readText(this.#take(name));
+  }
+
+  /** A dump of a kernel's state, which may hold nothing. */
+  dump(name: string): string {
+    return readAnyText(this.#take(name));
+  }
+
+  #take(name: string): string {
     if (basename(name) !== name) {
       throw new InputError(`${quote(name)} is not a file of this folder.`, { file: this.path('input.yaml') });
     }
     this.#read.add(name);
-    return readText(this.path(name));
+    return this.path(name);
   }
 
   rawJson(name: string): unknown {

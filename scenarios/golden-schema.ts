@@ -88,8 +88,8 @@ export type GoldenObjectName = z.output<typeof objectName>;
 
 const changes = {
   /** Kubernetes objects: typed in a second pass. */
-  apply: z.array(z.unknown()).optional(),
-  delete: z.array(objectName).optional(),
+  apply: z.array(z.unknown()).nullish(),
+  delete: z.array(objectName).nullish(),
   title: z.string().optional(),
   note: z.string().optional(),
 };

@@ -31,6 +31,13 @@ const ALIAS_LIMIT = 100;
 
 /** The text of a file. Throws an InputError for a file that is missing, a directory, empty, binary or not UTF-8. */
 export function readText(path: string, readFile: ReadFile = readFileSync): string {
+  const text = readAnyText(path, readFile);
+  if (text.trim() === '') throw new InputError('The file is empty.', { file: path });
+  return text;
+}
+
+/** The same for a file that may be empty. */
+export function readAnyText(path: string, readFile: ReadFile = readFileSync): string {
   let content: string | Uint8Array;
   try {
     content = readFile(path);
@@ -49,7 +56,6 @@ export function readText(path: string, readFile: ReadFile = readFileSync): strin
       ...place,
     });
   }
-  if (text.trim() === '') throw new InputError('The file is empty.', { file: path });
   return text;
 }
 
