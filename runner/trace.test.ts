@@ -180,6 +180,8 @@ describe('bad input', () => {
     [{ from, to: 'web' }, /names 2 ports.*default\/web:http \(80\/tcp\), default\/web:dns \(53\/udp\)/],
     [{ from, to: 'web:ftp' }, /names 0 ports/],
     [{ from: 'fd00::1', to: 'empty' }, /no Service "empty" has an IPv6 cluster IP/],
+    [{ from, to: '10.96.0.10:53/icmp' }, /The protocol of --to "icmp" is not known. Expected one of tcp, udp, sctp/],
+    [{ from, to: 'default/web:http/tls' }, /The protocol of --to "tls" is not known/],
     [{ from, to: 'web:http', protocol: 'icmp' }, /--protocol "icmp" is not known/],
     [{ from, to: '10.96.0.10:53/udp', protocol: 'tcp' }, /one has to go/],
     [{ from, to: 'web:http', family: 'ipv6' }, /no address of --family ipv6/],

@@ -59,20 +59,21 @@ export function trace(files: readonly string[], flags: TraceFlags): { text: stri
 }
 
 function splitProtocol(text: string, flag: string | undefined): { target: string; protocol: Protocol | undefined } {
-  const slash = /\/(tcp|udp|sctp)$/i.exec(text);
-  const given = flag === undefined ? undefined : protocolOf(flag);
+  // A slash before the port stands between a namespace and a name.
+  const slash = /\/(tcp|udp|sctp)$/i.exec(text) ?? /(?<=:[^:/\]]*)\/([^/:]*)$/.exec(text);
+  const given = flag === undefined ? undefined : protocolOf('--protocol', flag);
   if (slash === null) return { target: text, protocol: given };
-  const protocol = protocolOf(slash[1]);
+  const protocol = protocolOf('The protocol of --to', slash[1]);
   if (given !== undefined && given !== protocol) {
     throw new InputError(`--to says ${protocol} and --protocol says ${given}; one has to go`);
   }
   return { target: text.slice(0, slash.index), protocol };
 }
 
-function protocolOf(text: string): Protocol {
+function protocolOf(option: string, text: string): Protocol {
   const protocol = PROTOCOLS.find((each) => each === text.toLowerCase());
   if (protocol !== undefined) return protocol;
-  throw new InputError(`--protocol "${text}" is not known. Expected one of ${PROTOCOLS.join(', ')}`);
+  throw new InputError(`${option} "${text}" is not known. Expected one of ${PROTOCOLS.join(', ')}`);
 }
 
 /** `IP:PORT`, IPv6 in brackets; `undefined` for what looks like a Service's name. */
