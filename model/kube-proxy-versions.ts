@@ -67,6 +67,11 @@ export function kubeProxyBehaviour(minor: number): KubeProxyBehaviour {
   };
 }
 
+/** The newest version that has the mode. */
+export function newestKubeProxy(mode: EngineName): KubeProxyBehaviour {
+  return kubeProxyBehaviour(MODES[mode].to);
+}
+
 /** Why a version does not have a mode, as a sentence; `undefined` when it does. */
 export function missingMode(mode: EngineName, minor: number): string | undefined {
   const { from, to } = MODES[mode];

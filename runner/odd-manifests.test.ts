@@ -251,7 +251,9 @@ describe('manifests of unknown origin', () => {
           const program = compileProgram(mode, input);
           for (const form of FORMS) expect(program.dump(form)).not.toMatch(/undefined|NaN|\[object/);
           const dump = program.dump('kernel');
-          for (const svc of input.services) {
+          // kube-proxy's process of userspace mode has no sockets for SCTP.
+          const seen = input.services.filter(({ protocol }) => mode !== 'userspace' || protocol !== 'sctp');
+          for (const svc of seen) {
             expect(dump).toContain(svc.clusterIp);
             const trace = program.trace({
               sourceIp: family === 'IPv4' ? '10.244.200.7' : 'fd00:10:244::200:7',

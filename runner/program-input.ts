@@ -1,6 +1,6 @@
 /** What `dump` and `trace` compile: service ports and kube-proxy's configuration, out of manifests or an experiment's cluster. */
 import { ENGINE_NAMES } from '../model/engine-name.ts';
-import { kubeProxyMinor, missingMode } from '../model/kube-proxy-versions.ts';
+import { kubeProxyMinor, missingMode, newestKubeProxy } from '../model/kube-proxy-versions.ts';
 import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import { formatCidr, formatIpv4 } from '../model/address.ts';
@@ -176,14 +176,12 @@ function proxyConfig({ node, podCidr, proxy }: Seen, flags: ProxyFlags, family: 
   };
 }
 
-/** The flag's version, else the experiment's; it must have the mode. */
+/** The flag's version, else the experiment's, which must have the mode; else the newest that has it. */
 function kubeProxyOf(flags: ProxyFlags, proxy: ProxySpec | undefined): KubeProxyBehaviour {
-  const read =
-    flags.kubeProxy === undefined
-      ? (proxy?.kubeProxy ?? CURRENT_KUBE_PROXY)
-      : readKubeProxy(flags.kubeProxy, '--kube-proxy');
-  if ('wrong' in read) throw new InputError(read.wrong);
   const mode = ENGINE_NAMES.find((name) => name === flags.engine);
+  const unnamed = proxy?.kubeProxy ?? (mode === undefined ? CURRENT_KUBE_PROXY : newestKubeProxy(mode));
+  const read = flags.kubeProxy === undefined ? unnamed : readKubeProxy(flags.kubeProxy, '--kube-proxy');
+  if ('wrong' in read) throw new InputError(read.wrong);
   const missing = mode === undefined ? undefined : missingMode(mode, kubeProxyMinor(read.version) ?? 0);
   if (missing !== undefined) throw new InputError(`--engine "${flags.engine}": ${missing}`);
   return read;
