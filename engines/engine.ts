@@ -85,6 +85,8 @@ export interface EngineManifest {
   readonly externalIps: boolean;
   readonly sessionAffinity: boolean;
   readonly trafficPolicyLocal: boolean;
+  /** Source ranges of load balancers are enforced. */
+  readonly sourceRanges: boolean;
   readonly ipFamilies: readonly ('IPv4' | 'IPv6')[];
   readonly schedulers: readonly IpvsScheduler[];
   readonly partialSync: boolean;

@@ -10,7 +10,7 @@ import { PROTOCOL_SCTP } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { buildCluster } from '../scenarios/cluster-builder.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
-import { engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
 
 const proxy = (lines = '') => load(`${HEAD}${CLUSTER}${lines}`).resolvePoint({}).proxy;
 const NODE: NodeSpec = {
@@ -96,6 +96,7 @@ describe('unsupported', () => {
     externalIps: false,
     sessionAffinity: false,
     trafficPolicyLocal: false,
+    sourceRanges: false,
     ipFamilies: ['IPv4'],
     schedulers: [],
     partialSync: true,
@@ -133,5 +134,12 @@ describe('unsupported', () => {
       'traffic policy Local',
     ]);
     expect(unsupported(rich, { servicePorts: [plain, special] })).toEqual([]);
+  });
+});
+
+describe('engineFactory', () => {
+  it('says which engines there are', () => {
+    expect(() => engineFactory('nothing' as 'iptables')).toThrow(/no engine of nothing mode; there are iptables, ipvs/);
+    expect(engineFactory('iptables')).toBeTypeOf('function');
   });
 });

@@ -1,13 +1,20 @@
 /** What an engine and the control plane get of a point: kube-proxy's options, the observed node, its timing, the factory. */
 import type { ProxierTiming } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
-import type { EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import type { EngineFactory, EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import { ENGINES } from '../engines/registry.ts';
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
 import { protocolName } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
 import type { ProxySpec } from '../scenarios/spec.ts';
 import { assert } from '../sim/assert.ts';
+
+/** Throws where no engine of this mode is there: the trial fails with that for its reason. */
+export function engineFactory(name: EngineName): EngineFactory {
+  if (Object.hasOwn(ENGINES, name)) return ENGINES[name];
+  throw new Error(`There is no engine of ${name} mode; there are ${Object.keys(ENGINES).join(', ')}`);
+}
 
 /** The engine's options as the scenario's `proxy` section has them. */
 export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSpec): EngineOptions {
@@ -93,6 +100,7 @@ export function unsupported(supports: EngineManifest, { servicePorts }: ClusterS
     if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
     const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
     if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
+    if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
   }
   return [...missing];
 }

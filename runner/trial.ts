@@ -6,7 +6,6 @@ import { ControlPlane } from '../control/control-plane.ts';
 import type { SyncRequest } from '../control/proxier.ts';
 import { endpointCategories } from '../engines/proxy/endpoints.ts';
 import { servicePortName } from '../model/cluster.ts';
-import { ENGINES } from '../engines/registry.ts';
 import type { Cell, Observation, TimelineRow } from '../model/observation.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
 import type { SyncReport } from '../model/sync-report.ts';
@@ -20,7 +19,7 @@ import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
-import { engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
 import { quantileSorted } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
 import { Timeline } from './timeline.ts';
@@ -42,7 +41,7 @@ export function runTrial(trial: Trial): TrialResult {
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
   const cluster = buildCluster(point.cluster, rng);
   const node = observedNode(cluster.node, point.proxy);
-  const engine = ENGINES[trial.engine]({
+  const engine = engineFactory(trial.engine)({
     node,
     options: engineOptions(point.proxy, trial.engine, node),
     rng: rng.sub(`engine-${trial.engine}`),

@@ -46,7 +46,8 @@ export function modelsWholeWorlds(supports: EngineManifest): boolean {
     supports.serviceTypes.includes('LoadBalancer') &&
     supports.externalIps &&
     supports.sessionAffinity &&
-    supports.trafficPolicyLocal
+    supports.trafficPolicyLocal &&
+    supports.sourceRanges
   );
 }
 

@@ -138,6 +138,7 @@ export function missingFeatures(services: readonly ServicePort[], supports: Engi
     if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
     const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
     if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
+    if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
   }
   return [...missing];
 }

@@ -55,6 +55,7 @@ const IPTABLES_MANIFEST: EngineManifest = {
   externalIps: true,
   sessionAffinity: true,
   trafficPolicyLocal: true,
+  sourceRanges: true,
   ipFamilies: ['IPv4'],
   schedulers: [],
   partialSync: true,

@@ -29,6 +29,7 @@ const MANIFEST: EngineManifest = {
   externalIps: true,
   sessionAffinity: true,
   trafficPolicyLocal: true,
+  sourceRanges: true,
   ipFamilies: ['IPv4'],
   schedulers: IPVS_SCHEDULERS,
   partialSync: false,

@@ -46,6 +46,7 @@ const NFTABLES_MANIFEST: EngineManifest = {
   externalIps: true,
   sessionAffinity: true,
   trafficPolicyLocal: true,
+  sourceRanges: true,
   ipFamilies: ['IPv4'],
   schedulers: [],
   partialSync: true,

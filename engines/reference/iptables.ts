@@ -50,6 +50,7 @@ class ReferenceIptables implements Engine {
     externalIps: true,
     sessionAffinity: true,
     trafficPolicyLocal: true,
+    sourceRanges: true,
     ipFamilies: ['IPv4'],
     schedulers: [],
     partialSync: true,

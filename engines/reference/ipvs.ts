@@ -48,6 +48,7 @@ class ReferenceIpvs implements Engine {
     externalIps: true,
     sessionAffinity: true,
     trafficPolicyLocal: true,
+    sourceRanges: true,
     ipFamilies: ['IPv4'],
     schedulers: IPVS_SCHEDULERS,
     partialSync: false,

@@ -44,6 +44,7 @@ class ReferenceNftables implements Engine {
     externalIps: true,
     sessionAffinity: true,
     trafficPolicyLocal: true,
+    sourceRanges: true,
     ipFamilies: ['IPv4'],
     schedulers: [],
     partialSync: true,

@@ -47,6 +47,7 @@ class ReferenceUserspace implements Engine {
     externalIps: true,
     sessionAffinity: true,
     trafficPolicyLocal: false,
+    sourceRanges: false,
     ipFamilies: ['IPv4'],
     schedulers: [],
     partialSync: true,

@@ -40,6 +40,7 @@ const USERSPACE_MANIFEST: EngineManifest = {
   externalIps: true,
   sessionAffinity: true,
   trafficPolicyLocal: false,
+  sourceRanges: false,
   ipFamilies: ['IPv4'],
   schedulers: [],
   partialSync: true,
