@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { IptablesProgrammer } from '../engines/iptables/program/programmer.ts';
+import { kubeProxyBehaviour } from '../model/kube-proxy-versions.ts';
 import type { IptablesProgram } from '../engines/iptables/program/program.ts';
 import type { IpFamily, ProxyConfig, ServicePortConfig } from '../model/service-config.ts';
 import type { ParsedTables } from './iptables-text.ts';
@@ -22,6 +23,7 @@ const SETTINGS: readonly Partial<ProxyConfig>[] = [
   { masqueradeAll: true, localhostNodePorts: false },
   { nodePortAddresses: ['192.168.0.0/16', '2001:db8::/64'], localhostNodePorts: false },
   { largeClusterEndpoints: 10 },
+  { kubeProxy: kubeProxyBehaviour(20) },
 ];
 
 const MISSING = whatIsMissing(['iptables']);

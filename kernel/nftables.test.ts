@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { NftablesProgrammer } from '../engines/nftables/program/programmer.ts';
+import { kubeProxyBehaviour } from '../model/kube-proxy-versions.ts';
 import type { IpFamily, ProxyConfig } from '../model/service-config.ts';
 import { runInNamespace } from './namespace.ts';
 import type { TableView } from './nft-listing.ts';
@@ -18,6 +19,7 @@ const SETTINGS: readonly Partial<ProxyConfig>[] = [
   { localDetector: { kind: 'prefix', name: 'veth' }, serviceCidrs: [] },
   { masqueradeAll: true },
   { nodePortAddresses: ['192.168.0.0/16', '2001:db8::/64'] },
+  { kubeProxy: kubeProxyBehaviour(31) },
 ];
 
 const MISSING = whatIsMissing(['nftables']);
