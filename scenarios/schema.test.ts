@@ -9,7 +9,7 @@ const minimal = { experiment: 'x', question: 'Why?', cluster: { synthetic: { ser
 describe('experimentSchema', () => {
   it('fills in defaults at every level', () => {
     const full = experimentSchema.parse(minimal);
-    expect(full.engines).toEqual(['iptables', 'ipvs']);
+    expect(full.engines).toEqual(['iptables', 'ipvs', 'nftables']);
     expect(full.traffic).toMatchObject({ connections: 1000, popularity: 'uniform', packet_gap_s: 0.001 });
     expect(full.proxy).toMatchObject({
       sync_period_s: 30,

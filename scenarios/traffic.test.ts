@@ -42,6 +42,8 @@ const base: TrafficSpec = {
   clientPods: 4,
   onlyManifestServices: false,
   payloadBytes: 1000,
+  retries: 0,
+  retryBackoffSeconds: 0.1,
 };
 
 interface Connection {
