@@ -11,6 +11,8 @@ function keyOf(address: number, port: number): number {
 export class InstalledEndpoints {
   readonly #reachable: (svc: ServicePort) => readonly Endpoint[];
   #first: readonly ServicePort[] | undefined;
+  /** The first ones by id, made when somebody asks: at the end of a trial. */
+  #byId: Map<number, ServicePort> | undefined;
   /** Ports as the last sync wrote them; made at the second sync, since most trials have one. */
   #written: Map<number, ServicePort> | undefined;
   /** Service port -> endpoints that rules no longer lead to, and endpoints that came or left at some sync. */
@@ -39,7 +41,8 @@ export class InstalledEndpoints {
 
   /** Endpoints of a service port that the rules of every sync led to, as numbers for `has`. */
   steadyEndpoints(servicePortId: number): Set<number> {
-    const svc = this.#first?.find((each) => each.id === servicePortId);
+    this.#byId ??= new Map((this.#first ?? []).map((svc) => [svc.id, svc]));
+    const svc = this.#byId.get(servicePortId);
     const unsteady = this.#unsteady.get(servicePortId);
     const keys = svc === undefined ? [] : this.#keys(svc);
     return new Set([...keys].filter((key) => unsteady?.has(key) !== true));

@@ -271,7 +271,8 @@ export class TrafficDriver {
     const outcome = this.#verdicts.outcome[i];
     const isUdp = pool.protocol[slot] === PROTOCOL_UDP;
     const refused = outcome === OUTCOME_DROP || outcome === OUTCOME_REJECT;
-    if (isUdp && original && !refused) {
+    // Whom an ICMP error reaches stops; who hears nothing goes on.
+    if (isUdp && original && outcome !== OUTCOME_REJECT) {
       this.#settleDatagram(i, slot);
       return true;
     }
@@ -300,8 +301,9 @@ export class TrafficDriver {
   #settleDatagram(i: number, slot: number): void {
     const { pods, meter } = this.#options;
     const pool = this.#pool;
-    this.#keepAddresses(i, slot);
-    if (pods.podCondition(pool.endpointAddress[slot]) === 'serving') {
+    const outcome = this.#verdicts.outcome[i];
+    if (outcome === OUTCOME_ENDPOINT) this.#keepAddresses(i, slot);
+    if (outcome !== OUTCOME_DROP && pods.podCondition(pool.endpointAddress[slot]) === 'serving') {
       pool.marks[slot] &= ~MARK_LOST;
       return;
     }

@@ -2,7 +2,6 @@
 import { costContext } from '../costs/context.ts';
 import { CostModel } from '../costs/cost-model.ts';
 import { ControlPlane } from '../control/control-plane.ts';
-import type { ControlEvent } from '../control/control-event.ts';
 import { endpointCategories } from '../engines/proxy/endpoints.ts';
 import { servicePortName, type Endpoint, type ServicePort } from '../model/cluster.ts';
 import { ENGINES } from '../engines/registry.ts';
@@ -21,6 +20,7 @@ import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
 import { clientPolicy } from './client-policy.ts';
 import { engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import type { EventLog } from './event-log.ts';
 import { InstalledEndpoints } from './installed-endpoints.ts';
 import { observe } from './observe.ts';
 import type { Trial } from './sweep-plan.ts';
@@ -38,10 +38,8 @@ export interface TrialResult {
 /** Longest simulated time of a trial without `duration_s`, so that a stuck connection cannot run for ever. */
 const LONGEST_TRIAL_NS = 30 * 86_400 * NS_PER_S;
 
-export type ControlObserver = (event: ControlEvent, control: ControlPlane) => void;
-
-/** `onEvent` hears of what the control plane does, in order. */
-export function runTrial(trial: Trial, onEvent?: ControlObserver): TrialResult {
+/** `log` takes down what the control plane does. */
+export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const { point } = trial;
   // The path holds neither the engine nor the point: every engine and setting meets the same world.
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
@@ -98,7 +96,7 @@ export function runTrial(trial: Trial, onEvent?: ControlObserver): TrialResult {
     },
     reachable,
     onEvent: (event) => {
-      onEvent?.(event, control);
+      log?.add(event);
       // The first sync is the state that the timeline begins with.
       if (event.at > 0) timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
     },
@@ -129,6 +127,7 @@ export function runTrial(trial: Trial, onEvent?: ControlObserver): TrialResult {
   // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
   simulation.beforeCallback = () => driver.flush();
 
+  log?.attach(cluster, control);
   control.start();
   driver.start();
   timeline?.sample(0);
