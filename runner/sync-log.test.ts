@@ -4,7 +4,7 @@ import { NO_SYNC_WORK, type SyncReport } from '../model/sync-report.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
 import { SyncLog } from './sync-log.ts';
 
-const { resolvePoint } = load(`${HEAD}${CLUSTER}`);
+const loaded = load(`${HEAD}${CLUSTER}`);
 
 function report(work: Partial<SyncReport>): SyncReport {
   return {
@@ -20,7 +20,7 @@ function report(work: Partial<SyncReport>): SyncReport {
 
 describe('SyncLog', () => {
   it('adds up CPU time, operations and lines over all syncs, the first one included', () => {
-    const point = resolvePoint({});
+    const point = loaded.resolvePoint({});
     const log = new SyncLog(point, 'iptables');
     const reports = [
       report({ restoreLines: 100 }),
@@ -43,7 +43,7 @@ describe('SyncLog', () => {
   });
 
   it('counts each kind of operation once, and no lines where none were fed', () => {
-    const log = new SyncLog(resolvePoint({}), 'ipvs');
+    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs');
     const work = { netlinkRequests: 1, netlinkReads: 2, ipsetChanges: 4, addressChanges: 8 };
     log.record(report({ ...work, transactionOperations: 16, iptablesCommands: 32, conntrackDeletes: 64 }), true);
     expect(log.metrics()).toMatchObject({ sync_operations: 127, restore_lines: null, sync_incremental_mean_ms: null });

@@ -14,12 +14,12 @@ import { TrialMeter } from './trial-meter.ts';
 
 /** The endpoint that everything goes to unless a world says otherwise. */
 export const POD = 0x0a000001;
-export const CLIENT = 0x0a000101;
+const CLIENT = 0x0a000101;
 export const VIP = 0x0a600001;
 export const SERVICE = 3;
 export const FIRST_PORT = 32_768;
 
-export interface Arrival {
+interface Arrival {
   readonly at_s: number;
   readonly packets?: number;
   readonly port?: number;
