@@ -150,6 +150,11 @@ export class ControlPlane {
     return (this.#slices.readyEndpoints(servicePortId) ?? 0) + (this.#fixedReady.get(servicePortId) ?? 0);
   }
 
+  /** Those of them that are pods of Deployments, as the API server shows them. */
+  readyAddresses(servicePortId: number): { readonly address: number; readonly port: number }[] {
+    return this.#slices.readyAddresses(servicePortId);
+  }
+
   /** Endpoints that the rules in the observed node's kernel lead to now. */
   installedEndpoints(servicePortId: number): number {
     return this.#proxier.installedEndpoints(servicePortId);

@@ -115,6 +115,17 @@ export class EndpointSliceController {
     return countOf(service, servicePortId, (endpoint) => endpoint.ready);
   }
 
+  /** Addresses and target ports of the ready endpoints, slice by slice; none when no Deployment is bound to the service port. */
+  readyAddresses(servicePortId: number): { readonly address: number; readonly port: number }[] {
+    const service = this.#ofServicePort.get(servicePortId);
+    return (service?.slices ?? []).flatMap(({ portMap, endpoints }) => {
+      const ports = service?.portMaps.find((each) => each.key === portMap)?.ports ?? NO_SLICE_PORTS;
+      const port = ports.find((each) => each.servicePortId === servicePortId)?.targetPort;
+      if (port === undefined) return [];
+      return endpoints.filter((endpoint) => endpoint.ready).map(({ address }) => ({ address, port }));
+    });
+  }
+
   #sync(service: ServiceState): void {
     const writes = this.#reconcile(service);
     if (writes.length === 0) return;

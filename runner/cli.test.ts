@@ -48,6 +48,22 @@ function results(out: string, experiment = 'tiny'): { observations: string; summ
   };
 }
 
+describe('run', () => {
+  it('prints an observation, or with --timeline what the control plane did', () => {
+    const churn = join(projectRoot(), 'scenarios', 'experiments', 'alpaca-probe-failure.yaml');
+    const plain = chainwalk('run', churn, '--quick', '--engine', 'ipvs');
+    expect(plain.stdout).toMatch(/^availability_ratio {2,}1$/m);
+    const { status, stdout } = chainwalk('run', churn, '--quick', '--engine', 'ipvs', '--timeline');
+    expect(status).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^ +0\.000000 s {2}endpoints {3}default\/alpaca-service {2}(10\.244\.\d\.2:8080,?){3}$/);
+    expect(
+      lines.every((line) => /^ +\d+\.\d{6} s {2}(endpoints|slices|kube-proxy|probe|kubelet|cluster) +\S/.test(line)),
+    ).toBe(true);
+    expect(stdout).toMatch(/15\.000000 s {2}probe {7}readiness probe of pod alpaca-prod-\S+ begins to fail/);
+  });
+});
+
 describe('sweep', () => {
   const tiny = scenario('tiny.yaml', TINY);
 

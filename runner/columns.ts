@@ -4,6 +4,46 @@ import { OBSERVATION_COLUMNS, type Cell, type Observation } from '../model/obser
 import type { AxisValues } from './sweep-plan.ts';
 import { FAILURE_KINDS } from './trial-meter.ts';
 
+/**
+ * What change does to clients and to the control plane, in the order of the columns:
+ * - `programming_latency_p90_ms`: beside p50 and p99, from a pod's change to this node's rules;
+ * - `availability_ratio`: 1 - (failed + waiting) / connections; `connection_attempts`: with retries more than connections;
+ * - `refused_connections` and `timed_out_connections`: failed ones, by whether a reset or an ICMP error came or nothing at all (they
+ *   add up to `failed_connections`, those without a free port apart); `waiting_connections`: no answer yet at the trial's end (null
+ *   where clients do not wait);
+ * - `reset_connections` and `silent_connections`: cut ones, by whether the pod (or userspace mode's process) sent a reset or was gone
+ *   (they add up to `broken_connections`; a UDP flow that meets no process is silent, once, and goes on);
+ * - `removed_pod_connections`: went on to an endpoint after this node's rules had let go of it;
+ * - `stale_packets`: of clients, sent to an endpoint whose pod was not ready; `retransmitted_syns`: null where clients do not wait;
+ * - `first_byte_delay_*_ms`: from a connection's first SYN to the SYN that was answered, retries included; null as above;
+ * - `load_*_ratio`: largest number of connections of an endpoint over the mean, standard deviation over the mean, over the endpoints
+ *   that the rules led to throughout; null where no service port has two of them;
+ * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
+ *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
+ * - `endpoint_slice_events`: watch events, one a write and node.
+ */
+const CHANGE_METRICS = [
+  'programming_latency_p90_ms',
+  'availability_ratio',
+  'connection_attempts',
+  'refused_connections',
+  'timed_out_connections',
+  'waiting_connections',
+  'reset_connections',
+  'silent_connections',
+  'removed_pod_connections',
+  'stale_packets',
+  'retransmitted_syns',
+  'first_byte_delay_mean_ms',
+  'first_byte_delay_p99_ms',
+  'load_max_over_mean_ratio',
+  'load_variation_ratio',
+  'sync_cpu_s',
+  'sync_operations',
+  'restore_lines',
+  'endpoint_slice_events',
+] as const;
+
 /** Metrics that every experiment has beside OBSERVATION_COLUMNS. */
 const OWN_METRICS = [
   'first_packets',
@@ -19,6 +59,7 @@ const OWN_METRICS = [
   'returning_connections_same_endpoint',
   'syncs',
   'endpoint_slice_writes',
+  ...CHANGE_METRICS,
   'path_measured',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',

@@ -1,5 +1,14 @@
 /** The connections that are open in a trial, as parallel typed arrays with free slots reused: no object a connection. */
 
+/** The pod's side ends the connection: its next packet is a reset. */
+export const MARK_CLOSING = 1;
+/** UDP: the last packet of the client met no process, so no answer comes. */
+export const MARK_LOST = 2;
+/** UDP: counted as cut. */
+export const MARK_SILENT = 4;
+/** Counted as gone on to an endpoint that the rules no longer lead to. */
+export const MARK_ON_REMOVED_POD = 8;
+
 export class ConnectionPool {
   #capacity: number;
   #free: Int32Array;
@@ -23,6 +32,18 @@ export class ConnectionPool {
   endpointPort: Uint16Array;
   /** 1 while a packet of the connection waits in the batch for its verdict. */
   pending: Uint8Array;
+  /** Number of the client among those of the traffic. */
+  client: Int32Array;
+  /** Why the present attempt would fail: an index into FAILURE_KINDS. */
+  fate: Uint8Array;
+  /** MARK_* of what has befallen the connection. */
+  marks: Uint8Array;
+  /** Retries made, and SYNs sent in the present attempt. */
+  retries: Uint8Array;
+  syns: Uint8Array;
+  /** When the first attempt and the present one began. */
+  wantedNs: Float64Array;
+  attemptNs: Float64Array;
 
   constructor(capacity = 1024) {
     this.#capacity = capacity;
@@ -42,6 +63,13 @@ export class ConnectionPool {
     this.endpointAddress = new Uint32Array(capacity);
     this.endpointPort = new Uint16Array(capacity);
     this.pending = new Uint8Array(capacity);
+    this.client = new Int32Array(capacity);
+    this.fate = new Uint8Array(capacity);
+    this.marks = new Uint8Array(capacity);
+    this.retries = new Uint8Array(capacity);
+    this.syns = new Uint8Array(capacity);
+    this.wantedNs = new Float64Array(capacity);
+    this.attemptNs = new Float64Array(capacity);
   }
 
   /** Connections open now. */
@@ -79,6 +107,13 @@ export class ConnectionPool {
     this.endpointAddress = enlarged(this.endpointAddress, new Uint32Array(capacity));
     this.endpointPort = enlarged(this.endpointPort, new Uint16Array(capacity));
     this.pending = enlarged(this.pending, new Uint8Array(capacity));
+    this.client = enlarged(this.client, new Int32Array(capacity));
+    this.fate = enlarged(this.fate, new Uint8Array(capacity));
+    this.marks = enlarged(this.marks, new Uint8Array(capacity));
+    this.retries = enlarged(this.retries, new Uint8Array(capacity));
+    this.syns = enlarged(this.syns, new Uint8Array(capacity));
+    this.wantedNs = enlarged(this.wantedNs, new Float64Array(capacity));
+    this.attemptNs = enlarged(this.attemptNs, new Float64Array(capacity));
   }
 }
 

@@ -1,6 +1,7 @@
 /** Runs trials on a pool of worker threads and hands back each result or failure as data. */
 import { setMaxListeners } from 'node:events';
 import { Piscina } from 'piscina';
+import type { EventLog } from './event-log.ts';
 import { runTrial, type TrialResult } from './trial.ts';
 import type { Trial } from './sweep-plan.ts';
 
@@ -18,9 +19,9 @@ export interface Executor {
 }
 
 /** What a worker does with one trial: never throws. */
-export function attemptTrial(trial: Trial): WorkerReply {
+export function attemptTrial(trial: Trial, log?: EventLog): WorkerReply {
   try {
-    return { status: 'ok', result: runTrial(trial) };
+    return { status: 'ok', result: runTrial(trial, log) };
   } catch (error) {
     return { status: 'failed', reason: reasonOf(error) };
   }

@@ -55,6 +55,7 @@ function program(): Command {
       'an axis value of the trial (may be repeated; default: the first of each axis)',
       collect,
     )
+    .option('--timeline', 'print what `kubectl get endpoints --watch`, the probes and kube-proxy would show')
     .action(runCommand);
   cli
     .command('report')

@@ -1,7 +1,7 @@
 /** Gathers timeline.csv of one trial: per bucket of time and service, endpoints ready and installed, connections and events. */
 import type { TimelineRow } from '../model/observation.ts';
 import { NS_PER_S, type SimTime } from '../model/time.ts';
-import type { ConnectionOutcome } from './traffic-driver.ts';
+import type { ConnectionOutcome } from './connection-fate.ts';
 
 export interface EndpointView {
   readyEndpoints(servicePortId: number): number;

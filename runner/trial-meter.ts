@@ -9,11 +9,12 @@ import {
 import type { Cell } from '../model/observation.ts';
 import type { VerdictBatch } from '../model/verdict.ts';
 import { Digest } from '../sim/digest.ts';
+import { ClientMeter } from './client-meter.ts';
 import { quantileSorted } from './statistics.ts';
 
 /**
  * Why a connection failed, as CSV column suffixes. `dropped` is for want of any other reason; `no_local_endpoints` and `source_range`
- * are the drops that a Service's policy asks for.
+ * are the drops that a Service's policy asks for; `no_free_port` never left its client, all of whose ports were in use.
  */
 export const FAILURE_KINDS = [
   'rejected',
@@ -23,6 +24,7 @@ export const FAILURE_KINDS = [
   'no_local_endpoints',
   'source_range',
   'conntrack_full',
+  'no_free_port',
 ] as const;
 export type FailureKind = (typeof FAILURE_KINDS)[number];
 
@@ -38,7 +40,9 @@ export class TrialMeter {
     no_local_endpoints: 0,
     source_range: 0,
     conntrack_full: 0,
+    no_free_port: 0,
   };
+  readonly clients = new ClientMeter();
   /** Connections that reached an endpoint whose pod was no longer ready, and was serving all the same. */
   staleConnections = 0;
   /** Connections cut after they were established, since their pod stopped. */
@@ -102,8 +106,8 @@ export class TrialMeter {
     return FAILURE_KINDS.reduce((sum, kind) => sum + this.failures[kind], 0);
   }
 
-  /** Metrics by column name. Means over no packet at all are null. */
-  metrics(): Record<string, Cell> {
+  /** Metrics by column name. Means over no packet at all are null. `clientsWait`: they send SYNs again, or try again. */
+  metrics(clientsWait = false): Record<string, Cell> {
     const first = this.#firstPackets;
     const perFirst = (counter: number): Cell => (first === 0 ? null : this.#firstSums[counter] / first);
     const established = this.#establishedPackets;
@@ -129,6 +133,7 @@ export class TrialMeter {
       rules_scanned_max: this.#rulesScannedMax,
       stale_connections: this.staleConnections,
       broken_connections: this.brokenConnections,
+      ...this.clients.metrics(this.connections, this.failedConnections, clientsWait),
     };
     for (const kind of FAILURE_KINDS) metrics[`failed_connections_${kind}`] = this.failures[kind];
     COUNTER_NAMES.forEach((name, counter) => (metrics[`${name}_total`] = this.#sums[counter]));

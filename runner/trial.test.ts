@@ -6,7 +6,7 @@ import { attemptTrial } from './executor.ts';
 import { projectRoot } from './host.ts';
 import { planSweep, type Trial } from './sweep-plan.ts';
 import { sameServiceProbability, runTrial, type TrialResult } from './trial.ts';
-import { tcpFlags } from './traffic-driver.ts';
+import { tcpFlags } from './connection-packets.ts';
 import { buildCluster } from '../scenarios/cluster-builder.ts';
 
 function trials(name: string, ...set: string[]): readonly Trial[] {

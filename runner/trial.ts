@@ -1,15 +1,12 @@
 /** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
 import { costContext } from '../costs/context.ts';
 import { CostModel } from '../costs/cost-model.ts';
-import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
 import { ControlPlane } from '../control/control-plane.ts';
-import type { SyncRequest } from '../control/proxier.ts';
 import { endpointCategories } from '../engines/proxy/endpoints.ts';
-import { servicePortName } from '../model/cluster.ts';
-import type { Cell, Observation, TimelineRow } from '../model/observation.ts';
-import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
+import { servicePortName, type Endpoint, type ServicePort } from '../model/cluster.ts';
+import type { Observation, TimelineRow } from '../model/observation.ts';
 import type { SyncReport } from '../model/sync-report.ts';
-import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import { NS_PER_S } from '../model/time.ts';
 import { planChurn } from '../scenarios/churn.ts';
 import { buildCluster, type BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec, TrafficSpec } from '../scenarios/spec.ts';
@@ -19,9 +16,14 @@ import { pow } from '../sim/math.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
+import { BalanceMeter } from './balance-meter.ts';
+import { clientPolicy } from './client-policy.ts';
 import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
-import { quantileSorted } from './statistics.ts';
+import type { EventLog } from './event-log.ts';
+import { InstalledEndpoints } from './installed-endpoints.ts';
+import { observe } from './observe.ts';
 import type { Trial } from './sweep-plan.ts';
+import { SyncLog } from './sync-log.ts';
 import { Timeline } from './timeline.ts';
 import { TrafficDriver } from './traffic-driver.ts';
 import { TrialMeter } from './trial-meter.ts';
@@ -35,7 +37,8 @@ export interface TrialResult {
 /** Longest simulated time of a trial without `duration_s`, so that a stuck connection cannot run for ever. */
 const LONGEST_TRIAL_NS = 30 * 86_400 * NS_PER_S;
 
-export function runTrial(trial: Trial): TrialResult {
+/** `log` takes down what the control plane does. */
+export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const { point } = trial;
   // The path holds neither the engine nor the point: every engine and setting meets the same world.
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
@@ -58,6 +61,9 @@ export function runTrial(trial: Trial): TrialResult {
     return costs;
   };
 
+  const reachable = (svc: ServicePort): readonly Endpoint[] => endpointCategories(svc, node).reachable;
+  const installed = new InstalledEndpoints(reachable);
+  const balance = new BalanceMeter();
   const control: ControlPlane = new ControlPlane({
     simulation,
     rng,
@@ -79,6 +85,7 @@ export function runTrial(trial: Trial): TrialResult {
         const full = request.kind === 'full';
         const report = full ? engine.sync(request.state, simulation.now) : engine.apply(request.delta, simulation.now);
         syncs.record(report, full);
+        installed.commit(request);
         costs ??= costModel(trial, cluster, report);
       },
       interrupt: () => {
@@ -86,8 +93,9 @@ export function runTrial(trial: Trial): TrialResult {
         engine.interrupt?.(simulation.now);
       },
     },
-    reachable: (svc) => endpointCategories(svc, node).reachable,
+    reachable,
     onEvent: (event) => {
+      log?.add(event);
       // The first sync is the state that the timeline begins with.
       if (event.at > 0) timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
     },
@@ -106,14 +114,19 @@ export function runTrial(trial: Trial): TrialResult {
     source: planTraffic(point.traffic, cluster, rng),
     pods: control,
     meter,
-    ...(affinity === undefined
-      ? {}
-      : { onEndpoint: (client, id, address, port) => affinity.add(client, id, address, port) }),
+    policy: clientPolicy(point.traffic),
+    clientPorts: point.traffic.clientPorts,
+    isRemoved: (id, address, port) => installed.isRemoved(id, address, port),
+    onEndpoint: (client, id, address, port) => {
+      balance.add(id, address, port);
+      affinity?.add(client, id, address, port);
+    },
     onOutcome: (id, outcome) => timeline?.count(id, outcome),
   });
   // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
   simulation.beforeCallback = () => driver.flush();
 
+  log?.attach(cluster, control);
   control.start();
   driver.start();
   timeline?.sample(0);
@@ -133,7 +146,11 @@ export function runTrial(trial: Trial): TrialResult {
 
   return {
     index: trial.index,
-    observation: { ...observe(trial, cluster, meter, syncs, control, requireCosts()), ...affinity?.metrics() },
+    observation: {
+      ...observe(trial, cluster, { meter, syncs, control, costs: requireCosts() }),
+      ...balance.metrics((id) => installed.steadyEndpoints(id)),
+      ...affinity?.metrics(),
+    },
     timeline: timeline?.rows ?? [],
   };
 }
@@ -165,110 +182,6 @@ export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltClust
     squares += share * share;
   }
   return squares / (sum * sum);
-}
-
-/** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
-class SyncLog {
-  readonly #profile: PointSpec['profile'];
-  readonly #engine: Trial['engine'];
-  /** Every sync writes everything, whatever it is called for. */
-  readonly #alwaysFull: boolean;
-  #last: SyncReport | undefined;
-  firstReport: SyncReport | undefined;
-  fullMs: number | undefined;
-  readonly incrementalMs: number[] = [];
-  count = 0;
-
-  constructor(point: PointSpec, engine: Trial['engine']) {
-    this.#profile = point.profile;
-    this.#engine = engine;
-    this.#alwaysFull = engine === 'iptables' && !point.proxy.kubeProxy.iptablesPartialSync;
-  }
-
-  begin(request: SyncRequest): number {
-    if (this.#last === undefined) return 0;
-    const changed = request.delta.upserted.length + request.delta.removedIds.length;
-    return predictSyncDurationNs(this.#profile, this.#engine, this.#last, {
-      kind: this.#alwaysFull ? 'full' : request.kind,
-      changedServicePorts: changed,
-      // Most changes that cause a sync are one pod's.
-      changedEndpoints: changed,
-    });
-  }
-
-  record(report: SyncReport, full: boolean): void {
-    const ms = syncDurationNs(this.#profile, report, this.#engine) / NS_PER_MS;
-    this.count++;
-    if (this.#last === undefined) {
-      this.firstReport = report;
-      this.fullMs = ms;
-    } else if (!full) this.incrementalMs.push(ms);
-    this.#last = report;
-  }
-}
-
-function observe(
-  trial: Trial,
-  cluster: BuiltCluster,
-  meter: TrialMeter,
-  syncs: SyncLog,
-  control: ControlPlane,
-  costs: CostModel,
-): Observation {
-  const { point } = trial;
-  const { traffic } = point;
-  assert(syncs.firstReport !== undefined && syncs.fullMs !== undefined, 'A trial begins with a full sync');
-  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
-  const latency = (q: number): Cell =>
-    latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
-  const incremental = syncs.incrementalMs;
-  const fromOutside = traffic.nodePortRatio + traffic.loadBalancerRatio + traffic.externalIpRatio;
-  const origins = [
-    ...(traffic.hostClientRatio > 0 ? [ORIGIN_HOST] : []),
-    ...(fromOutside > 0 ? [ORIGIN_EXTERNAL] : []),
-    ...(traffic.hostClientRatio + fromOutside < 1 ? [ORIGIN_POD] : []),
-  ];
-  return {
-    experiment: trial.experiment,
-    engine: trial.engine,
-    profile: point.profile.name,
-    ...clusterColumns(cluster, point),
-    rules: syncs.firstReport.rules,
-    replication: trial.replication,
-    seed: trial.seed,
-    status: 'ok',
-    sync_full_ms: syncs.fullMs,
-    sync_incremental_mean_ms:
-      incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
-    programming_latency_p50_ms: latency(0.5),
-    programming_latency_p99_ms: latency(0.99),
-    digest: meter.digest(),
-    ...axisColumns(trial),
-    ...meter.metrics(),
-    syncs: syncs.count,
-    endpoint_slice_writes: control.endpointSliceWrites,
-    path_measured: origins.every((origin) => costs.pathMeasured(origin)),
-  };
-}
-
-/** `services` and `endpoints_per_service` as the cluster has them, also where they are not swept. */
-function clusterColumns(cluster: BuiltCluster, point: PointSpec): Record<string, Cell> {
-  if (point.cluster.kind === 'synthetic') {
-    return { services: point.cluster.services, endpoints_per_service: point.cluster.endpointsPerService };
-  }
-  const ports = cluster.state.servicePorts;
-  const services = new Set(ports.map((svc) => `${svc.namespace}/${svc.name}`)).size;
-  const endpoints = ports.reduce((sum, svc) => sum + svc.endpoints.length, 0);
-  return { services, endpoints_per_service: ports.length === 0 ? 0 : endpoints / ports.length };
-}
-
-/** Axes other than the two that have columns of their own. */
-export function axisColumns(trial: Trial): Record<string, Cell> {
-  const columns: Record<string, Cell> = {};
-  for (const [name, value] of Object.entries(trial.values)) {
-    if (name !== 'services' && name !== 'endpoints_per_service') columns[name] = value;
-  }
-  return columns;
 }
 
 /** The service ports of the timeline: the one that all traffic goes to, else those with a workload behind them. */

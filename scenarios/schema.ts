@@ -10,6 +10,8 @@ export const ENDPOINT_LIMIT = 2_000_000;
 const SECONDS_LIMIT = 1e6;
 /** Addresses outside the cluster from which connections come: all of TEST-NET-2 and TEST-NET-3. */
 export const EXTERNAL_CLIENT_LIMIT = 508;
+/** Ports of Linux' default net.ipv4.ip_local_port_range, 32768 to 60999. */
+export const CLIENT_PORT_LIMIT = 28_232;
 /** Unless an experiment names engines; those of them that its versions of kube-proxy have. */
 export const DEFAULT_ENGINES: readonly EngineName[] = ['iptables', 'ipvs', 'nftables'];
 
@@ -111,6 +113,29 @@ const traffic = z.strictObject({
     .max(65_535)
     .default(1000)
     .describe('Payload of a packet; only userspace mode, which copies it, cares'),
+  client_kernel: z
+    .string()
+    .regex(/^\d+\.\d+$/, 'must be a Linux version such as "6.1", in quotes')
+    .optional()
+    .describe(
+      "The clients' Linux, which sends SYNs again: before 6.5 after 1, 3, 7 s; from 6.5 after 1, 2, 3, 4, 5, 7 s",
+    ),
+  connect_timeout_s: z
+    .number()
+    .positive()
+    .max(SECONDS_LIMIT)
+    .optional()
+    .describe('How long a client waits for an answer to its SYN; unless given as long as its kernel sends'),
+  retries: count(10).default(0).describe('New connections that a client tries in place of one that failed'),
+  retry_backoff_s: seconds.default(0.1).describe('Pause before the first retry, doubled before each further one'),
+  client_ports: z
+    .int()
+    .min(1)
+    .max(CLIENT_PORT_LIMIT)
+    .optional()
+    .describe(
+      'Source ports that a client uses in turn, from 32768 up; a port is taken again once its connection is over',
+    ),
 });
 
 const deployment = z.string().min(1).describe('Name of a Deployment, or namespace/name');

@@ -87,6 +87,15 @@ export interface TrafficSpec {
   readonly onlyManifestServices: boolean;
   /** Payload of a packet: a parameter of userspace mode alone. */
   readonly payloadBytes: number;
+  /** The clients' Linux, [major, minor]; absent: a SYN is sent once. */
+  readonly clientKernel?: readonly [number, number];
+  /** From the first SYN until a client gives up; absent: as long as its kernel tries. */
+  readonly connectTimeoutSeconds?: number;
+  /** Further tries in place of a connection that failed, and the pause before the first of them. */
+  readonly retries: number;
+  readonly retryBackoffSeconds: number;
+  /** Source ports that a client uses in turn; absent: the whole default range, whoever still has a port. */
+  readonly clientPorts?: number;
 }
 
 export type ChurnSpec =

@@ -143,7 +143,17 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
     clientPods: input.client_pods,
     onlyManifestServices: input.only_manifest_services,
     payloadBytes: input.payload_bytes,
+    ...(input.client_kernel === undefined ? {} : { clientKernel: toKernelVersion(input.client_kernel) }),
+    ...(input.connect_timeout_s === undefined ? {} : { connectTimeoutSeconds: input.connect_timeout_s }),
+    retries: input.retries,
+    retryBackoffSeconds: input.retry_backoff_s,
+    ...(input.client_ports === undefined ? {} : { clientPorts: input.client_ports }),
   };
+}
+
+function toKernelVersion(text: string): [number, number] {
+  const [major, minor] = text.split('.').map(Number);
+  return [major, minor];
 }
 
 function toPopularity(input: ExperimentInput['traffic']['popularity']): TrafficSpec['popularity'] {

@@ -42,6 +42,8 @@ const base: TrafficSpec = {
   clientPods: 4,
   onlyManifestServices: false,
   payloadBytes: 1000,
+  retries: 0,
+  retryBackoffSeconds: 0.1,
 };
 
 interface Connection {
@@ -73,6 +75,31 @@ function all(spec: TrafficSpec, seed = 1, on = cluster): Connection[] {
 
 const share = (list: readonly Connection[], wanted: (each: Connection) => boolean) =>
   list.filter(wanted).length / list.length;
+
+describe('ports of clients', () => {
+  const ports = (spec: TrafficSpec): number[] => all(spec).map(({ client }) => Number(client.split(':')[1]));
+
+  it('go round in a ring as large as asked for', () => {
+    const few = ports({ ...base, clientPods: 1, clientPorts: 3, connections: 7 });
+    expect([...new Set(few)].sort()).toEqual([32_768, 32_769, 32_770]);
+    few.forEach((port, i) => expect(port).toBe(32_768 + ((few[0] - 32_768 + i) % 3)));
+  });
+
+  it('are those of the whole range unless asked for, and retries take none of them', () => {
+    const source = planTraffic({ ...base, clientPods: 1, connections: 5 }, cluster, new Rng(1));
+    const taken: number[] = [];
+    const retried: number[] = [];
+    while (source.next()) {
+      taken.push(source.clientPort);
+      retried.push(source.retryPort(source.client));
+    }
+    taken.forEach((port, i) => expect(port).toBe(taken[0] + i));
+    retried.forEach((port, i) => expect(port).toBe(taken[0] - 1 - i));
+    expect(taken).toEqual(ports({ ...base, clientPods: 1, connections: 5 }));
+    expect(source.followingPort(60_999)).toBe(32_768);
+    expect(source.followingPort(40_000)).toBe(40_001);
+  });
+});
 
 describe('planTraffic', () => {
   it('gives as many connections as asked for, in order of integer times, at the rate asked for', () => {

@@ -11,13 +11,12 @@ import type { Distribution } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { BuiltCluster } from './cluster-builder.ts';
 import { InputError } from './errors.ts';
-import { EXTERNAL_CLIENT_LIMIT } from './schema.ts';
+import { CLIENT_PORT_LIMIT, EXTERNAL_CLIENT_LIMIT } from './schema.ts';
 import { findServicePorts } from './service-lookup.ts';
 import type { DistributionSpec, TrafficSpec } from './spec.ts';
 
 /** Linux' default net.ipv4.ip_local_port_range. */
 const FIRST_CLIENT_PORT = 32768;
-const CLIENT_PORTS = 60999 - FIRST_CLIENT_PORT + 1;
 /** TEST-NET-3 and TEST-NET-2 (RFC 5737), hosts 1 to 254 of each. */
 const EXTERNAL_BLOCKS = [0xcb007100, 0xc6336400] as const;
 /** A heavy-tailed draw is cut here: longer connections would only be a memory leak. */
@@ -70,12 +69,18 @@ export class ConnectionSource {
   servicePortId = -1;
   /** Packets of the connection, both directions together. */
   packets = 1;
+  /** Number of the client: whose ports it takes. */
+  client = 0;
 
   readonly #spec: TrafficSpec;
   readonly #nodeAddress: number;
   readonly #pods: Uint32Array;
   /** Next port of each client: the pods, then the node, then the outside. */
   readonly #ports: Uint16Array;
+  /** Where each client's ports began, and how many it has taken for retries: those go downwards from there. */
+  readonly #firstPorts: Uint16Array;
+  readonly #retryPorts: Uint16Array;
+  readonly #portCount: number;
   readonly #clusterTargets: Popularity;
   /** What comes from outside: the share of connections up to which (from 0) it takes this way, and where it leads. */
   readonly #waysIn: readonly WayIn[];
@@ -107,7 +112,23 @@ export class ConnectionSource {
     this.#gap = toDistribution(spec.packetGapSeconds);
     const ports = rng.stream('traffic/ports');
     this.#ports = new Uint16Array(this.#pods.length + 1 + EXTERNAL_CLIENT_LIMIT);
-    for (let i = 0; i < this.#ports.length; i++) this.#ports[i] = ports.below(CLIENT_PORTS);
+    this.#portCount = spec.clientPorts ?? CLIENT_PORT_LIMIT;
+    for (let i = 0; i < this.#ports.length; i++) this.#ports[i] = ports.below(CLIENT_PORT_LIMIT) % this.#portCount;
+    this.#firstPorts = this.#ports.slice();
+    this.#retryPorts = new Uint16Array(this.#ports.length);
+  }
+
+  /** The port after this one, in the ring of ports that a client uses. */
+  followingPort(port: number): number {
+    return FIRST_CLIENT_PORT + ((port - FIRST_CLIENT_PORT + 1) % this.#portCount);
+  }
+
+  /** A port for a retry. It is not taken from those of connections to come, which every engine meets alike. */
+  retryPort(client: number): number {
+    const count = this.#portCount;
+    const taken = (this.#retryPorts[client] + 1) % count;
+    this.#retryPorts[client] = taken;
+    return FIRST_CLIENT_PORT + ((this.#firstPorts[client] - taken + count) % count);
   }
 
   next(): boolean {
@@ -158,7 +179,8 @@ export class ConnectionSource {
 
   #fill(origin: number, address: number, walker: number, target: ServicePort, dst: number, dstPort: number): void {
     const port = this.#ports[walker];
-    this.#ports[walker] = (port + 1) % CLIENT_PORTS;
+    this.#ports[walker] = (port + 1) % this.#portCount;
+    this.client = walker;
     this.origin = origin;
     this.clientAddress = address;
     this.clientPort = FIRST_CLIENT_PORT + port;

@@ -1,6 +1,7 @@
-/** `chainwalk run`: one trial, its observation and its timeline on standard output. */
+/** `chainwalk run`: one trial, its observation and its timeline on standard output, or what its control plane did in words. */
 import { InputError } from '../../scenarios/errors.ts';
 import { attemptTrial } from '../executor.ts';
+import { EventLog } from '../event-log.ts';
 import { EXIT_FAILED_TRIALS } from '../exit-codes.ts';
 import { planSweep, type Trial } from '../sweep-plan.ts';
 import { load, type ScenarioOptions } from './experiments.ts';
@@ -9,14 +10,20 @@ interface RunFlags extends ScenarioOptions {
   readonly engine?: string;
   readonly replication: number;
   readonly point?: readonly string[];
+  readonly timeline?: boolean;
 }
 
 export function runCommand(file: string, flags: RunFlags): void {
   const trial = pick(planSweep(load(file, flags)).trials, flags);
-  const reply = attemptTrial(trial);
+  const log = flags.timeline === true ? new EventLog() : undefined;
+  const reply = attemptTrial(trial, log);
   if (reply.status === 'failed') {
     process.stderr.write(`The trial failed: ${reply.reason}\n`);
     process.exitCode = EXIT_FAILED_TRIALS;
+    return;
+  }
+  if (log !== undefined) {
+    process.stdout.write(log.text());
     return;
   }
   const { observation, timeline } = reply.result;

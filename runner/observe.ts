@@ -1,0 +1,75 @@
+/** The observation of a trial: one row of observations.csv from what its meters and its control plane have counted. */
+import type { ControlPlane } from '../control/control-plane.ts';
+import type { CostModel } from '../costs/cost-model.ts';
+import type { Cell, Observation } from '../model/observation.ts';
+import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
+import { NS_PER_MS } from '../model/time.ts';
+import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
+import type { PointSpec } from '../scenarios/spec.ts';
+import { clientPolicy } from './client-policy.ts';
+import { quantileSorted } from './statistics.ts';
+import type { Trial } from './sweep-plan.ts';
+import type { SyncLog } from './sync-log.ts';
+import type { TrialMeter } from './trial-meter.ts';
+
+export interface Measured {
+  readonly meter: TrialMeter;
+  readonly syncs: SyncLog;
+  readonly control: ControlPlane;
+  readonly costs: CostModel;
+}
+
+/** Every column but those that only some trials have. */
+export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, control, costs }: Measured): Observation {
+  const { point } = trial;
+  const { traffic } = point;
+  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
+  const latency = (q: number): Cell =>
+    latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
+  const fromOutside = traffic.nodePortRatio + traffic.loadBalancerRatio + traffic.externalIpRatio;
+  const origins = [
+    ...(traffic.hostClientRatio > 0 ? [ORIGIN_HOST] : []),
+    ...(fromOutside > 0 ? [ORIGIN_EXTERNAL] : []),
+    ...(traffic.hostClientRatio + fromOutside < 1 ? [ORIGIN_POD] : []),
+  ];
+  return {
+    experiment: trial.experiment,
+    engine: trial.engine,
+    profile: point.profile.name,
+    ...clusterColumns(cluster, point),
+    rules: syncs.first.rules,
+    replication: trial.replication,
+    seed: trial.seed,
+    status: 'ok',
+    ...syncs.metrics(),
+    programming_latency_p50_ms: latency(0.5),
+    programming_latency_p90_ms: latency(0.9),
+    programming_latency_p99_ms: latency(0.99),
+    digest: meter.digest(),
+    ...axisColumns(trial),
+    ...meter.metrics(clientPolicy(traffic) !== undefined),
+    endpoint_slice_writes: control.endpointSliceWrites,
+    endpoint_slice_events: control.endpointSliceEvents,
+    path_measured: origins.every((origin) => costs.pathMeasured(origin)),
+  };
+}
+
+/** `services` and `endpoints_per_service` as the cluster has them, also where they are not swept. */
+function clusterColumns(cluster: BuiltCluster, point: PointSpec): Record<string, Cell> {
+  if (point.cluster.kind === 'synthetic') {
+    return { services: point.cluster.services, endpoints_per_service: point.cluster.endpointsPerService };
+  }
+  const ports = cluster.state.servicePorts;
+  const services = new Set(ports.map((svc) => `${svc.namespace}/${svc.name}`)).size;
+  const endpoints = ports.reduce((sum, svc) => sum + svc.endpoints.length, 0);
+  return { services, endpoints_per_service: ports.length === 0 ? 0 : endpoints / ports.length };
+}
+
+/** Axes other than the two that have columns of their own. */
+export function axisColumns(trial: Trial): Record<string, Cell> {
+  const columns: Record<string, Cell> = {};
+  for (const [name, value] of Object.entries(trial.values)) {
+    if (name !== 'services' && name !== 'endpoints_per_service') columns[name] = value;
+  }
+  return columns;
+}

@@ -1,0 +1,23 @@
+/** Source ports that clients have in use, by destination: a kernel gives no two live connections the same four-tuple [inet_hash_connect]. */
+
+const PORT_RANGE = 65_536;
+
+export class PortUse {
+  /** Client address and port -> destination addresses and ports of live connections. */
+  readonly #live = new Map<number, Set<number>>();
+
+  isUsed(client: number, port: number, dstAddress: number, dstPort: number): boolean {
+    return this.#live.get(client * PORT_RANGE + port)?.has(dstAddress * PORT_RANGE + dstPort) === true;
+  }
+
+  take(client: number, port: number, dstAddress: number, dstPort: number): void {
+    const key = client * PORT_RANGE + port;
+    const destinations = this.#live.get(key);
+    if (destinations === undefined) this.#live.set(key, new Set([dstAddress * PORT_RANGE + dstPort]));
+    else destinations.add(dstAddress * PORT_RANGE + dstPort);
+  }
+
+  release(client: number, port: number, dstAddress: number, dstPort: number): void {
+    this.#live.get(client * PORT_RANGE + port)?.delete(dstAddress * PORT_RANGE + dstPort);
+  }
+}

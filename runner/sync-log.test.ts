@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { syncDurationNs } from '../costs/sync-cost.ts';
+import { NO_SYNC_WORK, type SyncReport } from '../model/sync-report.ts';
+import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
+import { SyncLog } from './sync-log.ts';
+
+const loaded = load(`${HEAD}${CLUSTER}`);
+
+function report(work: Partial<SyncReport>): SyncReport {
+  return {
+    ...NO_SYNC_WORK,
+    kind: 'full',
+    servicePorts: 10,
+    changedServicePorts: 1,
+    rules: 50,
+    tableRules: 40,
+    ...work,
+  };
+}
+
+describe('SyncLog', () => {
+  it('adds up CPU time, operations and lines over all syncs, the first one included', () => {
+    const point = loaded.resolvePoint({});
+    const log = new SyncLog(point, 'iptables');
+    const reports = [
+      report({ restoreLines: 100 }),
+      report({ restoreLines: 7, conntrackDeletes: 2 }),
+      report({ restoreLines: 90 }),
+    ];
+    log.record(reports[0], true);
+    log.record(reports[1], false);
+    log.record(reports[2], true);
+    const [first, partial, last] = reports.map((each) => syncDurationNs(point.profile, each, 'iptables'));
+    expect(log.first).toBe(reports[0]);
+    expect(log.metrics()).toEqual({
+      sync_full_ms: first / 1e6,
+      sync_incremental_mean_ms: partial / 1e6,
+      syncs: 3,
+      sync_cpu_s: (first + partial + last) / 1e9,
+      sync_operations: 2,
+      restore_lines: 197,
+    });
+  });
+
+  it('counts each kind of operation once, and no lines where none were fed', () => {
+    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs');
+    const work = { netlinkRequests: 1, netlinkReads: 2, ipsetChanges: 4, addressChanges: 8 };
+    log.record(report({ ...work, transactionOperations: 16, iptablesCommands: 32, conntrackDeletes: 64 }), true);
+    expect(log.metrics()).toMatchObject({ sync_operations: 127, restore_lines: null, sync_incremental_mean_ms: null });
+  });
+});

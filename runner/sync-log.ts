@@ -1,0 +1,87 @@
+/** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
+import type { SyncRequest } from '../control/proxier.ts';
+import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
+import type { Cell } from '../model/observation.ts';
+import type { SyncReport } from '../model/sync-report.ts';
+import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import type { PointSpec } from '../scenarios/spec.ts';
+import { assert } from '../sim/assert.ts';
+import type { Trial } from './sweep-plan.ts';
+
+export class SyncLog {
+  readonly #profile: PointSpec['profile'];
+  readonly #engine: Trial['engine'];
+  /** Every sync writes everything, whatever it is called for. */
+  readonly #alwaysFull: boolean;
+  #first: SyncReport | undefined;
+  #last: SyncReport | undefined;
+  #fullMs = 0;
+  #cpuNs = 0;
+  #operations = 0;
+  #restoreLines = 0;
+  readonly #incrementalMs: number[] = [];
+  #count = 0;
+
+  constructor(point: PointSpec, engine: Trial['engine']) {
+    this.#profile = point.profile;
+    this.#engine = engine;
+    this.#alwaysFull = engine === 'iptables' && !point.proxy.kubeProxy.iptablesPartialSync;
+  }
+
+  /** The report of the first sync, which is full. */
+  get first(): SyncReport {
+    assert(this.#first !== undefined, 'A trial begins with a full sync');
+    return this.#first;
+  }
+
+  begin(request: SyncRequest): number {
+    if (this.#last === undefined) return 0;
+    const changed = request.delta.upserted.length + request.delta.removedIds.length;
+    return predictSyncDurationNs(this.#profile, this.#engine, this.#last, {
+      kind: this.#alwaysFull ? 'full' : request.kind,
+      changedServicePorts: changed,
+      // Most changes that cause a sync are one pod's.
+      changedEndpoints: changed,
+    });
+  }
+
+  record(report: SyncReport, full: boolean): void {
+    const ns = syncDurationNs(this.#profile, report, this.#engine);
+    this.#count++;
+    this.#cpuNs += ns;
+    this.#operations += operationsOf(report);
+    this.#restoreLines += report.restoreLines;
+    if (this.#last === undefined) {
+      this.#first = report;
+      this.#fullMs = ns / NS_PER_MS;
+    } else if (!full) this.#incrementalMs.push(ns / NS_PER_MS);
+    this.#last = report;
+  }
+
+  /** Over all syncs, the first one included. Restore lines are null in a mode that feeds none to iptables-restore. */
+  metrics(): Record<string, Cell> {
+    const incremental = this.#incrementalMs;
+    return {
+      sync_full_ms: this.#fullMs,
+      sync_incremental_mean_ms:
+        incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
+      syncs: this.#count,
+      sync_cpu_s: this.#cpuNs / NS_PER_S,
+      sync_operations: this.#operations,
+      restore_lines: this.#restoreLines === 0 ? null : this.#restoreLines,
+    };
+  }
+}
+
+/** What a sync asks of the kernel one by one, restore lines apart. */
+function operationsOf(report: SyncReport): number {
+  return (
+    report.netlinkRequests +
+    report.netlinkReads +
+    report.ipsetChanges +
+    report.addressChanges +
+    report.transactionOperations +
+    report.iptablesCommands +
+    report.conntrackDeletes
+  );
+}
