@@ -9,7 +9,7 @@ import { Rng } from '../../sim/rng.ts';
 
 export const NODE_ADDRESS = 0xc0a80002;
 const POD_BASE = 0x0a000000;
-const CLUSTER_IP_BASE = 0xac1e0000;
+export const CLUSTER_IP_BASE = 0xac1e0000;
 
 function syntheticNode(): NodeSpec {
   const clusterCidr = parseCidr('10.0.0.0/8');
