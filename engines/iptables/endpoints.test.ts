@@ -32,7 +32,9 @@ function choose(endpoints: readonly Endpoint[], zone = 'a'): EndpointChooser {
 
 function chosen(endpoints: readonly Endpoint[], zone = 'a'): string[] {
   const chooser = choose(endpoints, zone);
-  return [...chooser.keys.subarray(0, chooser.count)].map((key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`);
+  return [...chooser.used.keys.subarray(0, chooser.used.count)].map(
+    (key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`,
+  );
 }
 
 describe('endpoint keys', () => {

@@ -92,7 +92,7 @@ describe.skipIf(!present)(`upstream goldens${skipped}`, () => {
         return readyEndpoint(address(ip), Number(port));
       });
       chooser.choose(syntheticService({ id: 1, endpoints: given }));
-      const keys = [...chooser.keys.subarray(0, chooser.count)];
+      const keys = [...chooser.used.keys.subarray(0, chooser.used.count)];
       expect(keys.map((key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`)).toEqual(texts);
     }
   });
