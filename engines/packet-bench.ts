@@ -9,6 +9,7 @@ import { VerdictBatch } from '../model/verdict.ts';
 import { Digest } from '../sim/digest.ts';
 import { Rng } from '../sim/rng.ts';
 import type { Engine } from './engine.ts';
+import { CLUSTER_IP_BASE } from './synthetic.ts';
 
 export type BenchSize = 'smoke' | 'full';
 
@@ -35,7 +36,7 @@ export interface EvaluatorBenchRow extends PacketBenchRow {
 }
 
 /** From a pod to port 80 of a service, in TCP. */
-export interface BenchFlow {
+interface BenchFlow {
   readonly srcAddress: number;
   readonly srcPort: number;
   readonly dstAddress: number;
@@ -93,13 +94,13 @@ export async function benchPackets({
   return { nsPerPacket: (result.latency.p50 * 1e6) / BATCH, digest };
 }
 
-/** Each from a pod of its own to a random one of the services, whose cluster IPs follow `firstClusterIp`. */
-export function podFlows(services: number, firstClusterIp: number): PacketBench['flow'] {
+/** Each from a pod of its own to a random one of so many synthetic services. */
+export function podFlows(services: number): PacketBench['flow'] {
   const stream = new Rng(1).stream('bench/packets');
   return (i) => ({
     srcAddress: 0x0ac80000 + i,
     srcPort: 32_768 + i,
-    dstAddress: firstClusterIp + stream.below(services),
+    dstAddress: CLUSTER_IP_BASE + stream.below(services),
   });
 }
 

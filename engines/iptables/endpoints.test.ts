@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { formatIpv4, parseIpv4 } from '../../model/address.ts';
 import type { Endpoint } from '../../model/cluster.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import { syntheticService } from '../synthetic.ts';
 import { EndpointChooser } from './endpoints.ts';
-import { syntheticService } from './synthetic.ts';
 
 const address = fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.constantFrom(0x0a010101, 0x0a01010b, 0x0a00000a));
 const port = fc.oneof(fc.integer({ min: 0, max: 65535 }), fc.constantFrom(1, 11, 8, 80, 800, 8080));

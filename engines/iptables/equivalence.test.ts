@@ -5,9 +5,9 @@ import { PacketBatch } from '../../model/packet.ts';
 import { VERDICT_FIELDS, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
+import { syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { randomDelta, randomPackets, randomState } from './random-world.ts';
-import { syntheticWorld } from './synthetic.ts';
 
 const BATCH = 200;
 /** What a campaign must have met at least once; one that does not is no evidence. */

@@ -1,8 +1,8 @@
 /** Host time of the two evaluators, a packet: first packets of flows, and packets of established flows. */
 import type { BenchSize, EvaluatorBenchRow } from '../packet-bench.ts';
 import { BENCH_ENDPOINTS, BENCH_ROWS, benchPackets, podFlows } from '../packet-bench.ts';
+import { syntheticServices, syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
-import { CLUSTER_IP_BASE, syntheticServices, syntheticWorld } from './synthetic.ts';
 
 const SERVICES = { smoke: [100, 1_000], full: [100, 1_000, 10_000, 20_000] } as const;
 
@@ -13,7 +13,7 @@ export async function benchIptables(size: BenchSize): Promise<EvaluatorBenchRow[
       for (const name of BENCH_ROWS) {
         const engine = createIptablesEngine(syntheticWorld({ evaluator }));
         engine.sync({ servicePorts: syntheticServices(services, BENCH_ENDPOINTS) }, 0);
-        const time = await benchPackets({ name, engine, flow: podFlows(services, CLUSTER_IP_BASE), size });
+        const time = await benchPackets({ name, engine, flow: podFlows(services), size });
         rows.push({ name, services, evaluator, ...time });
       }
     }

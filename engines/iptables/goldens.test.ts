@@ -9,12 +9,12 @@ import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine } from '../engine.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
+import { readyEndpoint, syntheticService } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { EndpointChooser } from './endpoints.ts';
 import { hash16 } from './names.ts';
 import { probabilityText, statisticThresholds } from './probability.ts';
-import { readyEndpoint, syntheticService } from './synthetic.ts';
 import { formatIpv4 } from '../../model/address.ts';
 
 const goldens = join(process.env.CHAINWALK_SHARED ?? '../shared', 'goldens', 'iptables');

@@ -12,9 +12,9 @@ import { control, isControl, KnownServices } from '../conformance/control-step.t
 import { generateProgram } from '../conformance/generate.ts';
 import type { Program } from '../conformance/program.ts';
 import type { Engine } from '../engine.ts';
+import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticWorld } from '../synthetic.ts';
 import { createNftablesEngine } from './engine.ts';
 import { Player } from '../conformance/play.ts';
-import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticWorld } from './synthetic.ts';
 
 function engineOf({ node, options, seed }: Program): Engine {
   return createNftablesEngine({ node, options: { ...options, evaluator: 'indexed' }, rng: new Rng(seed) });
