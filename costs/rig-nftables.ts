@@ -2,22 +2,14 @@
  * The measuring rig in nftables mode as counters. Its ruleset has the base chains of kube-proxy v1.31 without the ones in front of
  * DNAT: a first packet passes nat output, two filter chains behind it and nat postrouting; its receiving side is in the profile's fixed part.
  */
-import {
-  CONNTRACK_INSERTS,
-  CONNTRACK_LOOKUPS,
-  Counters,
-  MAP_LOOKUPS,
-  NAT_SETUPS,
-  RULES_EVALUATED,
-} from '../model/counters.ts';
-import { PacketBatch } from '../model/packet.ts';
+import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, MAP_LOOKUPS, NAT_SETUPS, RULES_EVALUATED } from '../model/counters.ts';
 import type { CostProfile } from '../model/profile.ts';
-import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, VerdictBatch } from '../model/verdict.ts';
+import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT } from '../model/verdict.ts';
 import { SERVICE_RULE_BYTES } from './context.ts';
 import type { CostContext } from './context.ts';
 import { CostModel } from './cost-model.ts';
 import type { MeasuredRow } from './measured-row.ts';
-import { option, PAYLOAD_BYTES } from './rig.ts';
+import { emptyBatch, meanNs, trafficContext } from './rig.ts';
 
 /** A packet of no service: nat output 3, cluster-ips-check 2, filter output 4, nat postrouting 2. */
 export const RIG_MISS_RULES = 11;
@@ -32,10 +24,8 @@ export const RIG_RECEIVE_STEPS = 3;
 
 /** Nanoseconds a packet that the profile gives for an `nft` row. */
 export function predictNftablesNs(profile: CostProfile, row: MeasuredRow): number {
-  const packets = new PacketBatch(1);
-  packets.length = 1;
-  const verdicts = new VerdictBatch(1);
-  const work = new Counters(1);
+  const batch = emptyBatch(1);
+  const { verdicts, work } = batch;
   const isHit = row.position !== 'miss';
   if (row.mode === 'established') {
     work.rows[RULES_EVALUATED] = RIG_ESTABLISHED_RULES;
@@ -49,23 +39,15 @@ export function predictNftablesNs(profile: CostProfile, row: MeasuredRow): numbe
     verdicts.first[0] = 1;
   }
   verdicts.outcome[0] = isHit ? OUTCOME_ENDPOINT : OUTCOME_ACCEPT;
-  const out = new Float64Array(1);
-  new CostModel(profile, nftablesContext(row)).costs(packets, verdicts, work, out);
-  return out[0];
+  return meanNs(new CostModel(profile, nftablesContext(row)), batch);
 }
 
 function nftablesContext(row: MeasuredRow): CostContext {
   return {
+    ...trafficContext(row),
     engine: 'nftables',
     serviceRules: 0,
     serviceRuleBytes: SERVICE_RULE_BYTES,
     chainRules: row.services * (2 + 2 * row.endpointsPerService),
-    sameServiceProbability: row.position === 'uniform' ? 1 / row.services : 1,
-    concurrentFlows: Number(option(row.variant, 'flows') ?? 1),
-    otherMemoryBytes: row.variant === 'evict=8MiB' ? 8 * 1024 * 1024 : 0,
-    boundAddresses: 0,
-    ipvsScheduler: 'rr',
-    freshServerRatio: 0,
-    payloadBytes: PAYLOAD_BYTES,
   };
 }

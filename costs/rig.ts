@@ -46,10 +46,11 @@ const IPVS_IPSET_TESTS = 2;
 const UNCOMMENTED_RULE_BYTES = 200;
 const UNIFORM_POSITIONS = 256;
 /** What one packet of the rig carries. */
-export const PAYLOAD_BYTES = 18;
+const PAYLOAD_BYTES = 18;
 /** The bucket that the rig's destination of no service (10.16.0.0:8080) shares with every 256th virtual server, from this one on. */
 const MISS_BUCKET_FIRST_SERVER = 223;
 
+/** What a row asks of the cost model. */
 interface RigBatch {
   readonly packets: PacketBatch;
   readonly verdicts: VerdictBatch;
@@ -58,10 +59,14 @@ interface RigBatch {
 
 /** Nanoseconds a packet that the profile gives for an `ipt-legacy` row: the mean over positions and endpoints. */
 export function predictIptablesNs(profile: CostProfile, row: MeasuredRow): number {
-  const model = new CostModel(profile, iptablesContext(row));
   const batch = row.mode === 'established' ? establishedBatch() : firstBatch(row);
-  const out = new Float64Array(batch.packets.length);
-  model.costs(batch.packets, batch.verdicts, batch.work, out);
+  return meanNs(new CostModel(profile, iptablesContext(row)), batch);
+}
+
+/** Nanoseconds a packet of the batch. */
+export function meanNs(model: CostModel, { packets, verdicts, work }: RigBatch): number {
+  const out = new Float64Array(packets.length);
+  model.costs(packets, verdicts, work, out);
   let sum = 0;
   for (const ns of out) sum += ns;
   return sum / out.length;
@@ -84,10 +89,19 @@ export function predictIpvsInstructions(profile: CostProfile, row: MeasuredRow):
 
 function iptablesContext(row: MeasuredRow): CostContext {
   return {
+    ...trafficContext(row),
     engine: 'iptables',
     serviceRules: row.services,
     serviceRuleBytes: row.comments ? SERVICE_RULE_BYTES : UNCOMMENTED_RULE_BYTES,
     chainRules: row.services * (1 + 3 * row.endpointsPerService),
+  };
+}
+
+/** The row's traffic, in a mode without IPVS. */
+export function trafficContext(
+  row: MeasuredRow,
+): Omit<CostContext, 'engine' | 'serviceRules' | 'serviceRuleBytes' | 'chainRules'> {
+  return {
     sameServiceProbability: row.position === 'uniform' ? 1 / row.services : 1,
     concurrentFlows: Number(option(row.variant, 'flows') ?? 1),
     otherMemoryBytes: row.variant === 'evict=8MiB' ? 8 * 1024 * 1024 : 0,
@@ -133,7 +147,7 @@ function establishedBatch(): RigBatch {
   return batch;
 }
 
-function emptyBatch(length: number): RigBatch {
+export function emptyBatch(length: number): RigBatch {
   const packets = new PacketBatch(length);
   packets.length = length;
   return { packets, verdicts: new VerdictBatch(length), work: new Counters(length) };

@@ -46,6 +46,20 @@ export const REASON_NAMES = [
   'no_answer',
 ] as const;
 
+/** The arrays of a VerdictBatch. */
+export const VERDICT_FIELDS = [
+  'outcome',
+  'reason',
+  'first',
+  'masqueraded',
+  'srcAddress',
+  'srcPort',
+  'dstAddress',
+  'dstPort',
+  'servicePortId',
+] as const;
+export type VerdictField = (typeof VERDICT_FIELDS)[number];
+
 /** Parallel to the PacketBatch: element i is packet i's. Addresses and ports are those on leaving the node. */
 export class VerdictBatch {
   readonly capacity: number;

@@ -15,8 +15,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   kernel: ['model', 'engines', 'costs'],
   runner: ['model', 'sim', 'scenarios', 'engines', 'costs', 'control', 'reports', 'kernel'],
 };
-/** Engines are siblings: none imports another. All may use the contract and conntrack; the oracle uses the contract alone. */
-const SHARED_BY_ENGINES = ['engine.ts', 'conntrack', 'proxy'];
+/** Engines are siblings: none imports another. All may use the contract, conntrack, proxy and what their tests and benchmarks share; the oracle uses the contract alone. */
+const SHARED_BY_ENGINES = ['engine.ts', 'conntrack', 'proxy', 'packet-bench.ts', 'synthetic.ts'];
 
 const root = projectRoot();
 

@@ -3,7 +3,7 @@ import { cidrContains, formatIpv4, parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
 import { Rng } from '../sim/rng.ts';
-import { buildCluster } from './cluster-builder.ts';
+import { buildCluster, PLAIN_SERVICES } from './cluster-builder.ts';
 import { readManifests } from './manifests.ts';
 import type { ManifestCluster, SyntheticCluster } from './spec.ts';
 
@@ -11,18 +11,8 @@ const base: SyntheticCluster = {
   kind: 'synthetic',
   services: 10,
   endpointsPerService: 3,
-  ports: 1,
-  protocol: 'tcp',
-  nodePortRatio: 0,
-  emptyRatio: 0,
-  loadBalancerRatio: 0,
-  externalIpRatio: 0,
-  sourceRanges: [],
-  externalPolicyLocal: false,
-  internalPolicyLocal: false,
-  affinitySeconds: 0,
-  trafficDistribution: undefined,
   nodes: 3,
+  ...PLAIN_SERVICES,
 };
 
 const MANIFEST = `apiVersion: v1

@@ -88,7 +88,7 @@ function buildFromManifests(spec: ManifestCluster): BuiltCluster {
   let namespace = 'synthetic';
   for (let i = 2; namespaces.has(namespace); i++) namespace = `synthetic-${i}`;
   const crowd = buildCrowd({
-    spec: { ...PLAIN_CROWD, services: spec.extraServices, endpointsPerService: spec.extraEndpointsPerService },
+    spec: { ...PLAIN_SERVICES, services: spec.extraServices, endpointsPerService: spec.extraEndpointsPerService },
     namespace,
     firstId: own.length,
     firstServiceAddress: FIRST_EXTRA_SERVICE,
@@ -111,7 +111,7 @@ function blockOfNode(spec: ManifestCluster): Cidr {
 type CrowdSpec = Omit<SyntheticCluster, 'kind' | 'nodes'>;
 
 /** ClusterIP Services of one TCP port and nothing special. */
-const PLAIN_CROWD: Omit<CrowdSpec, 'services' | 'endpointsPerService'> = {
+export const PLAIN_SERVICES: Omit<CrowdSpec, 'services' | 'endpointsPerService'> = {
   ports: 1,
   protocol: 'tcp',
   nodePortRatio: 0,

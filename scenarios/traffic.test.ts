@@ -4,7 +4,7 @@ import type { Cidr } from '../model/address.ts';
 import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
 import { Rng } from '../sim/rng.ts';
-import { buildCluster } from './cluster-builder.ts';
+import { buildCluster, PLAIN_SERVICES } from './cluster-builder.ts';
 import { InputError } from './errors.ts';
 import type { SyntheticCluster, TrafficSpec } from './spec.ts';
 import { planTraffic } from './traffic.ts';
@@ -13,18 +13,9 @@ const synthetic: SyntheticCluster = {
   kind: 'synthetic',
   services: 10,
   endpointsPerService: 2,
-  ports: 1,
-  protocol: 'tcp',
-  nodePortRatio: 0.2,
-  emptyRatio: 0,
-  loadBalancerRatio: 0,
-  externalIpRatio: 0,
-  sourceRanges: [],
-  externalPolicyLocal: false,
-  internalPolicyLocal: false,
-  affinitySeconds: 0,
-  trafficDistribution: undefined,
   nodes: 3,
+  ...PLAIN_SERVICES,
+  nodePortRatio: 0.2,
 };
 const cluster = buildCluster(synthetic);
 

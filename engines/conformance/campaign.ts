@@ -50,27 +50,3 @@ export function modelsWholeWorlds(supports: EngineManifest): boolean {
     supports.sourceRanges
   );
 }
-
-/** Branches of conntrack and of NAT that both modes have. */
-export const COMMON_MARKS = [
-  'closed flow reopened',
-  'closed flow reopened by the server',
-  'ignored original',
-  'ignored reply',
-  'invalid in a flow',
-  'inverse tuple in use',
-  'source port found',
-  'source port found in a later round',
-  'source port search gave up',
-  'stale udp flow deleted',
-  'tcp flow expired in CL',
-  'tcp flow expired in CW',
-  'tcp flow expired in ES',
-  'tcp flow expired in FW',
-  'tcp flow expired in LA',
-  'tcp flow expired in S2',
-  'tcp flow expired in SR',
-  'tcp flow expired in SS',
-  'tcp flow expired in TW',
-  'udp flow expired',
-];

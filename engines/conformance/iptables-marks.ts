@@ -1,18 +1,15 @@
 /** What a campaign of iptables mode over random worlds must have gone through: every kind of rule, and the rare branches behind them. */
-import { COMMON_MARKS } from './campaign.ts';
+import { KERNEL_PLAIN_MARKS, KERNEL_WHOLE_MARKS } from './common-marks.ts';
 
 /** Plain worlds: cluster IPs and node ports of TCP and UDP. */
 export const PLAIN_IPTABLES_MARKS: readonly string[] = [
-  ...COMMON_MARKS,
-  'a local endpoint wins over its duplicate',
+  ...KERNEL_PLAIN_MARKS,
   'dropped by KUBE-FIREWALL',
   'rejected by KUBE-EXTERNAL-SERVICES',
   'rejected by KUBE-SERVICES',
   'stale chains deleted',
   'stale chains deleted in large-cluster mode',
   'stale chains not looked for',
-  'stale udp flow, reconcile: address and port',
-  'stale udp flow, reconcile: node port',
 ];
 
 /** Rules that held, by chain, what they ask for beside protocol and port, and target. `end`: the walk fell off the chain. */
@@ -74,10 +71,8 @@ const RULES: readonly string[] = [
 /** Whole worlds: all that a service port may have, and that kube-proxy may be told. */
 export const WHOLE_IPTABLES_MARKS: readonly string[] = [
   ...PLAIN_IPTABLES_MARKS,
+  ...KERNEL_WHOLE_MARKS,
   ...RULES,
-  'answered sctp flow expired',
-  'hints for the node followed',
-  'hints for the zone followed',
   'invalid forwarded',
   'local endpoints beside the cluster ones',
   'random-fully',
@@ -95,17 +90,4 @@ export const WHOLE_IPTABLES_MARKS: readonly string[] = [
   'stale KUBE-SEP chain deleted',
   'stale KUBE-SVC chain deleted',
   'stale KUBE-SVL chain deleted',
-  'stale udp flow found by two filters',
-  'stale udp flow, events: endpoint gone, address',
-  'stale udp flow, events: endpoint gone, node port',
-  'stale udp flow, events: endpoint moved, address',
-  'stale udp flow, events: endpoint moved, node port',
-  'stale udp flow, events: first endpoint, address',
-  'stale udp flow, events: first endpoint, node port',
-  'stale udp flow, events: service port removed',
-  'table full',
-  'table full but for expired entries',
-  'table full for an invalid packet',
-  'terminating local endpoints used',
-  'unanswered sctp flow expired',
 ];

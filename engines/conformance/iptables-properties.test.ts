@@ -1,67 +1,41 @@
 /** What must hold of iptables mode whatever the cluster: syncs commute with changes, choice is even, strangers change nothing. */
 import { describe, expect, it } from 'vitest';
-import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
+import type { ServicePort } from '../../model/cluster.ts';
 import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
-import { Counters, RECENT_TESTS, STATISTIC_RULES } from '../../model/counters.ts';
-import { ORIGIN_POD, PacketBatch, TCP_SYN } from '../../model/packet.ts';
+import { RECENT_TESTS, STATISTIC_RULES } from '../../model/counters.ts';
+import { ORIGIN_POD, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
-import { VerdictBatch } from '../../model/verdict.ts';
+import type { VerdictField } from '../../model/verdict.ts';
+import { VERDICT_FIELDS } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import { createIptablesEngine } from '../iptables/engine.ts';
+import type { ControlStep } from './control-step.ts';
+import { control, isControl, KnownServices } from './control-step.ts';
 import { generateProgram } from './generate.ts';
-import type { PacketStep, Step } from './program.ts';
+import type { LonePacket, Verdict } from './play.ts';
+import { Sender } from './play.ts';
 
-const FIELDS = [
-  'outcome',
-  'reason',
-  'first',
-  'masqueraded',
-  'srcAddress',
-  'srcPort',
-  'dstAddress',
-  'dstPort',
-  'servicePortId',
-] as const;
 /** Fields that no choice of an endpoint changes. */
 const SURE_FIELDS = ['outcome', 'reason', 'servicePortId'] as const;
 
 interface Answer {
-  readonly verdict: Readonly<Record<(typeof FIELDS)[number], number>>;
+  readonly verdict: Verdict;
   /** A rule of chance was visited, or a list that chance has filled. */
   readonly involvesChance: boolean;
 }
 
-const one = new PacketBatch(1);
-const oneVerdict = new VerdictBatch(1);
-const oneWork = new Counters(1);
+const sender = new Sender();
 
-function send(engine: Engine, packet: Omit<PacketStep, 'kind' | 'isReply'>): Answer {
-  one.length = 1;
-  one.time[0] = packet.at;
-  one.srcAddress[0] = packet.srcAddress;
-  one.srcPort[0] = packet.srcPort;
-  one.dstAddress[0] = packet.dstAddress;
-  one.dstPort[0] = packet.dstPort;
-  one.protocol[0] = packet.protocol;
-  one.tcpFlags[0] = packet.flags;
-  one.origin[0] = packet.origin;
-  engine.process(one, oneVerdict, oneWork);
-  const verdict = Object.fromEntries(FIELDS.map((field) => [field, oneVerdict[field][0]])) as Answer['verdict'];
-  return { verdict, involvesChance: oneWork.rows[STATISTIC_RULES] + oneWork.rows[RECENT_TESTS] > 0 };
+function send(engine: Engine, packet: LonePacket): Answer {
+  const verdict = sender.send(engine, packet);
+  const { rows } = sender.work;
+  return { verdict, involvesChance: rows[STATISTIC_RULES] + rows[RECENT_TESTS] > 0 };
 }
 
-function pickOf(answer: Answer, fields: readonly (typeof FIELDS)[number][]): number[] {
+function pickOf(answer: Answer, fields: readonly VerdictField[]): number[] {
   return fields.map((field) => answer.verdict[field]);
-}
-
-/** What the cluster is once the delta is applied. */
-function changed(state: ClusterState, { upserted, removedIds }: ClusterDelta): ClusterState {
-  const services = new Map(state.servicePorts.map((svc) => [svc.id, svc]));
-  for (const id of removedIds) services.delete(id);
-  for (const svc of upserted) services.set(svc.id, svc);
-  return { servicePorts: [...services.values()].sort((a, b) => a.id - b.id) };
 }
 
 describe('sync, then apply', () => {
@@ -79,16 +53,13 @@ describe('sync, then apply', () => {
         conntrackMax: DEFAULT_ENGINE_OPTIONS.conntrackMax,
       };
       const life = createIptablesEngine({ node: program.node, options, rng: new Rng(seed) });
-      let state: ClusterState = { servicePorts: [] };
-      for (const step of program.steps) {
-        if (step.kind === 'sync') life.sync((state = step.state), 0);
-        else if (step.kind === 'apply') {
-          life.apply(step.delta, 0);
-          state = changed(state, step.delta);
-        }
+      const services = new KnownServices();
+      for (const step of program.steps.filter(isControl)) {
+        control(life, { ...step, at: 0 });
+        services.take(step);
       }
       const fresh = createIptablesEngine({ node: program.node, options, rng: new Rng(seed) });
-      fresh.sync(state, 0);
+      fresh.sync({ servicePorts: services.inOrder() }, 0);
       expect(life.dump('kernel'), `seed ${seed}`).toBe(fresh.dump('kernel'));
       // A source port of its own for each packet, so that no two flows meet.
       let srcPort = 1024;
@@ -97,7 +68,7 @@ describe('sync, then apply', () => {
         const packet = { ...step, at: 0, flags: TCP_SYN, srcPort: srcPort++ };
         const [after, at] = [life, fresh].map((engine) => send(engine, packet));
         expect(after.involvesChance).toBe(at.involvesChance);
-        const fields = at.involvesChance ? SURE_FIELDS : FIELDS;
+        const fields = at.involvesChance ? SURE_FIELDS : VERDICT_FIELDS;
         expect(pickOf(after, fields), `seed ${seed}, packet ${srcPort - 1025}`).toEqual(pickOf(at, fields));
         compared++;
         if (!at.involvesChance) sure++;
@@ -187,9 +158,9 @@ function strangers(): ServicePort[] {
   }));
 }
 
-function control(engine: Engine, step: Step, extra: readonly ServicePort[]): void {
-  if (step.kind === 'sync') engine.sync({ servicePorts: [...step.state.servicePorts, ...extra] }, step.at);
-  else if (step.kind === 'apply') engine.apply(step.delta, step.at);
+/** A sync that has these service ports, too. */
+function withMore(step: ControlStep, more: readonly ServicePort[]): ControlStep {
+  return step.kind === 'sync' ? { ...step, state: { servicePorts: [...step.state.servicePorts, ...more] } } : step;
 }
 
 describe('service ports that nobody asks for', () => {
@@ -201,8 +172,10 @@ describe('service ports that nobody asks for', () => {
       const options: EngineOptions = { ...drawn, evaluator: seed % 2 === 0 ? 'literal' : 'indexed' };
       const [alone, among] = [1, 2].map(() => createIptablesEngine({ node, options, rng: new Rng(seed) }));
       for (const step of steps) {
-        control(alone, step, []);
-        control(among, step, extra);
+        if (isControl(step)) {
+          control(alone, step);
+          control(among, withMore(step, extra));
+        }
         if (step.kind !== 'packet' || step.isReply) continue;
         const expected = send(alone, step);
         expect(send(among, step), `seed ${seed} at ${step.at}`).toEqual(expected);

@@ -1,17 +1,16 @@
 /** What a campaign of IPVS mode over random worlds must have gone through: every kind of rule, and the rare branches of IPVS itself. */
-import { COMMON_MARKS } from './campaign.ts';
+import { KERNEL_PLAIN_MARKS, KERNEL_WHOLE_MARKS } from './common-marks.ts';
 
 const KINDS = ['hit', 'invalid', 'new'];
 
 /** Plain worlds: cluster IPs and node ports of TCP and UDP. */
 export const PLAIN_IPVS_MARKS: readonly string[] = [
-  ...COMMON_MARKS,
+  ...KERNEL_PLAIN_MARKS,
   ...KINDS.flatMap((kind) => [`connection found for ${kind}`, `connection made for ${kind}`]),
   ...['invalid', 'new', 'original', 'reply'].flatMap((kind) =>
     ['FORWARD', 'INPUT', 'OUTPUT'].map((path) => `reply found for ${kind} on ${path}`),
   ),
   ...['CL', 'CW', 'ES', 'FW', 'SR', 'SS', 'TW', 'UDP'].map((state) => `connection expired ${state}`),
-  'a local endpoint wins over its duplicate',
   'connection reused at weight 0',
   'connection reused in TIME_WAIT',
   'graceful termination',
@@ -23,8 +22,6 @@ export const PLAIN_IPVS_MARKS: readonly string[] = [
   'server back with its connections',
   'server unavailable',
   'server wanted again during termination',
-  'stale udp flow, reconcile: address and port',
-  'stale udp flow, reconcile: node port',
   'terminated server deleted',
 ];
 
@@ -72,14 +69,12 @@ const RULES: readonly string[] = [
 /** Whole worlds: all that a service port may have, and that kube-proxy may be told. */
 export const WHOLE_IPVS_MARKS: readonly string[] = [
   ...PLAIN_IPVS_MARKS,
+  ...KERNEL_WHOLE_MARKS,
   ...RULES,
   ...KINDS.map((kind) => `source range refused for ${kind} on INPUT`),
-  'answered sctp flow expired',
   'connection expired SCTP',
   'external address of the node itself',
   'fall-back to cluster endpoints',
-  'hints for the node followed',
-  'hints for the zone followed',
   'invalid template expired',
   'invalid template kept by its connections',
   'local endpoints preferred',
@@ -93,17 +88,6 @@ export const WHOLE_IPVS_MARKS: readonly string[] = [
   'server back with its templates alone',
   'source range of length 0 refused by the kernel',
   'source range of one address written anew',
-  'stale udp flow found by two filters',
-  'stale udp flow, events: endpoint gone, address',
-  'stale udp flow, events: endpoint gone, node port',
-  'stale udp flow, events: endpoint moved, address',
-  'stale udp flow, events: endpoint moved, node port',
-  'stale udp flow, events: first endpoint, address',
-  'stale udp flow, events: first endpoint, node port',
-  'stale udp flow, events: service port removed',
-  'table full',
-  'table full but for expired entries',
-  'table full for an invalid packet',
   'template expired',
   'template followed',
   'template invalid, server deleted',
@@ -111,7 +95,5 @@ export const WHOLE_IPVS_MARKS: readonly string[] = [
   'template kept by its connections',
   'template made',
   'template with a time-out of its own',
-  'terminating local endpoints used',
-  'unanswered sctp flow expired',
   'virtual server updated',
 ];

@@ -3,7 +3,6 @@
  * byte by byte, and its report counts what the program did to the kernel. (The oracle is held to the program likewise.)
  */
 import { describe, expect, it } from 'vitest';
-import type { ServicePort } from '../../model/cluster.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
@@ -11,22 +10,17 @@ import type { Engine, EngineOptions } from '../engine.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
 import type { IpvsProgram } from '../ipvs/program/program.ts';
 import { IpvsProgrammer } from '../ipvs/program/programmer.ts';
-import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { proxyConfig } from '../proxy/configs.ts';
+import type { ControlStep } from './control-step.ts';
+import { configsOf, control, isControl, KnownServices } from './control-step.ts';
 import { generateProgram } from './generate.ts';
-import type { Step } from './program.ts';
-
-type ControlStep = Extract<Step, { kind: 'sync' | 'apply' }>;
-
-function isControl(step: Step): step is ControlStep {
-  return step.kind === 'sync' || step.kind === 'apply';
-}
 
 /** A random whole life without its packets: the engine, the program, and what both are told. */
 class Life {
   readonly syncs: readonly ControlStep[];
   readonly #engine: Engine;
   readonly #programmer: IpvsProgrammer;
-  readonly #services = new Map<number, ServicePort>();
+  readonly #services = new KnownServices();
   readonly #node;
 
   constructor(seed: number, packets: number) {
@@ -40,16 +34,11 @@ class Life {
 
   /** Both sync. */
   go(step: ControlStep): { report: SyncReport; program: IpvsProgram } {
-    const services = this.#services;
-    if (step.kind === 'sync') services.clear();
-    else for (const id of step.delta.removedIds) services.delete(id);
-    for (const svc of step.kind === 'sync' ? step.state.servicePorts : step.delta.upserted) services.set(svc.id, svc);
-    const ordered = [...services.values()].sort((a, b) => a.id - b.id);
-    const configs = ordered.map((svc) => servicePortConfig(svc, this.#node));
+    this.#services.take(step);
+    const configs = configsOf(this.#services.inOrder(), this.#node);
     const change = { full: true, changed: new Set<string>(), nowSeconds: step.at / NS_PER_S };
     const program = this.#programmer.sync(configs, change);
-    const report =
-      step.kind === 'sync' ? this.#engine.sync(step.state, step.at) : this.#engine.apply(step.delta, step.at);
+    const report = control(this.#engine, step);
     return { report, program };
   }
 

@@ -1,28 +1,23 @@
 /** What holds of the IPVS engine in any cluster: the way to a state does not matter, other services do not matter, choices are even. */
 import { describe, expect, it } from 'vitest';
 import type { Endpoint, ServicePort } from '../../model/cluster.ts';
-import { Counters } from '../../model/counters.ts';
-import { ORIGIN_EXTERNAL, ORIGIN_POD, PacketBatch, TCP_SYN } from '../../model/packet.ts';
+import { ORIGIN_EXTERNAL, ORIGIN_POD, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import { OUTCOME_ENDPOINT, VerdictBatch } from '../../model/verdict.ts';
+import { OUTCOME_ENDPOINT } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
+import { control, firstState, isControl, KnownServices } from './control-step.ts';
 import { NODE_ADDRESSES, NODE_NAME } from './generate-cluster.ts';
 import { generateProgram } from './generate.ts';
-import type { PacketStep, Program } from './program.ts';
+import { Sender } from './play.ts';
+import type { Program } from './program.ts';
 
 const WORLDS = 60;
 
 function engineOf({ node, options }: Program, seed: number, changes: Partial<EngineOptions> = {}): Engine {
   return createIpvsEngine({ node, options: { ...options, evaluator: 'indexed', ...changes }, rng: new Rng(seed) });
-}
-
-function firstState({ steps }: Program): ServicePort[] {
-  const [first] = steps;
-  if (first?.kind !== 'sync') throw new Error('A life begins with a sync');
-  return [...first.state.servicePorts];
 }
 
 /** What a dump says, real servers in any order: the kernel keeps the one in which they came. */
@@ -34,57 +29,20 @@ function stateOf(engine: Engine): string {
     .join('\n');
 }
 
-class Sender {
-  readonly #packet = new PacketBatch(1);
-  readonly #verdict = new VerdictBatch(1);
-  readonly #work = new Counters(1);
-
-  /** The verdict's fields. */
-  send(engine: Engine, step: Omit<PacketStep, 'kind' | 'isReply'>): Record<string, number> {
-    const packet = this.#packet;
-    packet.length = 1;
-    packet.time[0] = step.at;
-    packet.protocol[0] = step.protocol;
-    packet.srcAddress[0] = step.srcAddress;
-    packet.srcPort[0] = step.srcPort;
-    packet.dstAddress[0] = step.dstAddress;
-    packet.dstPort[0] = step.dstPort;
-    packet.tcpFlags[0] = step.flags;
-    packet.origin[0] = step.origin;
-    engine.process(packet, this.#verdict, this.#work);
-    const { outcome, reason, first, masqueraded, srcAddress, srcPort, dstAddress, dstPort, servicePortId } =
-      this.#verdict;
-    return {
-      outcome: outcome[0],
-      reason: reason[0],
-      first: first[0],
-      masqueraded: masqueraded[0],
-      srcAddress: srcAddress[0],
-      srcPort: srcPort[0],
-      dstAddress: dstAddress[0],
-      dstPort: dstPort[0],
-      servicePortId: servicePortId[0],
-    };
-  }
-}
-
 describe('the way to a state', () => {
   it('sync and then applies leave what one sync of the result leaves, where no connection is open', () => {
     let applied = 0;
     for (let seed = 1; seed <= WORLDS; seed++) {
       const program = generateProgram({ mode: 'ipvs', seed, packets: 400, world: 'whole' });
-      const services = new Map(firstState(program).map((svc) => [svc.id, svc]));
+      const services = new KnownServices();
       const changed = engineOf(program, seed);
-      changed.sync({ servicePorts: [...services.values()] }, 0);
-      for (const step of program.steps) {
-        if (step.kind !== 'apply') continue;
-        changed.apply(step.delta, step.at);
-        for (const id of step.delta.removedIds) services.delete(id);
-        for (const svc of step.delta.upserted) services.set(svc.id, svc);
-        applied++;
+      for (const step of program.steps.filter(isControl)) {
+        control(changed, step);
+        services.take(step);
+        if (step.kind === 'apply') applied++;
       }
       const fresh = engineOf(program, seed + 1);
-      fresh.sync({ servicePorts: [...services.values()] }, 0);
+      fresh.sync({ servicePorts: [...services.byId.values()] }, 0);
       expect(stateOf(changed), `seed ${seed}`).toBe(stateOf(fresh));
     }
     expect(applied).toBeGreaterThan(WORLDS);
@@ -119,8 +77,8 @@ describe('unrelated services', () => {
     let translated = 0;
     for (let seed = 1; seed <= WORLDS; seed++) {
       const program = generateProgram({ mode: 'ipvs', seed, packets: 300, world: 'whole' });
-      const own = firstState(program);
-      const others = elsewhere(firstState(generateProgram({ mode: 'ipvs', seed: seed + 5000, packets: 0, world: 'whole' }))); // prettier-ignore
+      const own = firstState(program.steps).servicePorts;
+      const others = elsewhere(firstState(generateProgram({ mode: 'ipvs', seed: seed + 5000, packets: 0, world: 'whole' }).steps).servicePorts); // prettier-ignore
       const alone = engineOf(program, seed);
       const among = engineOf(program, seed);
       alone.sync({ servicePorts: own }, 0);
@@ -130,15 +88,15 @@ describe('unrelated services', () => {
         if (step.kind !== 'packet') continue;
         const verdict = sender.send(alone, step);
         expect(sender.send(among, step), `seed ${seed} at ${step.at}`).toEqual(verdict);
-        if (verdict['outcome'] !== OUTCOME_ENDPOINT) continue;
+        if (verdict.outcome !== OUTCOME_ENDPOINT) continue;
         translated++;
         // And the answer, as it comes from where the packet went.
         const answer = {
           ...step,
-          srcAddress: verdict['dstAddress'] ?? 0,
-          srcPort: verdict['dstPort'] ?? 0,
-          dstAddress: verdict['srcAddress'] ?? 0,
-          dstPort: verdict['srcPort'] ?? 0,
+          srcAddress: verdict.dstAddress,
+          srcPort: verdict.dstPort,
+          dstAddress: verdict.srcAddress,
+          dstPort: verdict.srcPort,
           origin: ORIGIN_POD,
         };
         expect(sender.send(among, answer), `seed ${seed} answer at ${step.at}`).toEqual(sender.send(alone, answer));
@@ -213,8 +171,8 @@ function spread(
       const srcAddress = CLIENTS + k;
       const packet = { srcAddress, srcPort: 20000 + c, dstAddress: dst, dstPort: 80, origin: ORIGIN_EXTERNAL };
       const verdict = sender.send(engine, { ...packet, at: 0, protocol: PROTOCOL_TCP, flags: TCP_SYN });
-      expect(verdict['outcome']).toBe(OUTCOME_ENDPOINT);
-      const server = (verdict['dstAddress'] ?? 0) - FIRST_SERVER;
+      expect(verdict.outcome).toBe(OUTCOME_ENDPOINT);
+      const server = verdict.dstAddress - FIRST_SERVER;
       counts[server] = (counts[server] ?? 0) + 1;
       serversOf.set(srcAddress, (serversOf.get(srcAddress) ?? new Set()).add(server));
     }

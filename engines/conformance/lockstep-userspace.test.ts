@@ -4,6 +4,7 @@ import { Rng } from '../../sim/rng.ts';
 import { referenceUserspace } from '../reference/userspace.ts';
 import { createUserspaceEngine } from '../userspace/engine.ts';
 import { runCampaign } from './campaign.ts';
+import { control, isControl } from './control-step.ts';
 import { generateProgram } from './generate.ts';
 import { PLAIN_USERSPACE_MARKS, WHOLE_USERSPACE_MARKS } from './userspace-marks.ts';
 
@@ -26,10 +27,9 @@ it('dumps agree to the letter after each change', () => {
       make({ node, options: { ...options, evaluator: 'literal' }, rng: new Rng(seed) }),
     );
     for (const step of steps) {
-      if (step.kind !== 'sync' && step.kind !== 'apply' && step.kind !== 'interrupt') continue;
+      if (!isControl(step) && step.kind !== 'interrupt') continue;
       for (const each of [oracle, engine]) {
-        if (step.kind === 'sync') each.sync(step.state, step.at);
-        else if (step.kind === 'apply') each.apply(step.delta, step.at);
+        if (isControl(step)) control(each, step);
         else each.interrupt?.(step.at);
       }
       for (const form of ['kernel', 'restore'] as const)

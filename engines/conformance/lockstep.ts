@@ -1,14 +1,15 @@
 /** Runs engines of one mode side by side over random programs and finds the smallest program on which one of them differs. */
 import { formatIpv4 } from '../../model/address.ts';
 import { COUNTER_NAMES, COUNTER_STRIDE, Counters } from '../../model/counters.ts';
-import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD, PacketBatch } from '../../model/packet.ts';
+import { PacketBatch } from '../../model/packet.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
-import { OUTCOME_DROP, OUTCOME_REJECT, VerdictBatch } from '../../model/verdict.ts';
+import { VERDICT_FIELDS, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine, EngineFactory, EngineName, EngineOptions } from '../engine.ts';
 import { generateProgram } from './generate.ts';
-import { POD_CIDR } from './generate-cluster.ts';
 import type { WorldKind } from './generate-cluster.ts';
+import { control } from './control-step.ts';
+import { Dialogue } from './play.ts';
 import { answersOf, programText } from './program.ts';
 import type { PacketStep, Program, Step } from './program.ts';
 import { shrink } from './shrink.ts';
@@ -51,38 +52,19 @@ interface Runner {
   readonly work: Counters;
 }
 
-const VERDICT_FIELDS = [
-  'outcome',
-  'reason',
-  'first',
-  'masqueraded',
-  'srcAddress',
-  'srcPort',
-  'dstAddress',
-  'dstPort',
-  'servicePortId',
-] as const;
-
-/** Where a reply comes from, by its source address. */
-function originOf(address: number, addresses: readonly number[]): number {
-  if (addresses.includes(address) || address >>> 24 === 0x7f) return ORIGIN_HOST;
-  return (address & POD_CIDR.mask) >>> 0 === POD_CIDR.address ? ORIGIN_POD : ORIGIN_EXTERNAL;
-}
-
 /** One program on all engines. The reference takes packets one by one, the others a batch at a time. */
 class Lockstep {
   readonly #program: Program;
   readonly #reference: Runner;
   readonly #others: readonly Runner[];
-  readonly #one = new PacketBatch(1);
+  readonly #dialogue: Dialogue;
   readonly #oneVerdict = new VerdictBatch(1);
   readonly #oneWork = new Counters(1);
   readonly #batch = new PacketBatch(BATCH);
-  /** Addresses of a delivered packet to those that its answer carries. */
-  readonly #answers = new Map<string, readonly [number, number, number, number]>();
 
   constructor(program: Program, contenders: readonly Contender[]) {
     this.#program = program;
+    this.#dialogue = new Dialogue(program.node.addresses);
     const runners = contenders.map(({ name, factory, evaluator }) => ({
       name,
       engine: factory({
@@ -116,22 +98,8 @@ class Lockstep {
 
   /** Hands a packet to the reference and puts it into the others' batch; false when there is nothing to answer. */
   #send(step: PacketStep): boolean {
-    const one = this.#one;
-    const key = `${step.protocol} ${step.srcAddress}:${step.srcPort} ${step.dstAddress}:${step.dstPort}`;
-    const answer = this.#answers.get(key);
-    if (step.isReply && answer === undefined) return false;
-    const [srcAddress, srcPort, dstAddress, dstPort] =
-      step.isReply && answer !== undefined ? answer : [step.srcAddress, step.srcPort, step.dstAddress, step.dstPort];
-    one.length = 1;
-    one.time[0] = step.at;
-    one.srcAddress[0] = srcAddress;
-    one.srcPort[0] = srcPort;
-    one.dstAddress[0] = dstAddress;
-    one.dstPort[0] = dstPort;
-    one.protocol[0] = step.protocol;
-    one.direction[0] = step.isReply ? 1 : 0;
-    one.tcpFlags[0] = step.flags;
-    one.origin[0] = step.isReply ? originOf(srcAddress, this.#program.node.addresses) : step.origin;
+    if (!this.#dialogue.load(step)) return false;
+    const one = this.#dialogue.packets;
     copyPacket(one, 0, this.#batch, this.#batch.length);
     this.#oneWork.rows.fill(0xffffffff);
     this.#reference.engine.process(one, this.#oneVerdict, this.#oneWork);
@@ -140,10 +108,7 @@ class Lockstep {
     for (const field of VERDICT_FIELDS) verdicts[field][this.#batch.length] = verdict[field][0];
     work.rows.set(this.#oneWork.rows, this.#batch.length * COUNTER_STRIDE);
     this.#batch.length++;
-    const outcome = verdict.outcome[0];
-    if (!step.isReply && outcome !== OUTCOME_DROP && outcome !== OUTCOME_REJECT) {
-      this.#answers.set(key, [verdict.dstAddress[0], verdict.dstPort[0], verdict.srcAddress[0], verdict.srcPort[0]]);
-    }
+    this.#dialogue.remember(step, verdict);
     return true;
   }
 
@@ -179,10 +144,9 @@ class Lockstep {
   #control(step: Exclude<Step, PacketStep>): Omit<Disagreement, 'step'> | undefined {
     if (step.kind === 'flush') return undefined;
     const call = ({ engine }: Runner): SyncReport | undefined => {
-      if (step.kind === 'sync') return engine.sync(step.state, step.at);
-      if (step.kind === 'apply') return engine.apply(step.delta, step.at);
       if (step.kind === 'advance') engine.advance(step.at);
-      else engine.interrupt?.(step.at);
+      else if (step.kind === 'interrupt') engine.interrupt?.(step.at);
+      else return control(engine, step);
       return undefined;
     };
     const expected = call(this.#reference);

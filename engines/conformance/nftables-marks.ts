@@ -1,10 +1,9 @@
 /** What a campaign of nftables mode over random worlds must have gone through: every kind of rule, and the rare branches behind them. */
-import { COMMON_MARKS } from './campaign.ts';
+import { KERNEL_PLAIN_MARKS, KERNEL_WHOLE_MARKS } from './common-marks.ts';
 
 /** Plain worlds: cluster IPs and node ports of TCP and UDP. */
 export const PLAIN_NFTABLES_MARKS: readonly string[] = [
-  ...COMMON_MARKS,
-  'a local endpoint wins over its duplicate',
+  ...KERNEL_PLAIN_MARKS,
   'element changed',
   'element of no-endpoint-nodeports: goto reject-chain',
   'element of no-endpoint-services: goto reject-chain',
@@ -18,8 +17,6 @@ export const PLAIN_NFTABLES_MARKS: readonly string[] = [
   'stale chain is too young',
   'stale chain used again',
   'stale chain waits anew',
-  'stale udp flow, reconcile: address and port',
-  'stale udp flow, reconcile: node port',
   'unused port rejected on FORWARD',
   'unused port rejected on OUTPUT',
 ];
@@ -79,6 +76,7 @@ const RULES: readonly string[] = [
 /** Whole worlds: all that a service port may have, and that kube-proxy may be told. */
 export const WHOLE_NFTABLES_MARKS: readonly string[] = [
   ...PLAIN_NFTABLES_MARKS,
+  ...KERNEL_WHOLE_MARKS,
   ...RULES,
   'a packet of a flow refused',
   'affinity expired',
@@ -86,36 +84,20 @@ export const WHOLE_NFTABLES_MARKS: readonly string[] = [
   'affinity renewed',
   'affinity set deleted',
   'affinity time-out changed',
-  'answered sctp flow expired',
   'element of firewall-ips: goto firewall',
   'element of no-endpoint-nodeports: drop',
   'element of no-endpoint-services: drop',
   'element of service-ips: goto external',
   'element of service-ips: goto local',
   'goto fell through',
-  'hints for the node followed',
-  'hints for the zone followed',
   'local endpoints beside the cluster ones',
   'node port on an address that takes none',
   'refused in front of DNAT on OUTPUT',
   'source range accepted',
   'source range accepted a VIP',
   'source range refused',
-  'stale udp flow found by two filters',
-  'stale udp flow, events: endpoint gone, address',
-  'stale udp flow, events: endpoint gone, node port',
-  'stale udp flow, events: endpoint moved, address',
-  'stale udp flow, events: endpoint moved, node port',
-  'stale udp flow, events: first endpoint, address',
-  'stale udp flow, events: first endpoint, node port',
-  'stale udp flow, events: service port removed',
-  'table full',
-  'table full but for expired entries',
-  'table full for an invalid packet',
-  'terminating local endpoints used',
   'unallocated address dropped behind DNAT on OUTPUT',
   'unallocated address dropped on FORWARD',
   'unallocated address dropped on OUTPUT',
-  'unanswered sctp flow expired',
   'unused port rejected behind DNAT on OUTPUT',
 ];

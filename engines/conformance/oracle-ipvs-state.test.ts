@@ -3,16 +3,15 @@
  * text (ipvsadm, ipset, iptables), line by line, and by what a sync did, on random whole worlds.
  */
 import { describe, expect, it } from 'vitest';
-import type { ServicePort } from '../../model/cluster.ts';
-import type { ServicePortConfig } from '../../model/service-config.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
 import type { IpvsProgram } from '../ipvs/program/program.ts';
 import { IpvsProgrammer } from '../ipvs/program/programmer.ts';
-import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { proxyConfig } from '../proxy/configs.ts';
 import { referenceIpvs } from '../reference/ipvs.ts';
+import { configsOf, control, firstState, isControl, KnownServices } from './control-step.ts';
 import { generateProgram } from './generate.ts';
 import type { Program } from './program.ts';
 
@@ -22,11 +21,6 @@ function worldOf(seed: number, packets: number): { drawn: Program; oracle: Engin
   const options: EngineOptions = { ...drawn.options, evaluator: 'literal' };
   const oracle = referenceIpvs({ node, options, rng: new Rng(seed) });
   return { drawn, oracle, programmer: new IpvsProgrammer(proxyConfig(node, options)) };
-}
-
-/** By id, as both write the rules of closed load balancers. */
-function configsOf(services: Iterable<ServicePort>, { node }: Program): ServicePortConfig[] {
-  return [...services].sort((a, b) => a.id - b.id).map((svc) => servicePortConfig(svc, node));
 }
 
 /** What the sync asked of the kernel, as the report counts it. */
@@ -62,11 +56,10 @@ describe('oracle and program of IPVS mode', () => {
     const unwritten = new Set(MUST_WRITE);
     for (let seed = 1; seed <= 200; seed++) {
       const { drawn, oracle, programmer } = worldOf(seed, 0);
-      const [first] = drawn.steps;
-      if (first?.kind !== 'sync') throw new Error('A life begins with a sync');
-      const report = oracle.sync(first.state, 0);
+      const first = firstState(drawn.steps);
+      const report = oracle.sync(first, 0);
       const change = { full: true, changed: new Set<string>(), nowSeconds: 0 };
-      const program = programmer.sync(configsOf(first.state.servicePorts, drawn), change);
+      const program = programmer.sync(configsOf(first.servicePorts, drawn.node), change);
       const state = program.ipvsText() + program.ipsetText();
       const text = oracle.dump('restore');
       expect(text, `seed ${seed}`).toBe(state + program.restoreText());
@@ -82,16 +75,12 @@ describe('oracle and program of IPVS mode', () => {
     let syncs = 0;
     for (let seed = 1; seed <= 40; seed++) {
       const { drawn, oracle, programmer } = worldOf(seed, 1500);
-      const services = new Map<number, ServicePort>();
-      for (const step of drawn.steps) {
-        if (step.kind !== 'sync' && step.kind !== 'apply') continue;
-        if (step.kind === 'sync') services.clear();
-        else for (const id of step.delta.removedIds) services.delete(id);
-        const upserted = step.kind === 'sync' ? step.state.servicePorts : step.delta.upserted;
-        for (const svc of upserted) services.set(svc.id, svc);
-        const report = step.kind === 'sync' ? oracle.sync(step.state, step.at) : oracle.apply(step.delta, step.at);
+      const services = new KnownServices();
+      for (const step of drawn.steps.filter(isControl)) {
+        services.take(step);
+        const report = control(oracle, step);
         const change = { full: true, changed: new Set<string>(), nowSeconds: step.at / NS_PER_S };
-        const program = programmer.sync(configsOf(services.values(), drawn), change);
+        const program = programmer.sync(configsOf(services.inOrder(), drawn.node), change);
         const state = program.ipvsText() + program.ipsetText();
         const where = `seed ${seed} at ${step.at}`;
         expect(oracle.dump('restore'), where).toBe(state + program.restoreText());

@@ -3,13 +3,13 @@
  * as text, line by line, on random whole worlds.
  */
 import { describe, expect, it } from 'vitest';
-import type { ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
-import type { ServicePortConfig } from '../../model/service-config.ts';
+import type { NodeSpec } from '../../model/cluster.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
 import { IptablesProgrammer } from '../iptables/program/programmer.ts';
-import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { proxyConfig } from '../proxy/configs.ts';
 import { referenceIptables } from '../reference/iptables.ts';
+import { configsOf, control, firstState, isControl, KnownServices, upsertedBy } from './control-step.ts';
 import { generateProgram } from './generate.ts';
 import type { Step } from './program.ts';
 
@@ -26,16 +26,6 @@ function randomWorld(seed: number, packets: number, change: Partial<EngineOption
   return { node: drawn.node, options, steps: drawn.steps, rng: new Rng(seed) };
 }
 
-function configsOf(services: readonly ServicePort[], node: NodeSpec): ServicePortConfig[] {
-  return services.map((svc) => servicePortConfig(svc, node));
-}
-
-function firstState({ steps }: RandomWorld): ClusterState {
-  const [first] = steps;
-  if (first?.kind !== 'sync') throw new Error('A life begins with a sync');
-  return first.state;
-}
-
 /** The words of rules that a world must not be without. */
 const MUST_WRITE = [
   '-m sctp', 'KUBE-SVL-', 'KUBE-FW-', 'KUBE-EXT-', '--rcheck', '--set', '-j DROP', '-j REJECT', '--src-type LOCAL', '! -d 127.0.0.0/8',
@@ -47,9 +37,8 @@ describe('oracle and program of iptables mode', () => {
   it('write the same restore input in a full sync', () => {
     const unwritten = new Set(MUST_WRITE);
     for (let seed = 1; seed <= 200; seed++) {
-      const world = randomWorld(seed, 0);
-      const { node, options, rng } = world;
-      const state = firstState(world);
+      const { node, options, rng, steps } = randomWorld(seed, 0);
+      const state = firstState(steps);
       const oracle = referenceIptables({ node, options, rng });
       oracle.sync(state, 0);
       const programmer = new IptablesProgrammer(proxyConfig(node, options));
@@ -70,20 +59,17 @@ describe('oracle and program of iptables mode', () => {
       const { node, options, rng, steps } = world;
       const oracle = referenceIptables({ node, options, rng });
       const programmer = new IptablesProgrammer(proxyConfig(node, options));
-      const services = new Map<number, ServicePort>();
-      for (const step of steps) {
-        if (step.kind !== 'sync' && step.kind !== 'apply') continue;
-        const changed = new Set<string>();
+      const services = new KnownServices();
+      for (const step of steps.filter(isControl)) {
+        const changed = new Set(upsertedBy(step).map((svc) => `${svc.namespace}/${svc.name}`));
         const full = step.kind === 'sync' || !options.kubeProxy.iptablesPartialSync;
-        if (step.kind === 'sync') services.clear();
-        else for (const id of step.delta.removedIds) services.delete(id);
-        for (const svc of step.kind === 'sync' ? step.state.servicePorts : step.delta.upserted) {
-          services.set(svc.id, svc);
-          changed.add(`${svc.namespace}/${svc.name}`);
-        }
-        const report = step.kind === 'sync' ? oracle.sync(step.state, step.at) : oracle.apply(step.delta, step.at);
-        const inOrder = [...services.values()].sort((a, b) => a.id - b.id);
-        const program = programmer.sync(configsOf(inOrder, node), { full, changed, nowSeconds: step.at / 1e9 });
+        services.take(step);
+        const report = control(oracle, step);
+        const program = programmer.sync(configsOf(services.inOrder(), node), {
+          full,
+          changed,
+          nowSeconds: step.at / 1e9,
+        });
         const expected = withoutEmptyHook(program.kernelText());
         expect(oracle.dump('kernel'), `seed ${seed} at ${step.at}`).toBe(expected);
         const rules = expected.split('\n').filter((line) => line.startsWith('-A')).length;

@@ -3,17 +3,15 @@
  * text, line by line, and their operations counted, on random whole worlds.
  */
 import { describe, expect, it } from 'vitest';
-import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
-import type { ServicePortConfig } from '../../model/service-config.ts';
+import type { NodeSpec } from '../../model/cluster.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
 import { NftablesProgrammer } from '../nftables/program/programmer.ts';
-import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { proxyConfig } from '../proxy/configs.ts';
 import { referenceNftables } from '../reference/nftables.ts';
+import type { ControlStep } from './control-step.ts';
+import { configsOf, control, isControl, KnownServices } from './control-step.ts';
 import { generateProgram } from './generate.ts';
-import type { Step } from './program.ts';
-
-type Sync = Extract<Step, { kind: 'sync' | 'apply' }>;
 
 const WORLDS = 200;
 /** Enough for some ten syncs a world. */
@@ -30,7 +28,7 @@ const MUST_WRITE = [
 interface RandomWorld {
   readonly node: NodeSpec;
   readonly options: EngineOptions;
-  readonly steps: readonly Sync[];
+  readonly steps: readonly ControlStep[];
 }
 
 /** Times are whole eighths of a second, which the program's seconds hold exactly. */
@@ -38,9 +36,8 @@ function randomWorld(seed: number): RandomWorld {
   const { node, options, steps } = generateProgram({ mode: 'nftables', seed, packets: PACKETS, world: 'whole' });
   const gaps = new Rng(seed).stream('gaps');
   let at = 0;
-  const syncs: Sync[] = [];
-  for (const step of steps) {
-    if (step.kind !== 'sync' && step.kind !== 'apply') continue;
+  const syncs: ControlStep[] = [];
+  for (const step of steps.filter(isControl)) {
     syncs.push({ ...step, at });
     at += gaps.below(12) * 125e6;
   }
@@ -51,7 +48,7 @@ class Pair {
   readonly #world: RandomWorld;
   readonly #oracle;
   readonly #programmer: NftablesProgrammer;
-  #services = new Map<number, ServicePort>();
+  readonly #services = new KnownServices();
   readonly written = { cleanups: 0, silent: 0, partial: 0 };
 
   constructor(world: RandomWorld, seed: number) {
@@ -62,25 +59,18 @@ class Pair {
   }
 
   /** One sync on both; gives the table's text. */
-  step(step: Sync, where: string): string {
-    const before = this.#services;
-    const after = step.kind === 'sync' ? new Map<number, ServicePort>() : new Map(before);
-    const touched: ServicePort[] = [];
-    if (step.kind === 'sync') for (const svc of step.state.servicePorts) after.set(svc.id, svc);
-    else {
-      for (const id of step.delta.removedIds) after.delete(id);
-      for (const svc of step.delta.upserted) after.set(svc.id, svc);
-      for (const id of [...step.delta.removedIds, ...step.delta.upserted.map((svc) => svc.id)]) {
-        touched.push(...[before.get(id), after.get(id)].filter((svc) => svc !== undefined));
-      }
-    }
-    this.#services = after;
-    const report =
-      step.kind === 'sync' ? this.#oracle.sync(step.state, step.at) : this.#oracle.apply(step.delta, step.at);
-    const inOrder = [...after.values()].sort((a, b) => a.id - b.id);
-    const program = this.#programmer.sync(configsOf(inOrder, this.#world.node), {
+  step(step: ControlStep, where: string): string {
+    const services = this.#services;
+    const changes = step.kind === 'sync' ? { upserted: [], removedIds: [] } : step.delta;
+    const ids = [...changes.removedIds, ...changes.upserted.map(({ id }) => id)];
+    const touched = ids.map((id) => services.byId.get(id));
+    services.take(step);
+    touched.push(...ids.map((id) => services.byId.get(id)));
+    const names = touched.filter((svc) => svc !== undefined).map((svc) => `${svc.namespace}/${svc.name}`);
+    const report = control(this.#oracle, step);
+    const program = this.#programmer.sync(configsOf(services.inOrder(), this.#world.node), {
       full: step.kind === 'sync',
-      changed: new Set(touched.map((svc) => `${svc.namespace}/${svc.name}`)),
+      changed: new Set(names),
       nowSeconds: step.at / 1e9,
     });
     const text = program.dumpText();
@@ -91,8 +81,8 @@ class Pair {
     const elements = lines.filter((line) => line.startsWith('add element') && !line.includes(' nodeport-ips {')).length;
     expect(report, where).toMatchObject({
       kind: step.kind === 'sync' ? 'full' : 'partial',
-      servicePorts: after.size,
-      changedServicePorts: step.kind === 'sync' ? after.size : step.delta.upserted.length,
+      servicePorts: services.byId.size,
+      changedServicePorts: step.kind === 'sync' ? services.byId.size : step.delta.upserted.length,
       tableRules: rules,
       rules: rules + elements,
       transactions: Math.sign(program.operations) + Math.sign(program.cleanup.length),
@@ -103,10 +93,6 @@ class Pair {
     if (step.kind === 'apply') this.written.partial++;
     return text;
   }
-}
-
-function configsOf(services: readonly ServicePort[], node: NodeSpec): ServicePortConfig[] {
-  return services.map((svc) => servicePortConfig(svc, node));
 }
 
 describe('oracle and program of nftables mode', () => {

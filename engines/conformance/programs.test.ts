@@ -3,8 +3,6 @@
  * program has. Rules are compared as text, chain by chain.
  */
 import { describe, expect, it } from 'vitest';
-import type { ClusterState, NodeSpec } from '../../model/cluster.ts';
-import type { ServicePortConfig } from '../../model/service-config.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
 import { createIptablesEngine } from '../iptables/engine.ts';
@@ -12,22 +10,17 @@ import { IptablesProgrammer } from '../iptables/program/programmer.ts';
 import { createIpvsEngine } from '../ipvs/engine.ts';
 import { IpvsProgrammer } from '../ipvs/program/programmer.ts';
 import { referenceIptables } from '../reference/iptables.ts';
-import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { proxyConfig } from '../proxy/configs.ts';
+import { configsOf, control, firstState, isControl } from './control-step.ts';
 import { dumpDifference } from './dumps.ts';
 import { generateProgram } from './generate.ts';
 import type { WorldKind } from './generate-cluster.ts';
-
-function configsOf(state: ClusterState, node: NodeSpec): ServicePortConfig[] {
-  return state.servicePorts.map((svc) => servicePortConfig(svc, node));
-}
 
 /** The first state of a random life, with the node and the options it was drawn with. */
 function world(mode: 'iptables' | 'ipvs', seed: number, kind: WorldKind = 'plain') {
   const { node, options: drawn, steps } = generateProgram({ mode, seed, packets: 0, world: kind });
   const options: EngineOptions = { ...drawn, evaluator: 'indexed', masqueradeBit: 14 };
-  const first = steps.find((step) => step.kind === 'sync');
-  if (first?.kind !== 'sync') throw new Error('A life begins with a sync');
-  return { node, options, state: first.state, rng: new Rng(seed) };
+  return { node, options, state: firstState(steps), rng: new Rng(seed) };
 }
 
 const FULL = { full: true, changed: new Set<string>(), nowSeconds: 0 };
@@ -42,7 +35,10 @@ describe('fast engines and whole programs', () => {
       const { node, options, state, rng } = world('iptables', seed, kind);
       const engine = createIptablesEngine({ node, options, rng });
       engine.sync(state, 0);
-      const program = new IptablesProgrammer(proxyConfig(node, options)).sync(configsOf(state, node), FULL);
+      const program = new IptablesProgrammer(proxyConfig(node, options)).sync(
+        configsOf(state.servicePorts, node),
+        FULL,
+      );
       const expected = program.restoreText();
       rules += expected.split('\n').filter((line) => line.startsWith('-A')).length;
       expect(
@@ -69,12 +65,8 @@ describe('fast engines and whole programs', () => {
       const [oracle, engine] = [referenceIptables, createIptablesEngine].map((factory) =>
         factory({ node, options, rng: new Rng(seed) }),
       );
-      for (const step of steps) {
-        if (step.kind !== 'sync' && step.kind !== 'apply') continue;
-        for (const each of [oracle, engine]) {
-          if (step.kind === 'sync') each.sync(step.state, step.at);
-          else each.apply(step.delta, step.at);
-        }
+      for (const step of steps.filter(isControl)) {
+        for (const each of [oracle, engine]) control(each, step);
         syncs++;
         // nat INPUT, which kube-proxy leaves empty, is named by one of the two.
         const difference = dumpDifference(
@@ -93,7 +85,7 @@ describe('fast engines and whole programs', () => {
       const { node, options, state, rng } = world('ipvs', seed);
       const engine = createIpvsEngine({ node, options, rng });
       engine.sync(state, 0);
-      const program = new IpvsProgrammer(proxyConfig(node, options)).sync(configsOf(state, node), FULL);
+      const program = new IpvsProgrammer(proxyConfig(node, options)).sync(configsOf(state.servicePorts, node), FULL);
       const expected = [program.ipvsText(), program.ipsetText(), program.restoreText()].join('\n');
       expect(
         dumpDifference(expected, engine.dump('restore'), () => true),

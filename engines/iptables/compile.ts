@@ -162,7 +162,7 @@ export class ServiceTable {
   }
 
   #writePlain(slot: number, svc: ServicePort): void {
-    const { keys, count } = this.#chooser;
+    const { keys, count } = this.#chooser.used;
     this.endpoints.write(slot, keys, count);
     const external = svc.nodePort === 0 || count === 0 ? 0 : 1;
     const mark = this.facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
@@ -223,12 +223,12 @@ export class ServiceTable {
 
   /** Of a plain service port that stays one: its chains that the endpoints just chosen do not use. */
   #retireUnused(slot: number, before: ServicePort, hasNodePort: boolean): void {
-    this.#retirePlain(slot, before, this.#chooser.count, hasNodePort);
+    this.#retirePlain(slot, before, this.#chooser.used.count, hasNodePort);
   }
 
   /** The chains that are not used with the first `count` keys chosen. */
   #retirePlain(slot: number, svc: ServicePort, count: number, hasNodePort: boolean): void {
-    const { keys } = this.#chooser;
+    const { keys } = this.#chooser.used;
     const { address, port, start, count: counts } = this.endpoints;
     const first = start[slot];
     const countBefore = counts[slot];
@@ -256,7 +256,7 @@ export class ServiceTable {
   #revive(svc: ServicePort): void {
     const owner = chainOwner(svc);
     if (!this.staleChains.has(owner)) return;
-    const { keys, count } = this.#chooser;
+    const { keys, count } = this.#chooser.used;
     const name = servicePortName(svc);
     const protocol = protocolName(svc.protocol);
     this.#reviveChain(owner, serviceChainName(name, protocol));

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { formatIpv4, parseIpv4 } from '../../model/address.ts';
 import type { Endpoint } from '../../model/cluster.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import { syntheticService } from '../synthetic.ts';
 import { EndpointChooser } from './endpoints.ts';
-import { syntheticService } from './synthetic.ts';
 
 const address = fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.constantFrom(0x0a010101, 0x0a01010b, 0x0a00000a));
 const port = fc.oneof(fc.integer({ min: 0, max: 65535 }), fc.constantFrom(1, 11, 8, 80, 800, 8080));
@@ -32,7 +32,9 @@ function choose(endpoints: readonly Endpoint[], zone = 'a'): EndpointChooser {
 
 function chosen(endpoints: readonly Endpoint[], zone = 'a'): string[] {
   const chooser = choose(endpoints, zone);
-  return [...chooser.keys.subarray(0, chooser.count)].map((key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`);
+  return [...chooser.used.keys.subarray(0, chooser.used.count)].map(
+    (key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`,
+  );
 }
 
 describe('endpoint keys', () => {

@@ -6,9 +6,9 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import * as verdict from '../../model/verdict.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
+import { NODE_ADDRESS, readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { send } from './send.ts';
-import { NODE_ADDRESS, readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from './synthetic.ts';
 
 const POD = 0x0a000001;
 const OUTSIDE = 0xcb007101;

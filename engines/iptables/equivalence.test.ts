@@ -2,26 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { COUNTER_NAMES, COUNTER_STRIDE, Counters, PORT_TRIES } from '../../model/counters.ts';
 import { PacketBatch } from '../../model/packet.ts';
-import { VerdictBatch } from '../../model/verdict.ts';
+import { VERDICT_FIELDS, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
+import { syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { randomDelta, randomPackets, randomState } from './random-world.ts';
-import { syntheticWorld } from './synthetic.ts';
 
 const BATCH = 200;
-const FIELDS = [
-  'outcome',
-  'reason',
-  'first',
-  'masqueraded',
-  'srcAddress',
-  'srcPort',
-  'dstAddress',
-  'dstPort',
-  'servicePortId',
-] as const;
-
 /** What a campaign must have met at least once; one that does not is no evidence. */
 class Marks {
   readonly seen = new Set<string>();
@@ -73,7 +61,7 @@ function run({ seed, options, hasDetector, isPlain, changes }: Life, marks: Mark
     const [literal, indexed] = results;
     for (let i = 0; i < BATCH; i++) {
       const at = `seed ${seed}, round ${round}, packet ${i}`;
-      for (const field of FIELDS) {
+      for (const field of VERDICT_FIELDS) {
         if (literal.verdicts[field][i] !== indexed.verdicts[field][i]) {
           expect.fail(`${at}: ${field} ${literal.verdicts[field][i]} / ${indexed.verdicts[field][i]}`);
         }
@@ -87,7 +75,7 @@ function run({ seed, options, hasDetector, isPlain, changes }: Life, marks: Mark
       marks.add(indexed.verdicts, indexed.work, i);
     }
     const verdicts = new VerdictBatch(BATCH);
-    for (const field of FIELDS) verdicts[field].set(indexed.verdicts[field]);
+    for (const field of VERDICT_FIELDS) verdicts[field].set(indexed.verdicts[field]);
     earlier = { packets, verdicts };
     packets = new PacketBatch(BATCH);
   }

@@ -9,12 +9,12 @@ import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine } from '../engine.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
+import { readyEndpoint, syntheticService } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { EndpointChooser } from './endpoints.ts';
 import { hash16 } from './names.ts';
 import { probabilityText, statisticThresholds } from './probability.ts';
-import { readyEndpoint, syntheticService } from './synthetic.ts';
 import { formatIpv4 } from '../../model/address.ts';
 
 const goldens = join(process.env.CHAINWALK_SHARED ?? '../shared', 'goldens', 'iptables');
@@ -92,7 +92,7 @@ describe.skipIf(!present)(`upstream goldens${skipped}`, () => {
         return readyEndpoint(address(ip), Number(port));
       });
       chooser.choose(syntheticService({ id: 1, endpoints: given }));
-      const keys = [...chooser.keys.subarray(0, chooser.count)];
+      const keys = [...chooser.used.keys.subarray(0, chooser.used.count)];
       expect(keys.map((key) => `${formatIpv4(keyAddress(key))}:${keyPort(key)}`)).toEqual(texts);
     }
   });

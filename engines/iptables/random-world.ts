@@ -7,7 +7,7 @@ import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.
 import { NS_PER_S } from '../../model/time.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
-import { NODE_ADDRESS, syntheticService } from './synthetic.ts';
+import { NODE_ADDRESS, syntheticService } from '../synthetic.ts';
 
 const CLUSTER_IP = 0xac1e0000;
 const POD = 0x0a000001;

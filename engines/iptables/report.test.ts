@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { NS_PER_S } from '../../model/time.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { Engine } from '../engine.ts';
+import { readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { randomDelta, randomState } from './random-world.ts';
-import { readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from './synthetic.ts';
 
 function lines(engine: Engine, form: 'kernel' | 'restore', prefix: string): number {
   return engine

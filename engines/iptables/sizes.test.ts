@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
+import { readyEndpoint, syntheticService, syntheticWorld } from '../synthetic.ts';
 import {
   BUILT_IN_CHAINS,
   firewallRules,
@@ -13,7 +14,6 @@ import { nodePortDispatch } from './program/node-ports.ts';
 import type { Rule } from './program/rules.ts';
 import { servicePortRules } from './program/service-rules.ts';
 import * as size from './sizes.ts';
-import { readyEndpoint, syntheticService, syntheticWorld } from './synthetic.ts';
 
 const { node } = syntheticWorld();
 const config = proxyConfig(node, DEFAULT_ENGINE_OPTIONS);

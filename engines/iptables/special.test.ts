@@ -9,11 +9,11 @@ import { ORIGIN_EXTERNAL, ORIGIN_HOST, TCP_ACK, TCP_SYN } from '../../model/pack
 import { PROTOCOL_SCTP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import * as verdict from '../../model/verdict.ts';
 import type { Engine, EngineOptions } from '../engine.ts';
+import type { ServiceShape } from '../synthetic.ts';
+import { NODE_ADDRESS, readyEndpoint, syntheticService, syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { POD, send } from './send.ts';
 import type { Sent } from './send.ts';
-import type { ServiceShape } from './synthetic.ts';
-import { NODE_ADDRESS, readyEndpoint, syntheticService, syntheticWorld } from './synthetic.ts';
 
 const CLUSTER_IP = 0xac1e0001;
 const VIP = ip('198.51.100.1');

@@ -6,9 +6,7 @@
 import type { Endpoint, NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { endpointCategories, seenEndpoints } from '../proxy/endpoints.ts';
-
-/** Longer lists are sorted by the library, shorter ones by insertion (they usually come in order). */
-const INSERTION_LIMIT = 24;
+import { choosePlainEndpoints, KeyList } from '../proxy/plain-endpoints.ts';
 
 /** Endpoints by their keys of endpoint-order.ts, in kube-proxy's order. */
 export interface EndpointList {
@@ -29,9 +27,7 @@ interface Lists {
 export class ChosenEndpoints {
   readonly #node: NodeSpec;
   /** Lists of a plain service port. */
-  readonly #plain: { keys: Float64Array; count: number } = { keys: new Float64Array(64), count: 0 };
-  readonly #chosen: Endpoint[] = [];
-  readonly #seen = new Set<number>();
+  readonly #plain = new KeyList();
   /** Lists of the other service ports, by id. */
   readonly #kept = new Map<number, Lists>();
   #lists: Lists | undefined;
@@ -44,13 +40,14 @@ export class ChosenEndpoints {
   /** Makes the lists of the service port the ones that `wanted` and `forEachOwn` mean. */
   choose(servicePort: ServicePort): void {
     this.#servicePort = servicePort;
-    if (!this.#isPlain(servicePort)) {
+    const { extras, endpoints } = servicePort;
+    const anywhere = extras === undefined || !(extras.internalPolicyLocal || extras.externalPolicyLocal);
+    if (!anywhere || !choosePlainEndpoints(endpoints, this.#plain)) {
       this.#lists = this.#listsOf(servicePort);
       return;
     }
     if (this.#kept.size > 0) this.#kept.delete(servicePort.id);
     this.#lists = undefined;
-    this.#choosePlain(servicePort.endpoints);
   }
 
   /** The service port with this id is gone. */
@@ -77,16 +74,6 @@ export class ChosenEndpoints {
     }
   }
 
-  #isPlain({ extras, endpoints }: ServicePort): boolean {
-    if (extras?.internalPolicyLocal === true || extras?.externalPolicyLocal === true) return false;
-    for (const endpoint of endpoints) if (endpoint.hints !== undefined) return false;
-    if (endpoints.length < 2) return true;
-    const seen = this.#seen;
-    seen.clear();
-    for (const endpoint of endpoints) seen.add(endpoint.address * 65536 + endpoint.port);
-    return seen.size === endpoints.length;
-  }
-
   #listsOf(servicePort: ServicePort): Lists {
     const kept = this.#kept.get(servicePort.id);
     if (kept?.servicePort === servicePort) return kept;
@@ -95,32 +82,6 @@ export class ChosenEndpoints {
     const lists = { servicePort, cluster: listOf(cluster), local: listOf(local), own: listOf(own) };
     this.#kept.set(servicePort.id, lists);
     return lists;
-  }
-
-  #choosePlain(endpoints: readonly Endpoint[]): void {
-    const chosen = this.#chosen;
-    const plain = this.#plain;
-    chosen.length = 0;
-    for (const endpoint of endpoints) if (endpoint.ready) chosen.push(endpoint);
-    if (chosen.length === 0) {
-      for (const endpoint of endpoints) if (endpoint.serving && endpoint.terminating) chosen.push(endpoint);
-    }
-    plain.count = chosen.length;
-    if (plain.count > plain.keys.length) plain.keys = new Float64Array(plain.count * 2);
-    if (plain.count > INSERTION_LIMIT) {
-      chosen.sort((a, b) => endpointKey(a.address, a.port) - endpointKey(b.address, b.port));
-    }
-    const { keys } = plain;
-    for (let i = 0; i < chosen.length; i++) {
-      const endpoint = chosen[i];
-      const key = endpointKey(endpoint.address, endpoint.port);
-      let at = i;
-      while (at > 0 && keys[at - 1] > key) {
-        keys[at] = keys[at - 1];
-        at--;
-      }
-      keys[at] = key;
-    }
   }
 }
 

@@ -81,7 +81,7 @@ export interface TestVerdict {
   readonly work: number[];
 }
 
-export function fillPacket(batch: PacketBatch, i: number, packet: TestPacket): void {
+function fillPacket(batch: PacketBatch, i: number, packet: TestPacket): void {
   batch.time[i] = packet.time ?? 0;
   batch.srcAddress[i] = packet.src;
   batch.srcPort[i] = packet.sport;

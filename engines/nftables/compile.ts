@@ -6,6 +6,7 @@ import { NO_SERVICE_EXTRAS, servicePortName } from '../../model/cluster.ts';
 import { protocolName } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import type { KeyList } from '../proxy/plain-endpoints.ts';
 import { externallyAccessible } from '../proxy/topology.ts';
 import { AffinitySets } from './affinity-sets.ts';
 import {
@@ -19,7 +20,6 @@ import {
   USES_EXTERNAL,
   USES_FIREWALL,
 } from './elements.ts';
-import type { KeyList } from './endpoints.ts';
 import { EndpointLists } from './endpoints.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { DETECT_NOTHING, blockPairs, masqueradesClusterIps } from './node-facts.ts';

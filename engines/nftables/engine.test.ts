@@ -8,8 +8,8 @@ import type { SimTime } from '../../model/time.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { VerdictBatch } from '../../model/verdict.ts';
 import type { Engine } from '../engine.ts';
+import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from '../synthetic.ts';
 import { createNftablesEngine } from './engine.ts';
-import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticServices, syntheticWorld } from './synthetic.ts';
 
 const POD = 0x0a010000;
 const CLIENT = 0x0ac80001;

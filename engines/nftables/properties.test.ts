@@ -1,6 +1,6 @@
 /** Properties of the nftables engine: a partial sync comes to what a full one does, choice is fair, and unrelated Services do not show. */
 import { describe, expect, it } from 'vitest';
-import type { ClusterDelta, ServicePort } from '../../model/cluster.ts';
+import type { ServicePort } from '../../model/cluster.ts';
 import { Counters } from '../../model/counters.ts';
 import { ORIGIN_POD, PacketBatch, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
@@ -8,26 +8,16 @@ import { NS_PER_S } from '../../model/time.ts';
 import { OUTCOME_ENDPOINT, VerdictBatch } from '../../model/verdict.ts';
 import { chiSquaredScore } from '../../sim/chi-squared.ts';
 import { Rng } from '../../sim/rng.ts';
+import { control, isControl, KnownServices } from '../conformance/control-step.ts';
 import { generateProgram } from '../conformance/generate.ts';
 import type { Program } from '../conformance/program.ts';
 import type { Engine } from '../engine.ts';
+import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticWorld } from '../synthetic.ts';
 import { createNftablesEngine } from './engine.ts';
 import { Player } from '../conformance/play.ts';
-import { CLUSTER_IP_BASE, readyEndpoint, syntheticService, syntheticWorld } from './synthetic.ts';
 
 function engineOf({ node, options, seed }: Program): Engine {
   return createNftablesEngine({ node, options: { ...options, evaluator: 'indexed' }, rng: new Rng(seed) });
-}
-
-function changed(servicePorts: ReadonlyMap<number, ServicePort>, delta: ClusterDelta): Map<number, ServicePort> {
-  const after = new Map(servicePorts);
-  for (const id of delta.removedIds) after.delete(id);
-  for (const svc of delta.upserted) after.set(svc.id, svc);
-  return after;
-}
-
-function sorted(servicePorts: ReadonlyMap<number, ServicePort>): ServicePort[] {
-  return [...servicePorts.values()].sort((a, b) => a.id - b.id);
 }
 
 describe('partial and full sync', () => {
@@ -37,26 +27,22 @@ describe('partial and full sync', () => {
     for (let seed = 1; seed <= 60; seed++) {
       const program = generateProgram({ mode: 'nftables', seed, packets: 800, world: 'whole' });
       const partial = engineOf(program);
-      let services = new Map<number, ServicePort>();
+      const services = new KnownServices();
       let end = 0;
       for (const step of program.steps) {
         end = step.at;
-        if (step.kind === 'sync') {
-          services = new Map(step.state.servicePorts.map((svc) => [svc.id, svc] as const));
-          partial.sync(step.state, step.at);
-        } else if (step.kind === 'apply') {
-          services = changed(services, step.delta);
-          partial.apply(step.delta, step.at);
-          applies++;
-        }
+        if (!isControl(step)) continue;
+        control(partial, step);
+        services.take(step);
+        if (step.kind === 'apply') applies++;
       }
       const full = engineOf(program);
-      const whole = full.sync({ servicePorts: sorted(services) }, end);
+      const whole = full.sync({ servicePorts: services.inOrder() }, end);
       // A second later stale chains are gone.
       const report = partial.apply({ upserted: [], removedIds: [] }, end + NS_PER_S);
       expect(report, `seed ${seed}`).toMatchObject({ rules: whole.rules, tableRules: whole.tableRules });
       expect(partial.dump('kernel'), `seed ${seed}`).toBe(full.dump('kernel'));
-      const players = [new Player(), new Player()] as const;
+      const players = [new Player(program.node.addresses), new Player(program.node.addresses)] as const;
       for (const step of program.steps) {
         if (step.kind !== 'packet') continue;
         const later = { ...step, at: step.at + end + 2 * NS_PER_S };
@@ -98,7 +84,7 @@ describe('unrelated Services', () => {
       const program = generateProgram({ mode: 'nftables', seed, packets: 400, world: 'whole' });
       const alone = engineOf(program);
       const crowded = engineOf(program);
-      const players = [new Player(), new Player()] as const;
+      const players = [new Player(program.node.addresses), new Player(program.node.addresses)] as const;
       for (const [i, step] of program.steps.entries()) {
         if (step.kind === 'sync') {
           alone.sync(step.state, step.at);

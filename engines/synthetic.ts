@@ -1,13 +1,14 @@
-/** Small synthetic clusters for the tests and the micro-benchmark of this folder. */
-import { parseCidr } from '../../model/address.ts';
-import type { Endpoint, ServiceExtras, ServicePort } from '../../model/cluster.ts';
-import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import { Rng } from '../../sim/rng.ts';
-import type { EngineOptions, World } from '../engine.ts';
-import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
+/** Small synthetic clusters for the engines' own tests and benchmarks. */
+import { parseCidr } from '../model/address.ts';
+import type { Endpoint, ServiceExtras, ServicePort } from '../model/cluster.ts';
+import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
+import type { Protocol } from '../model/protocol.ts';
+import { PROTOCOL_TCP } from '../model/protocol.ts';
+import { Rng } from '../sim/rng.ts';
+import type { EngineOptions, World } from './engine.ts';
+import { DEFAULT_ENGINE_OPTIONS } from './engine.ts';
 
-const NODE_ADDRESS = 0xc0a80002;
+export const NODE_ADDRESS = 0xc0a80002;
 export const CLUSTER_IP_BASE = 0xac1e0000;
 const POD_BASE = 0x0a010000;
 
@@ -28,18 +29,25 @@ export function readyEndpoint(address: number, port: number): Endpoint {
 export interface ServiceShape {
   readonly id: number;
   readonly endpoints: readonly Endpoint[];
+  readonly protocol?: Protocol;
   readonly nodePort?: number;
   readonly extras?: Partial<ServiceExtras>;
 }
 
 /** ClusterIP 172.30.0.0 + id, port 80, named ns/svc<id>:p80. */
-export function syntheticService({ id, endpoints, nodePort = 0, extras }: ServiceShape): ServicePort {
+export function syntheticService({
+  id,
+  endpoints,
+  protocol = PROTOCOL_TCP,
+  nodePort = 0,
+  extras,
+}: ServiceShape): ServicePort {
   return {
     id,
     namespace: 'ns',
     name: `svc${id}`,
     portName: 'p80',
-    protocol: PROTOCOL_TCP,
+    protocol,
     clusterIp: CLUSTER_IP_BASE + id,
     port: 80,
     nodePort,
