@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NS_PER_S } from '../model/time.ts';
-import type { FailureMode } from '../model/churn.ts';
+import type { FailureMode, ProbeName } from '../model/churn.ts';
 import type { Probe } from '../model/workload.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { LONG_AGO } from './pod-store.ts';
-import type { ProbeKind } from './pod-store.ts';
 import { PRIORITY_CHURN } from './priorities.ts';
 import { ProbeWorker } from './probe-worker.ts';
 import { probeOf } from './test-world.ts';
@@ -21,22 +20,33 @@ interface Rig {
   running: boolean;
   startedAt: number;
   deleted: boolean;
+  started: boolean;
+  watched: boolean;
 }
 
-function rigOf(probe: Probe, options: { kind?: ProbeKind; phase?: number; initial?: boolean } = {}): Rig {
+function rigOf(probe: Probe, options: { name?: ProbeName; phase?: number; wasRunning?: boolean } = {}): Rig {
   const simulation = new Simulation();
-  const { kind = 'readiness', phase = 0, initial = true } = options;
-  const state = { answer: 'success' as Rig['answer'], running: true, startedAt: LONG_AGO, deleted: false };
+  const { name = 'readiness', phase = 0, wasRunning = true } = options;
+  const state = {
+    answer: 'success' as Rig['answer'],
+    running: true,
+    startedAt: LONG_AGO,
+    deleted: false,
+    started: name !== 'startup',
+    watched: true,
+  };
   const results: Rig['results'] = [];
   const asked: number[] = [];
   const worker = new ProbeWorker({
     simulation,
-    kind,
+    name,
     probe,
     phaseNs: phase * NS_PER_S,
-    initialResult: initial,
+    wasRunning,
     target: {
       isRunning: () => state.running,
+      hasStarted: () => state.started,
+      isWatched: () => state.watched,
       startedAt: () => state.startedAt,
       isBeingDeleted: () => state.deleted,
       answer: () => {
@@ -126,7 +136,7 @@ describe('ProbeWorker', () => {
   });
 
   it('waits for the initial delay in whole seconds, so up to a second less', () => {
-    const rig = rigOf(probeOf({ periodSeconds: 1, initialDelaySeconds: 3 }), { initial: false });
+    const rig = rigOf(probeOf({ periodSeconds: 1, initialDelaySeconds: 3 }), { wasRunning: false });
     rig.startedAt = 0.9 * NS_PER_S;
     rig.simulation.runUntil(5 * NS_PER_S);
     // 3 s after second 0, not after 0.9 s.
@@ -134,17 +144,18 @@ describe('ProbeWorker', () => {
     expect(rig.results).toEqual([[3, true]]);
   });
 
-  it('probes readiness at once when the container starts, liveness at its next tick', () => {
-    for (const kind of ['readiness', 'liveness'] as const) {
-      const rig = rigOf(probeOf({ periodSeconds: 4 }), { kind, initial: kind === 'liveness' });
+  it('probes at once when it is triggered, else at the next tick', () => {
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probeOf({ periodSeconds: 4 }), { name, wasRunning: false });
       rig.running = false;
       rig.simulation.at(1 * NS_PER_S, PRIORITY_CHURN, () => {
         rig.running = true;
         rig.startedAt = rig.simulation.now;
         rig.worker.containerStarted();
+        if (name === 'readiness') rig.worker.trigger();
       });
       rig.simulation.runUntil(5 * NS_PER_S);
-      expect(rig.asked).toEqual(kind === 'readiness' ? [1, 4] : [4]);
+      expect(rig.asked).toEqual(name === 'readiness' ? [1, 4] : [4]);
     }
   });
 
@@ -157,7 +168,7 @@ describe('ProbeWorker', () => {
   });
 
   it('holds a failed liveness probe until there is a new container, and begins to count anew', () => {
-    const rig = rigOf(probeOf({ periodSeconds: 1, failureThreshold: 2 }), { kind: 'liveness' });
+    const rig = rigOf(probeOf({ periodSeconds: 1, failureThreshold: 2 }), { name: 'liveness' });
     rig.answer = 'error';
     rig.simulation.at(5.5 * NS_PER_S, PRIORITY_CHURN, () => rig.worker.containerStarted());
     rig.simulation.runUntil(9.5 * NS_PER_S);
@@ -170,11 +181,11 @@ describe('ProbeWorker', () => {
   });
 
   it('stops liveness, but not readiness, when the pod is deleted', () => {
-    for (const kind of ['readiness', 'liveness'] as const) {
-      const rig = rigOf(probeOf({ periodSeconds: 1 }), { kind });
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probeOf({ periodSeconds: 1 }), { name });
       rig.deleted = true;
       rig.simulation.runUntil(2 * NS_PER_S);
-      expect(rig.asked).toEqual(kind === 'readiness' ? [0, 1, 2] : []);
+      expect(rig.asked).toEqual(name === 'readiness' ? [0, 1, 2] : []);
     }
   });
 
@@ -184,6 +195,7 @@ describe('ProbeWorker', () => {
     rig.simulation.at(1 * NS_PER_S, PRIORITY_CHURN, () => {
       rig.answer = 'success';
       rig.worker.containerStarted();
+      rig.worker.trigger();
     });
     rig.simulation.runUntil(9 * NS_PER_S);
     // Not ready at the new start; ready when the trigger is served after the hanging probe has come back.

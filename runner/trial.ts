@@ -72,6 +72,7 @@ export function runTrial(trial: Trial): TrialResult {
       endpointSlice: toDistribution(point.propagation.endpointSliceSeconds),
       watch: toDistribution(point.propagation.watchSeconds),
       podStart: toDistribution(point.propagation.podStartSeconds),
+      apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
     sync: {
       begin: (request) => syncs.begin(request),
