@@ -205,3 +205,113 @@ describe('ProbeWorker', () => {
     ]);
   });
 });
+
+describe('ProbeWorker: kinds of probes', () => {
+  const quick = { periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 } as const;
+
+  it("notices with the seed's probe after 4 to 6 s a status of 500, after 5 to 7 s a hang", () => {
+    for (let phase = 0; phase < 2; phase += 0.25) {
+      for (const [mode, extra] of [
+        ['error', 0],
+        ['refuse', 0],
+        ['hang', 1],
+      ] as const) {
+        const detection = detectionOf(probeOf(quick), mode, phase, 10);
+        // phase + (failureThreshold - 1) x period + response time
+        expect(detection).toBeCloseTo(phase + 2 * 2 + extra, 9);
+        expect(detection).toBeGreaterThanOrEqual(4 + extra);
+        expect(detection).toBeLessThan(6 + extra);
+      }
+    }
+  });
+
+  it('a grpc probe needs its timeout for a refusal, too; an exec probe does not', () => {
+    expect(detectionOf(probeOf({ ...quick, kind: 'grpc' }), 'refuse', 0, 10)).toBe(5);
+    expect(detectionOf(probeOf({ ...quick, kind: 'grpc' }), 'error', 0, 10)).toBe(4);
+    expect(detectionOf(probeOf({ ...quick, kind: 'exec' }), 'refuse', 0, 10)).toBe(4);
+    expect(detectionOf(probeOf({ ...quick, kind: 'exec' }), 'hang', 0, 10)).toBe(5);
+  });
+
+  it('a tcpSocket probe sees neither a failing nor a hanging handler', () => {
+    for (const mode of ['error', 'hang'] as const) {
+      const rig = rigOf(probeOf({ ...quick, kind: 'tcpSocket' }));
+      rig.answer = mode;
+      rig.simulation.runUntil(100 * NS_PER_S);
+      expect(rig.results).toEqual([]);
+    }
+    expect(detectionOf(probeOf({ ...quick, kind: 'tcpSocket' }), 'refuse', 0, 10)).toBe(4);
+  });
+
+  it('throws the errors of an exec probe away: they neither count nor end a run', () => {
+    const rig = rigOf(probeOf({ kind: 'exec', periodSeconds: 1, failureThreshold: 3 }));
+    const answers: Rig['answer'][] = ['error', 'probe_error', 'error', 'probe_error', 'probe_error', 'error'];
+    answers.forEach((answer, second) => {
+      rig.simulation.at(second * NS_PER_S, PRIORITY_CHURN, () => {
+        rig.answer = answer;
+      });
+    });
+    rig.simulation.runUntil(5 * NS_PER_S);
+    expect(rig.results).toEqual([[5, false]]);
+    rig.answer = 'probe_error';
+    rig.simulation.runUntil(100 * NS_PER_S);
+    // Not ready as it was; an error is no success, either.
+    expect(rig.results).toEqual([[5, false]]);
+  });
+});
+
+describe('ProbeWorker: startup', () => {
+  const probe = probeOf({ periodSeconds: 1, failureThreshold: 3 });
+
+  it('tells success once, and does not run again until there is a new container', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'refuse';
+    rig.simulation.at(1.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.answer = 'success';
+    });
+    rig.simulation.at(2.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.started = true;
+    });
+    rig.simulation.at(9.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.started = false;
+      rig.worker.containerStarted();
+    });
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.asked).toEqual([0, 1, 2, 10]);
+    expect(rig.results).toEqual([
+      [2, true],
+      [10, true],
+    ]);
+  });
+
+  it('fails after its threshold and holds', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'error';
+    rig.simulation.runUntil(20 * NS_PER_S);
+    expect(rig.results).toEqual([[2, false]]);
+    expect(rig.asked).toEqual([0, 1, 2]);
+  });
+
+  it('is called a success when the pod is deleted', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'error';
+    rig.simulation.at(0.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.deleted = true;
+    });
+    rig.simulation.runUntil(20 * NS_PER_S);
+    expect(rig.results).toEqual([[1, true]]);
+    expect(rig.asked).toEqual([0]);
+  });
+
+  it('keeps the others from running until then', () => {
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probe, { name, wasRunning: false });
+      rig.started = false;
+      rig.answer = 'error';
+      rig.simulation.at(3.5 * NS_PER_S, PRIORITY_CHURN, () => {
+        rig.started = true;
+      });
+      rig.simulation.runUntil(5 * NS_PER_S);
+      expect(rig.asked).toEqual([4, 5]);
+    }
+  });
+});
