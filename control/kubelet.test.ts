@@ -131,6 +131,22 @@ describe('Kubelet: readiness', () => {
     }
   });
 
+  it('leaves after 4 to 6 s for a status of 500 and after 5 to 7 s for a hang, with the probe of scenarios/clusters', () => {
+    const readinessProbe = probeOf({ periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 });
+    const waits = (mode: 'error' | 'hang'): number[] =>
+      Array.from({ length: 20 }, (_, seed) => {
+        const world = worldOf({ seed, churn: [fault('readiness', mode, 10, 30)], deployment: { readinessProbe } });
+        world.simulation.runUntil(60 * NS_PER_S);
+        return world.timeOf('pod_not_ready') / NS_PER_S - 10;
+      });
+    const [errors, hangs] = [waits('error'), waits('hang')];
+    // One world, so the same phases: a hang is known a timeout later, each time.
+    errors.forEach((wait, i) => expect(hangs[i] - wait).toBeCloseTo(1, 6));
+    expect(Math.min(...errors)).toBeGreaterThanOrEqual(4);
+    expect(Math.max(...errors)).toBeLessThan(6);
+    expect(Math.max(...errors) - Math.min(...errors)).toBeGreaterThan(1);
+  });
+
   it('spreads the phases of pods that ran before', () => {
     const left = [1, 2, 3, 4, 5, 6].map((seed) => {
       const world = worldOf({ seed, churn: [fault('readiness', 'error', 10, 60)] });

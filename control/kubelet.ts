@@ -156,6 +156,7 @@ export class Kubelet {
           this.terminate(pod);
         } else this.#kill(pod);
       }
+      this.#updateReadiness(pod, worker);
       if (pod.container === 'waiting') {
         if (pod.hasSandbox) this.#planRestart(pod, worker);
         else this.#planFirstStart(pod, worker);
