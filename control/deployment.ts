@@ -133,7 +133,7 @@ export class DeploymentController {
   #reconcile(state: DeploymentState): void {
     // A set whose pods were taken away makes new ones, whatever the Deployment does.
     for (const set of state.sets) this.#options.replicaSets.sync(state, set);
-    state.progress.observe(this.#countsOf(state));
+    if (state.isRollingOut) state.progress.observe(this.#countsOf(state));
     const isScaling = state.sets.some((set) => set.replicas > 0 && set.desiredReplicas !== state.replicas);
     const sizes = isScaling ? this.#scalingStep(state) : this.#rolloutStep(state);
     if (sizes !== undefined) {

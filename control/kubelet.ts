@@ -171,7 +171,7 @@ export class Kubelet {
     const behaviour = this.#options.behaviours.find((each) => each.deployment === pod.deployment);
     const probes: Partial<Record<ProbeName, ProbeWorker>> = {};
     const worker: PodWorker = {
-      process: new PodProcess(behaviour, this.#rng, `${pod.namespace}/${pod.name}`, this.#simulation.now),
+      process: new PodProcess(behaviour, this.#rng, pod, this.#simulation.now),
       probes,
       backOff: new RestartBackOff(),
       deletionSeen: false,

@@ -3,13 +3,26 @@ import type { PodBehaviour } from '../model/churn.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import { Rng } from '../sim/rng.ts';
 import { PodProcess } from './pod-process.ts';
+import { PodRecord } from './pod-store.ts';
 import { between, constantly } from './test-world.ts';
 
-const processOf = (behaviour?: Partial<PodBehaviour>, seed = 1, name = 'default/web-1'): PodProcess =>
+const podOf = (name: string): PodRecord =>
+  new PodRecord({
+    namespace: 'default',
+    name,
+    address: 1,
+    nodeName: 'node-1',
+    deployment: 0,
+    revision: 1,
+    uid: 1,
+    createdAt: 0,
+  });
+
+const processOf = (behaviour?: Partial<PodBehaviour>, seed = 1, name = 'web-1'): PodProcess =>
   new PodProcess(
     behaviour === undefined ? undefined : { deployment: 0, warmUpMode: 'error', ...behaviour },
     new Rng(seed),
-    name,
+    podOf(name),
     0,
   );
 
@@ -62,9 +75,9 @@ describe('PodProcess', () => {
   it('flaps by chance with the given share, each pod in a phase of its own', () => {
     const flapping = { probe: 'readiness', mode: 'error', periodSeconds: constantly(4), failingRatio: 0.25 } as const;
     const begins = [1, 2, 3, 4].map((number) => {
-      const process = processOf({ flapping }, 1, `default/web-${number}`);
+      const process = processOf({ flapping }, 1, `web-${number}`);
       expect(failingShare(process, 40)).toBeCloseTo(0.25, 3);
-      const fresh = processOf({ flapping }, 1, `default/web-${number}`);
+      const fresh = processOf({ flapping }, 1, `web-${number}`);
       for (let ms = 0; ; ms++) if (fresh.answer('readiness', ms * NS_PER_MS) !== 'success') return ms;
     });
     expect(new Set(begins).size).toBe(4);

@@ -4,6 +4,7 @@ import { NS_PER_MS } from '../model/time.ts';
 import type { SimTime } from '../model/time.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import { LONG_AGO } from './pod-store.ts';
+import type { PodRecord } from './pod-store.ts';
 import type { ProbeAnswer } from './probe-outcome.ts';
 
 /** A fault of the answers to probes, active for `from <= now < until`: all the time, or the first `failingNs` of each `periodNs`. */
@@ -20,23 +21,26 @@ const SHORTEST_CYCLE_NS = NS_PER_MS;
 
 export class PodProcess {
   readonly #behaviour: PodBehaviour | undefined;
-  readonly #streamOf: (what: string) => RandomStream;
-  readonly #streams = new Map<string, RandomStream>();
-  readonly #faults: ProbeFault[] = [];
+  readonly #rng: Rng;
+  readonly #pod: PodRecord;
+  /** Made when they are needed: most pods of a large cluster have none. */
+  #streams: Map<string, RandomStream> | undefined;
+  #faults: ProbeFault[] | undefined;
   #warmUntil: SimTime = LONG_AGO;
   /** The cycle of flapping that was looked at last. */
   #cycle: { failingFrom: SimTime; until: SimTime } | undefined;
   readonly #createdAt: SimTime;
 
-  /** `name` is that of the pod with its namespace; it names the streams. */
-  constructor(behaviour: PodBehaviour | undefined, rng: Rng, name: string, now: SimTime) {
+  /** Streams are named after the pod. */
+  constructor(behaviour: PodBehaviour | undefined, rng: Rng, pod: PodRecord, now: SimTime) {
     this.#behaviour = behaviour;
-    this.#streamOf = (what) => rng.stream(`behaviour/${what}/${name}`);
+    this.#rng = rng;
+    this.#pod = pod;
     this.#createdAt = now;
   }
 
   addFault(fault: ProbeFault): void {
-    this.#faults.push(fault);
+    (this.#faults ??= []).push(fault);
   }
 
   /** From the container's start to the process listening, for one start. */
@@ -57,7 +61,7 @@ export class PodProcess {
 
   /** What a probe that begins now meets in a process that listens. A scripted fault is stronger than the behaviour. */
   answer(name: ProbeName, now: SimTime): ProbeAnswer {
-    const fault = this.#faults.find((each) => isMeant(each.probe, name) && isActive(each, now));
+    const fault = this.#faults?.find((each) => isMeant(each.probe, name) && isActive(each, now));
     if (fault !== undefined) return fault.mode;
     const behaviour = this.#behaviour;
     if (behaviour === undefined) return 'success';
@@ -89,10 +93,11 @@ export class PodProcess {
   }
 
   #stream(what: string): RandomStream {
-    const known = this.#streams.get(what);
+    const streams = (this.#streams ??= new Map<string, RandomStream>());
+    const known = streams.get(what);
     if (known !== undefined) return known;
-    const stream = this.#streamOf(what);
-    this.#streams.set(what, stream);
+    const stream = this.#rng.stream(`behaviour/${what}/${this.#pod.namespace}/${this.#pod.name}`);
+    streams.set(what, stream);
     return stream;
   }
 }
