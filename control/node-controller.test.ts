@@ -150,6 +150,17 @@ describe('a machine that fails', () => {
     expect(world.plane.podCounts(0)).toEqual({ available: 4, total: 4 });
   });
 
+  it('that fails between SIGTERM and the end of a process ends the pod when it is back', () => {
+    const shrink: ChurnEvent = { kind: 'scale', at: 99.95 * NS_PER_S, deployment: 0, replicas: 0 };
+    const world = ended(500, {
+      churn: [shrink, failureOf({ durationNs: 20 * NS_PER_S })],
+      deployment: { replicas: 2 },
+    });
+    expect(timesOf(world, 'process_stopped')).toEqual([99.96, 99.96]);
+    expect(timesOf(world, 'pod_gone')).toEqual([100.06, 120]);
+    expect(world.plane.podCondition(ON_NODE_2)).toBe('gone');
+  });
+
   it('holds a Recreate up: its pods end never', () => {
     const rollout: ChurnEvent = { kind: 'rolling_update', at: 200 * NS_PER_S, deployment: 0 };
     const deployment = { replicas: 4, strategy: 'Recreate' } as const;
