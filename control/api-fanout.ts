@@ -19,6 +19,8 @@ export interface Propagation {
   readonly watch: Distribution;
   /** From a pod's creation to its process listening: scheduling, image, sandbox, container, start of the process. */
   readonly podStart: Distribution;
+  /** How long the API server takes to make a pod: the pace of a ReplicaSet's slow start. Absent: no time. */
+  readonly apiCall?: Distribution;
 }
 
 /** A draw in whole nanoseconds; a distribution's negative value counts as zero. */

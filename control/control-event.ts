@@ -4,6 +4,7 @@ import type { SimTime } from '../model/time.ts';
 type ControlEventKind =
   | 'probe_failing'
   | 'probe_answering'
+  | 'probe_flapping'
   | 'rollout_started'
   | 'scaled'
   | 'pod_created'
@@ -11,14 +12,24 @@ type ControlEventKind =
   | 'pod_not_ready'
   | 'pod_terminating'
   | 'process_stopped'
+  | 'process_crashed'
   | 'pod_gone'
+  | 'container_started'
   | 'container_restarted'
   | 'endpoints_changed'
   | 'proxy_stopped'
   | 'proxy_started'
   | 'sync_started'
   | 'sync_finished'
-  | 'rollout_finished';
+  | 'rollout_finished'
+  | 'progress_deadline_exceeded'
+  | 'node_cordoned'
+  | 'node_open'
+  | 'node_failed'
+  | 'node_returned'
+  | 'node_not_ready'
+  | 'node_ready'
+  | 'pod_evicted';
 
 export interface ControlEvent {
   readonly at: SimTime;

@@ -2,6 +2,7 @@
 import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
 import type { ClusterState } from '../model/cluster.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
+import { constant } from '../sim/distributions.ts';
 import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { ApiFanout } from './api-fanout.ts';
@@ -10,11 +11,14 @@ import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event
 import { DeploymentController } from './deployment.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
+import { NodeController } from './node-controller.ts';
+import { NodePool } from './node-pool.ts';
 import { PodStore } from './pod-store.ts';
 import type { PodRecord } from './pod-store.ts';
 import { PRIORITY_CHURN } from './priorities.ts';
 import { Proxier } from './proxier.ts';
 import type { ProxierTiming, Reachable, SyncPort } from './proxier.ts';
+import { ReplicaSetController } from './replica-set-controller.ts';
 
 export interface ControlPlaneOptions {
   /** At time 0, not running. */
@@ -48,6 +52,7 @@ export class ControlPlane {
   readonly #fanout: ApiFanout;
   readonly #kubelet: Kubelet;
   readonly #deployments: DeploymentController;
+  readonly #nodes: NodeController;
   readonly #slices: EndpointSliceController;
   readonly #proxier: Proxier;
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
@@ -83,20 +88,47 @@ export class ControlPlane {
       fanout: this.#fanout,
       podStart: options.propagation.podStart,
       deployments: workload.deployments,
+      behaviours: options.churn.behaviours ?? [],
       emit: emitOfWorkload,
       onStatus: (pod) => this.#podChanged(pod),
     });
-    this.#deployments = new DeploymentController({
+    const pool = new NodePool(workload.nodes);
+    const rngOfDeployments = rng.sub('deployment');
+    const replicaSets = new ReplicaSetController({
       simulation,
-      rng,
+      rng: rngOfDeployments,
       workload,
       store: this.#store,
+      pool,
+      apiCall: options.propagation.apiCall ?? constant(0),
       emit: emitOfWorkload,
-      onCreate: (pod) => this.#kubelet.create(pod),
+      onCreate: (pod) => {
+        this.#kubelet.create(pod);
+        this.#deployments.podChanged(pod);
+      },
       onDelete: (pod) => {
         this.#fanout.sendDeletion(pod, () => this.#kubelet.terminate(pod));
         this.#podChanged(pod);
       },
+    });
+    this.#deployments = new DeploymentController({
+      simulation,
+      rng: rngOfDeployments,
+      workload,
+      store: this.#store,
+      replicaSets,
+      emit: emitOfWorkload,
+    });
+    this.#nodes = new NodeController({
+      simulation,
+      rng,
+      store: this.#store,
+      pool,
+      kubelet: this.#kubelet,
+      replicaSets,
+      emit,
+      emitOfWorkload,
+      onPodChanged: (pod) => this.#podChanged(pod),
     });
     this.#slices = new EndpointSliceController({
       fanout: this.#fanout,
@@ -198,6 +230,11 @@ export class ControlPlane {
     return this.#proxier.coalescedChanges;
   }
 
+  /** How often a rollout was called failed because it had made no progress for progressDeadlineSeconds. */
+  get progressDeadlinesExceeded(): number {
+    return this.#deployments.deadlinesExceeded;
+  }
+
   /** How long the first sync would have taken, ns; nobody waits for it. */
   get initialSyncNs(): number {
     return this.#proxier.initialSyncNs;
@@ -210,35 +247,58 @@ export class ControlPlane {
   }
 
   #replay(event: ChurnEvent): void {
-    if (event.kind === 'proxy_restart') {
-      this.#proxier.restart(event.downNs);
-      return;
-    }
-    const { deployment } = event;
-    const { name } = this.#workload.deployments[deployment];
     switch (event.kind) {
+      case 'proxy_restart':
+        return this.#proxier.restart(event.downNs);
+      case 'node_drain':
+        return this.#nodes.drain(event);
+      case 'node_failure':
+        return this.#nodes.fail(event);
       case 'rolling_update':
-        this.#emit('rollout_started', `rollout of deployment ${name} started`, deployment);
-        this.#deployments.rollOut(deployment);
-        break;
       case 'scale':
-        this.#emit('scaled', `deployment ${name} scaled to ${event.replicas}`, deployment);
-        this.#deployments.scale(deployment, event.replicas);
-        break;
-      case 'probe_failure': {
-        // A plan may name a pod that a scale-down has taken away before: then nothing fails.
-        const pod = this.#store.ofDeployment(deployment).filter(isRunning)[event.pod];
-        if (pod === undefined) break;
-        this.#emit('probe_failing', `${event.probe} probe of pod ${pod.name} begins to fail`, deployment);
-        this.#kubelet.failProbe(pod, event.probe, event.mode, event.durationNs);
-        this.#simulation.at(event.at + event.durationNs, PRIORITY_CHURN, () => {
-          this.#emit('probe_answering', `${event.probe} probe of pod ${pod.name} answers again`, deployment);
-        });
-        break;
-      }
+        return this.#replayOfDeployment(event);
+      case 'probe_failure':
+      case 'probe_flapping':
+      case 'crash':
+        return this.#replayOfPod(event);
     }
   }
+
+  #replayOfDeployment(event: Extract<ChurnEvent, { kind: 'rolling_update' | 'scale' }>): void {
+    const { deployment } = event;
+    const { name } = this.#workload.deployments[deployment];
+    if (event.kind === 'rolling_update') {
+      this.#emit('rollout_started', `rollout of deployment ${name} started`, deployment);
+      this.#deployments.rollOut(deployment);
+    } else {
+      this.#emit('scaled', `deployment ${name} scaled to ${event.replicas}`, deployment);
+      this.#deployments.scale(deployment, event.replicas);
+    }
+  }
+
+  #replayOfPod(event: PodChurn): void {
+    // A plan may name a pod that a scale-down has taken away before: then nothing happens.
+    const pod = this.#store.ofDeployment(event.deployment).filter(isRunning)[event.pod];
+    if (pod === undefined) return;
+    if (event.kind === 'crash') {
+      this.#kubelet.crash(pod);
+      return;
+    }
+    const { deployment, probe, mode, at, durationNs } = event;
+    const what = probe === 'all' ? `probes of pod ${pod.name}` : `${probe} probe of pod ${pod.name}`;
+    const flaps = event.kind === 'probe_flapping';
+    if (flaps) this.#emit('probe_flapping', `${what} begins to flap`, deployment);
+    else this.#emit('probe_failing', `${what} begins to fail`, deployment);
+    const { periodNs, failingNs } = flaps ? event : { periodNs: durationNs, failingNs: durationNs };
+    const flapping = flaps ? { flapping: { periodNs, failingNs } } : {};
+    this.#kubelet.addFault(pod, { probe, mode, from: at, until: at + durationNs, ...flapping });
+    this.#simulation.at(at + durationNs, PRIORITY_CHURN, () => {
+      this.#emit('probe_answering', `${what} answers again`, deployment);
+    });
+  }
 }
+
+type PodChurn = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping' | 'crash' }>;
 
 function isRunning(pod: PodRecord): boolean {
   return pod.container === 'running' && pod.deletedAt === undefined;

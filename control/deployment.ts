@@ -1,88 +1,61 @@
 /**
- * The Deployment controller and the ReplicaSets under it: rolling updates and scaling, one step a reconcile
- * [pkg/controller/deployment, pkg/controller/replicaset]. Their own API calls take no simulated time; what they wait for
- * is pods that become available.
+ * The Deployment controller: rollouts and scaling, one step a reconcile [pkg/controller/deployment]. Its own API calls take
+ * no simulated time; what it waits for is pods that become available or, under strategy Recreate, old ones that end.
  */
 import { NS_PER_S } from '../model/time.ts';
-import type { SimTime } from '../model/time.ts';
 import type { Deployment, WorkloadPlan } from '../model/workload.ts';
 import { assert } from '../sim/assert.ts';
-import type { RandomStream, Rng } from '../sim/rng.ts';
+import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import type { EmitWorkloadEvent } from './control-event.ts';
-import { LONG_AGO, PodRecord } from './pod-store.ts';
-import type { PodStore } from './pod-store.ts';
+import type { PodRecord, PodStore } from './pod-store.ts';
 import { PRIORITY_CONTROLLER } from './priorities.ts';
-import { podsToDelete } from './replica-set.ts';
-import { nextRolloutStep, resolveFenceposts, scaledReplicas } from './rolling-update.ts';
+import { isAvailable, randomName } from './replica-set-controller.ts';
+import type { ReplicaSet, ReplicaSetController, SetOwner } from './replica-set-controller.ts';
+import { nextRecreateStep, nextRolloutStep, resolveFenceposts, scaledReplicas } from './rolling-update.ts';
+import { RolloutProgress } from './rollout-progress.ts';
+import type { RolloutCounts } from './rollout-progress.ts';
 
 export interface DeploymentControllerOptions {
   readonly simulation: Simulation;
   readonly rng: Rng;
   readonly workload: WorkloadPlan;
   readonly store: PodStore;
+  readonly replicaSets: ReplicaSetController;
   readonly emit: EmitWorkloadEvent;
-  /** The pod object has been created. */
-  readonly onCreate: (pod: PodRecord) => void;
-  /** The pod object has got its deletionTimestamp. */
-  readonly onDelete: (pod: PodRecord) => void;
 }
 
-interface ReplicaSet {
-  /** 1 for the one that existed before the trial. */
-  readonly revision: number;
-  /** The pod-template-hash in the names of its pods. */
-  readonly hash: string;
-  replicas: number;
-  /** Annotations of the last sizing: the Deployment's replicas, and those plus the surge. */
-  desiredReplicas: number;
-  maxReplicas: number;
-}
-
-interface DeploymentState {
-  readonly index: number;
-  readonly spec: Deployment;
-  readonly stream: RandomStream;
+interface DeploymentState extends SetOwner {
   replicas: number;
   /** Oldest first; the last has the current template. */
   readonly sets: ReplicaSet[];
+  readonly progress: RolloutProgress;
   isRollingOut: boolean;
   reconcilePlanned: boolean;
 }
-
-/** The alphabet of generated names [apimachinery util/rand alphanums]. */
-const NAME_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
 export class DeploymentController {
   readonly #options: DeploymentControllerOptions;
   readonly #simulation: Simulation;
   readonly #rng: Rng;
   readonly #states: DeploymentState[];
-  #nextAddress: number;
-  #nextNode = 0;
+  #deadlinesExceeded = 0;
 
   constructor(options: DeploymentControllerOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
-    this.#rng = options.rng.sub('deployment');
-    this.#nextAddress = options.workload.firstFreePodAddress;
+    this.#rng = options.rng;
     this.#states = options.workload.deployments.map((spec, index) => this.#initialState(spec, index));
+  }
+
+  /** How often a rollout was called failed for want of progress. */
+  get deadlinesExceeded(): number {
+    return this.#deadlinesExceeded;
   }
 
   /** Pods that ran before the trial, in the order of the plan. They are in the store afterwards. */
   adoptPods(): PodRecord[] {
-    return this.#options.workload.pods.map((pod) => {
-      const state = this.#state(pod.deployment);
-      const record = new PodRecord({
-        ...pod,
-        namespace: state.spec.namespace,
-        revision: 1,
-        uid: this.#uidOf(state, pod.name),
-        createdAt: LONG_AGO,
-      });
-      this.#options.store.add(record);
-      return record;
-    });
+    return this.#options.workload.pods.map((pod) => this.#options.replicaSets.adopt(pod, this.#state(pod.deployment)));
   }
 
   /** `kubectl rollout restart`: a new template, hence a new ReplicaSet. */
@@ -92,9 +65,11 @@ export class DeploymentController {
       revision: state.sets.length + 1,
       hash: randomName(state.stream, 10),
       replicas: 0,
+      isBusy: false,
       ...sizing(state),
     });
     state.isRollingOut = true;
+    state.progress.begin(this.#countsOf(state));
     this.#planReconcile(state);
   }
 
@@ -120,7 +95,7 @@ export class DeploymentController {
   counts(deployment: number): { readonly available: number; readonly total: number } {
     const pods = this.#options.store.ofDeployment(deployment).filter((pod) => pod.deletedAt === undefined);
     const state = this.#state(deployment);
-    return { available: pods.filter((pod) => this.#isAvailable(state, pod)).length, total: pods.length };
+    return { available: this.#countAvailable(state, pods), total: pods.length };
   }
 
   #initialState(spec: Deployment, index: number): DeploymentState {
@@ -132,10 +107,16 @@ export class DeploymentController {
       stream,
       replicas: spec.replicas,
       sets: [],
+      progress: new RolloutProgress(this.#simulation, spec.progressDeadlineSeconds, () => {
+        this.#deadlinesExceeded++;
+        const text = `rollout of deployment ${spec.name} has exceeded its progress deadline`;
+        this.#options.emit('progress_deadline_exceeded', text, index);
+      }),
       isRollingOut: false,
       reconcilePlanned: false,
     };
-    state.sets.push({ revision: 1, hash: randomName(stream, 10), replicas: running, ...sizing(state) });
+    const hash = randomName(stream, 10);
+    state.sets.push({ revision: 1, hash, replicas: running, isBusy: false, ...sizing(state) });
     return state;
   }
 
@@ -150,6 +131,9 @@ export class DeploymentController {
 
   /** Does one thing, and plans the next look when it did something [deployment_controller.go syncDeployment]. */
   #reconcile(state: DeploymentState): void {
+    // A set whose pods were taken away makes new ones, whatever the Deployment does.
+    for (const set of state.sets) this.#options.replicaSets.sync(state, set);
+    if (state.isRollingOut) state.progress.observe(this.#countsOf(state));
     const isScaling = state.sets.some((set) => set.replicas > 0 && set.desiredReplicas !== state.replicas);
     const sizes = isScaling ? this.#scalingStep(state) : this.#rolloutStep(state);
     if (sizes !== undefined) {
@@ -159,6 +143,7 @@ export class DeploymentController {
     }
     if (state.isRollingOut && this.#isComplete(state)) {
       state.isRollingOut = false;
+      state.progress.end();
       this.#options.emit('rollout_finished', `rollout of deployment ${state.spec.name} finished`, state.index);
     }
   }
@@ -173,6 +158,7 @@ export class DeploymentController {
   }
 
   #rolloutStep(state: DeploymentState): number[] | undefined {
+    if (state.spec.strategy === 'Recreate') return this.#recreateStep(state);
     const { surge, unavailable } = fenceposts(state);
     const views = state.sets.map((set) => ({ replicas: set.replicas, available: this.#availableOf(state, set) }));
     const step = nextRolloutStep({
@@ -185,58 +171,40 @@ export class DeploymentController {
     return step === undefined ? undefined : [...step.oldReplicas, step.newReplicas];
   }
 
-  /** [replica_set.go manageReplicas] */
+  #recreateStep(state: DeploymentState): number[] | undefined {
+    const newest = state.sets[state.sets.length - 1];
+    const pods = this.#options.store.ofDeployment(state.index);
+    const step = nextRecreateStep({
+      desired: state.replicas,
+      newReplicas: newest.replicas,
+      oldReplicas: state.sets.slice(0, -1).map((set) => set.replicas),
+      oldPodsRemain: pods.some((pod) => pod.revision !== newest.revision),
+    });
+    return step === undefined ? undefined : [...step.oldReplicas, step.newReplicas];
+  }
+
   #resize(state: DeploymentState, set: ReplicaSet, replicas: number): void {
     set.replicas = replicas;
     Object.assign(set, sizing(state));
-    const pods = this.#podsOf(state, set);
-    for (let i = pods.length; i < replicas; i++) this.#createPod(state, set);
-    if (pods.length <= replicas) return;
-    const related = this.#options.store.ofDeployment(state.index).filter((pod) => pod.deletedAt === undefined);
-    for (const pod of podsToDelete(pods, related, pods.length - replicas, this.#simulation.now)) {
-      pod.deletedAt = this.#simulation.now;
-      this.#options.emit('pod_terminating', `pod ${pod.name} terminating`, state.index);
-      this.#options.onDelete(pod);
-    }
-  }
-
-  /** The next free address, and the nodes in turn: a scheduler that only spreads. */
-  #createPod(state: DeploymentState, set: ReplicaSet): void {
-    const { nodes } = this.#options.workload;
-    assert(nodes.length > 0, 'a cluster without nodes cannot start pods');
-    const name = `${state.spec.name}-${set.hash}-${randomName(state.stream, 5)}`;
-    const pod = new PodRecord({
-      namespace: state.spec.namespace,
-      name,
-      address: this.#nextAddress++,
-      nodeName: nodes[this.#nextNode++ % nodes.length].name,
-      deployment: state.index,
-      revision: set.revision,
-      uid: this.#uidOf(state, name),
-      createdAt: this.#simulation.now,
-    });
-    this.#options.store.add(pod);
-    this.#options.emit('pod_created', `pod ${pod.name} created on ${pod.nodeName}`, state.index);
-    this.#options.onCreate(pod);
-  }
-
-  #uidOf(state: DeploymentState, name: string): number {
-    return this.#rng.stream(`uid/${state.spec.namespace}/${name}`).nextUint32();
-  }
-
-  #podsOf(state: DeploymentState, set: ReplicaSet): PodRecord[] {
-    const pods = this.#options.store.ofDeployment(state.index);
-    return pods.filter((pod) => pod.revision === set.revision && pod.deletedAt === undefined);
+    this.#options.replicaSets.sync(state, set);
   }
 
   #availableOf(state: DeploymentState, set: ReplicaSet): number {
-    return this.#podsOf(state, set).filter((pod) => this.#isAvailable(state, pod)).length;
+    return this.#countAvailable(state, this.#options.replicaSets.podsOf(state, set));
   }
 
-  /** [pkg/api/v1/pod/util.go IsPodAvailable] */
-  #isAvailable(state: DeploymentState, pod: PodRecord): boolean {
-    const minReadyNs: SimTime = state.spec.minReadySeconds * NS_PER_S;
-    return pod.status.ready && pod.status.readyChangedAt + minReadyNs <= this.#simulation.now;
+  #countAvailable(state: DeploymentState, pods: readonly PodRecord[]): number {
+    const minReadyNs = state.spec.minReadySeconds * NS_PER_S;
+    return pods.filter((pod) => isAvailable(pod, minReadyNs, this.#simulation.now)).length;
+  }
+
+  /** [deployment/sync.go calculateStatus] */
+  #countsOf(state: DeploymentState): RolloutCounts {
+    const { revision } = state.sets[state.sets.length - 1];
+    const pods = this.#options.store.ofDeployment(state.index).filter((pod) => pod.deletedAt === undefined);
+    const updated = pods.filter((pod) => pod.revision === revision).length;
+    const ready = pods.filter((pod) => pod.status.ready).length;
+    return { updated, old: pods.length - updated, ready, available: this.#countAvailable(state, pods) };
   }
 
   /** [deployment_util.go DeploymentComplete] */
@@ -259,10 +227,4 @@ function fenceposts(state: DeploymentState): { surge: number; unavailable: numbe
 
 function sizing(state: DeploymentState): { desiredReplicas: number; maxReplicas: number } {
   return { desiredReplicas: state.replicas, maxReplicas: state.replicas + fenceposts(state).surge };
-}
-
-function randomName(stream: RandomStream, length: number): string {
-  let name = '';
-  for (let i = 0; i < length; i++) name += NAME_LETTERS[stream.below(NAME_LETTERS.length)];
-  return name;
 }

@@ -54,6 +54,7 @@ interface ServiceState {
   readonly portMaps: readonly PortMap[];
   readonly slices: Slice[];
   readonly trafficDistribution: TrafficDistribution | undefined;
+  readonly publishNotReadyAddresses: boolean;
   /** Hints that pods of the start have, by address; they keep them. */
   readonly givenHints: ReadonlyMap<number, EndpointHints>;
   syncPlanned: boolean;
@@ -185,7 +186,7 @@ export class EndpointSliceController {
     const pods = portMap.deployments.flatMap((deployment) => this.#options.store.ofDeployment(deployment));
     return pods
       .filter((pod) => pod.status.running && !pod.status.finished)
-      .map((pod) => toEndpoint(pod, this.#hintsOf(service, pod)));
+      .map((pod) => toEndpoint(pod, service.publishNotReadyAddresses, this.#hintsOf(service, pod)));
   }
 
   /** A pod's own zone or node, as the Service's trafficDistribution asks. */
@@ -195,13 +196,14 @@ export class EndpointSliceController {
   }
 }
 
-function toEndpoint(pod: PodRecord, hints: EndpointHints | undefined): SliceEndpoint {
+/** [utils.go podToEndpoint] */
+function toEndpoint(pod: PodRecord, publishNotReady: boolean, hints: EndpointHints | undefined): SliceEndpoint {
   const terminating = pod.deletedAt !== undefined;
   const serving = pod.status.ready;
   return {
     address: pod.address,
     nodeName: pod.nodeName,
-    ready: serving && !terminating,
+    ready: publishNotReady || (serving && !terminating),
     serving,
     terminating,
     ...(hints === undefined ? {} : { hints }),
@@ -245,13 +247,16 @@ function servicesOf(workload: WorkloadPlan, servicePorts: readonly ServicePort[]
   );
   const portsOf = new Map<string, Map<number, SlicePort[]>>();
   const distributions = new Map<string, TrafficDistribution>();
-  for (const { servicePortId, deployment, targetPort, trafficDistribution } of bindings) {
+  const publishing = new Set<string>();
+  for (const { servicePortId, deployment, targetPort, ...ofService } of bindings) {
     const name = nameOf.get(servicePortId);
     assert(name !== undefined, `a binding names service port ${servicePortId}, which does not exist`);
+    const { trafficDistribution, publishNotReadyAddresses } = ofService;
     if (trafficDistribution !== undefined) distributions.set(name, trafficDistribution);
-    const ofService = portsOf.get(name) ?? new Map<number, SlicePort[]>();
-    portsOf.set(name, ofService);
-    ofService.set(deployment, [...(ofService.get(deployment) ?? []), { servicePortId, targetPort }]);
+    if (publishNotReadyAddresses === true) publishing.add(name);
+    const ports = portsOf.get(name) ?? new Map<number, SlicePort[]>();
+    portsOf.set(name, ports);
+    ports.set(deployment, [...(ports.get(deployment) ?? []), { servicePortId, targetPort }]);
   }
   return [...portsOf].map(([name, ofService]) => {
     const portMaps: PortMap[] = [];
@@ -268,6 +273,7 @@ function servicesOf(workload: WorkloadPlan, servicePorts: readonly ServicePort[]
       portMaps,
       slices: [],
       trafficDistribution: distributions.get(name),
+      publishNotReadyAddresses: publishing.has(name),
       givenHints: hintsOfPorts(servicePorts.filter((port) => ids.has(port.id))),
       syncPlanned: false,
     };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ChurnEvent } from '../model/churn.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
-import { PROCESS_EXIT_NS, RESTART_DELAY_NS } from './kubelet.ts';
+import { PROCESS_EXIT_NS } from './kubelet.ts';
+import { RESTART_DELAY_NS } from './restart-back-off.ts';
 import { constantly, FIRST_FREE, FIRST_POD, probeOf, worldOf } from './test-world.ts';
 
 const scaleTo = (replicas: number, seconds: number): ChurnEvent => ({
@@ -128,6 +129,22 @@ describe('Kubelet: readiness', () => {
       expect(back).toBeLessThan(2);
       expect(world.plane.podCondition(FIRST_POD)).toBe('serving');
     }
+  });
+
+  it('leaves after 4 to 6 s for a status of 500 and after 5 to 7 s for a hang, with the probe of scenarios/clusters', () => {
+    const readinessProbe = probeOf({ periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 });
+    const waits = (mode: 'error' | 'hang'): number[] =>
+      Array.from({ length: 20 }, (_, seed) => {
+        const world = worldOf({ seed, churn: [fault('readiness', mode, 10, 30)], deployment: { readinessProbe } });
+        world.simulation.runUntil(60 * NS_PER_S);
+        return world.timeOf('pod_not_ready') / NS_PER_S - 10;
+      });
+    const [errors, hangs] = [waits('error'), waits('hang')];
+    // One world, so the same phases: a hang is known a timeout later, each time.
+    errors.forEach((wait, i) => expect(hangs[i] - wait).toBeCloseTo(1, 6));
+    expect(Math.min(...errors)).toBeGreaterThanOrEqual(4);
+    expect(Math.max(...errors)).toBeLessThan(6);
+    expect(Math.max(...errors) - Math.min(...errors)).toBeGreaterThan(1);
   });
 
   it('spreads the phases of pods that ran before', () => {

@@ -3,8 +3,7 @@
  * pkg/kubelet/prober]. One object stands for the kubelets of all nodes, since they share nothing. A pod has one container.
  */
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
-import type { SimTime } from '../model/time.ts';
-import type { FailureMode } from '../model/churn.ts';
+import type { PodBehaviour, ProbeName } from '../model/churn.ts';
 import type { Deployment, Probe } from '../model/workload.ts';
 import { assert } from '../sim/assert.ts';
 import type { Distribution } from '../sim/distributions.ts';
@@ -14,20 +13,17 @@ import type { Simulation } from '../sim/simulation.ts';
 import { drawDelayNs } from './api-fanout.ts';
 import type { ApiFanout } from './api-fanout.ts';
 import type { EmitWorkloadEvent } from './control-event.ts';
+import { PodProcess } from './pod-process.ts';
+import type { ProbeFault } from './pod-process.ts';
 import { LONG_AGO } from './pod-store.ts';
-import type { PodRecord, ProbeKind } from './pod-store.ts';
+import type { PodRecord } from './pod-store.ts';
 import { PRIORITY_KUBELET, PRIORITY_STATUS_UPDATE } from './priorities.ts';
+import type { ProbeAnswer } from './probe-outcome.ts';
 import { ProbeWorker } from './probe-worker.ts';
+import { RestartBackOff } from './restart-back-off.ts';
 
 /** From SIGTERM, at which the process stops listening, to its end and that of the pod's network namespace. An assumption: a server without long requests. */
 export const PROCESS_EXIT_NS = 100 * NS_PER_MS;
-
-/** From a container's end to its successor's start without back-off: the kubelet looks for dead containers each second [pkg/kubelet/kubelet.go genericPlegRelistPeriod]. */
-export const RESTART_DELAY_NS = NS_PER_S;
-
-/** Crash-loop back-off: none before the first restart, then 10 s, doubling up to 300 s [pkg/kubelet/kubelet.go backOffPeriod, MaxContainerBackOff]. */
-const BACK_OFF_FIRST_NS = 10 * NS_PER_S;
-const BACK_OFF_MAX_NS = 300 * NS_PER_S;
 
 /** SIGKILL comes no sooner than this after SIGTERM, however long the preStop hook took [kuberuntime_manager.go minimumGracePeriodInSeconds]. */
 const MINIMUM_GRACE_SECONDS = 2;
@@ -38,6 +34,7 @@ export interface KubeletOptions {
   readonly fanout: ApiFanout;
   readonly podStart: Distribution;
   readonly deployments: readonly Deployment[];
+  readonly behaviours: readonly PodBehaviour[];
   readonly emit: EmitWorkloadEvent;
   /** The API server has a new status of the pod. */
   readonly onStatus: (pod: PodRecord) => void;
@@ -45,15 +42,19 @@ export interface KubeletOptions {
 
 /** What a kubelet remembers of a pod besides the pod itself. */
 interface PodWorker {
-  readonly readiness: ProbeWorker | undefined;
-  readonly liveness: ProbeWorker | undefined;
+  readonly process: PodProcess;
+  readonly probes: Readonly<Partial<Record<ProbeName, ProbeWorker>>>;
+  readonly backOff: RestartBackOff;
   deletionSeen: boolean;
-  /** The start or restart that is planned while the container waits. */
-  start: EventHandle | undefined;
   statusPlanned: boolean;
-  /** The back-off that the next restart waits for; 0 = none yet. */
-  backOffNs: SimTime;
-  backOffSetAt: SimTime;
+  /** The kubelet was down when it should have stopped the container, or when it would have: it does so when it is back. */
+  stopWanted: boolean;
+  /** What is planned for the container: its start, its process listening, that process's own end, SIGTERM, the end after SIGTERM. */
+  start: EventHandle | undefined;
+  listen: EventHandle | undefined;
+  crash: EventHandle | undefined;
+  sigterm: EventHandle | undefined;
+  exit: EventHandle | undefined;
 }
 
 export class Kubelet {
@@ -61,6 +62,8 @@ export class Kubelet {
   readonly #simulation: Simulation;
   readonly #rng: Rng;
   readonly #workers = new Map<PodRecord, PodWorker>();
+  /** Nodes whose kubelet is down. */
+  readonly #silentNodes = new Set<string>();
 
   constructor(options: KubeletOptions) {
     this.#options = options;
@@ -77,182 +80,268 @@ export class Kubelet {
     pod.ready = true;
     pod.readyChangedAt = LONG_AGO;
     pod.status = { running: true, ready: true, readyChangedAt: LONG_AGO, finished: false };
-    this.#addPod(pod, true);
+    this.#planCrash(pod, this.#addPod(pod, true));
   }
 
-  /** Starts a new pod: its process listens after a draw of podStart. */
+  /** Starts a new pod: its container starts after a draw of podStart. */
   create(pod: PodRecord): void {
     const worker = this.#addPod(pod, false);
-    const delay = drawDelayNs(this.#options.podStart, this.#rng.stream(`start/${pod.namespace}/${pod.name}`));
-    this.#planStart(pod, worker, delay);
+    if (!this.#isSilent(pod)) this.#planFirstStart(pod, worker);
   }
 
   /** The deletion has reached the kubelet: preStop hook, SIGTERM, SIGKILL at the end of the grace period. */
   terminate(pod: PodRecord): void {
     const worker = this.#workers.get(pod);
     if (worker === undefined || worker.deletionSeen) return;
+    if (this.#isSilent(pod)) {
+      worker.stopWanted = true;
+      return;
+    }
     worker.deletionSeen = true;
     if (pod.container === 'running') {
-      this.#stopContainer(pod);
+      this.#stopContainer(pod, worker);
     } else if (pod.container === 'waiting') {
-      if (worker.start !== undefined) this.#simulation.cancel(worker.start);
+      this.#cancel(worker.start);
       this.#finish(pod);
     }
-    // 'stopping': a failed liveness probe has begun to kill the container; the pod ends with it.
+    // 'stopping': a failed probe has begun to kill the container; the pod ends with it.
   }
 
-  /** From now on for `durationNs` the probe's handler fails in this way. */
-  failProbe(pod: PodRecord, probe: ProbeKind, mode: FailureMode, durationNs: SimTime): void {
-    pod.faults.push({ probe, mode, from: this.#simulation.now, until: this.#simulation.now + durationNs });
+  /** From now on the answers to the pod's probes have this fault, too. */
+  addFault(pod: PodRecord, fault: ProbeFault): void {
+    this.#worker(pod).process.addFault(fault);
+  }
+
+  /** The process ends of itself; SIGTERM and its hook have nothing left to do. */
+  crash(pod: PodRecord): void {
+    const worker = this.#workers.get(pod);
+    if (worker === undefined || (pod.container !== 'running' && pod.container !== 'stopping')) return;
+    pod.listening = false;
+    this.#options.emit('process_crashed', `process of pod ${pod.name} crashed`, pod.deployment);
+    this.#containerExited(pod, worker);
+  }
+
+  /** The node's kubelet is not heard of any more; `withMachine`: neither are its pods. */
+  nodeFailed(node: string, withMachine: boolean): void {
+    this.#silentNodes.add(node);
+    for (const [pod, worker] of this.#workersOn(node)) {
+      this.#cancel(worker.start);
+      worker.start = undefined;
+      // A hook that was running is run again.
+      if (this.#cancel(worker.sigterm)) {
+        pod.container = 'running';
+        worker.stopWanted = true;
+      }
+      if (!withMachine || pod.container === 'ended') continue;
+      if (worker.deletionSeen) worker.stopWanted = true;
+      for (const planned of [worker.listen, worker.crash, worker.exit]) this.#cancel(planned);
+      pod.container = 'waiting';
+      pod.listening = false;
+      pod.hasSandbox = false;
+      pod.ready = false;
+      pod.readyChangedAt = this.#simulation.now;
+    }
+  }
+
+  /** The kubelet is back: it reports its pods, does what was asked of it meanwhile, and starts what does not run. */
+  nodeReturned(node: string): void {
+    this.#silentNodes.delete(node);
+    for (const [pod, worker] of this.#workersOn(node)) {
+      // The node controller has called the pod not ready; what the kubelet says now is news.
+      if (pod.ready) pod.readyChangedAt = this.#simulation.now;
+      if (worker.stopWanted) {
+        worker.stopWanted = false;
+        if (pod.deletedAt !== undefined) {
+          worker.deletionSeen = false;
+          this.terminate(pod);
+        } else this.#kill(pod);
+      }
+      this.#updateReadiness(pod, worker);
+      if (pod.container === 'waiting') {
+        if (pod.hasSandbox) this.#planRestart(pod, worker);
+        else this.#planFirstStart(pod, worker);
+      }
+      this.#planStatus(pod, worker);
+    }
   }
 
   #addPod(pod: PodRecord, wasRunning: boolean): PodWorker {
     assert(!this.#workers.has(pod), `pod ${pod.name} has a kubelet already`);
-    const deployment = this.#deployment(pod);
+    const { startupProbe, livenessProbe, readinessProbe } = this.#deployment(pod);
+    const behaviour = this.#options.behaviours.find((each) => each.deployment === pod.deployment);
+    const probes: Partial<Record<ProbeName, ProbeWorker>> = {};
     const worker: PodWorker = {
-      readiness: this.#probeWorker(pod, 'readiness', deployment.readinessProbe, wasRunning),
-      liveness: this.#probeWorker(pod, 'liveness', deployment.livenessProbe, wasRunning),
+      process: new PodProcess(behaviour, this.#rng, pod, this.#simulation.now),
+      probes,
+      backOff: new RestartBackOff(),
       deletionSeen: false,
-      start: undefined,
       statusPlanned: false,
-      backOffNs: 0,
-      backOffSetAt: LONG_AGO,
+      stopWanted: false,
+      start: undefined,
+      listen: undefined,
+      crash: undefined,
+      sigterm: undefined,
+      exit: undefined,
     };
     this.#workers.set(pod, worker);
+    // In this order: of probes that run at one instant, readiness has always been the first.
+    if (readinessProbe) probes.readiness = this.#probeWorker(pod, worker, 'readiness', readinessProbe, wasRunning);
+    if (livenessProbe) probes.liveness = this.#probeWorker(pod, worker, 'liveness', livenessProbe, wasRunning);
+    if (startupProbe) probes.startup = this.#probeWorker(pod, worker, 'startup', startupProbe, wasRunning);
     return worker;
   }
 
-  #probeWorker(
-    pod: PodRecord,
-    kind: ProbeKind,
-    probe: Probe | undefined,
-    wasRunning: boolean,
-  ): ProbeWorker | undefined {
-    if (probe === undefined) return undefined;
-    const stream = this.#rng.stream(`probe-phase/${kind}/${pod.namespace}/${pod.name}`);
+  #probeWorker(pod: PodRecord, worker: PodWorker, name: ProbeName, probe: Probe, wasRunning: boolean): ProbeWorker {
+    const stream = this.#rng.stream(`probe-phase/${name}/${pod.namespace}/${pod.name}`);
     return new ProbeWorker({
       simulation: this.#simulation,
-      kind,
+      name,
       probe,
       target: {
-        isRunning: () => pod.container === 'running' || pod.container === 'stopping',
+        isRunning: () => isRunning(pod),
+        hasStarted: () => hasStarted(worker),
         startedAt: () => pod.startedAt,
-        isBeingDeleted: () => this.#worker(pod).deletionSeen,
-        answer: (asked) => this.#answer(pod, asked),
+        isBeingDeleted: () => worker.deletionSeen,
+        isWatched: () => !this.#isSilent(pod),
+        answer: (asked) => this.#answer(pod, worker, asked),
       },
       phaseNs: wasRunning ? Math.floor(stream.nextFloat() * probe.periodSeconds * NS_PER_S) : 0,
-      initialResult: kind === 'liveness' || wasRunning,
+      wasRunning,
       onResult: (success) => {
-        if (kind === 'readiness') this.#updateReadiness(pod);
+        if (name === 'readiness') this.#updateReadiness(pod, worker);
         else if (!success) this.#kill(pod);
+        else if (name === 'startup') this.#containerHasStarted(pod, worker);
       },
     });
   }
 
-  #answer(pod: PodRecord, kind: ProbeKind): 'success' | FailureMode {
-    if (!pod.listening) return 'refuse';
-    const now = this.#simulation.now;
-    const fault = pod.faults.find((each) => each.probe === kind && each.from <= now && now < each.until);
-    return fault === undefined ? 'success' : fault.mode;
+  #answer(pod: PodRecord, worker: PodWorker, name: ProbeName): ProbeAnswer {
+    return pod.listening ? worker.process.answer(name, this.#simulation.now) : 'refuse';
   }
 
-  #planStart(pod: PodRecord, worker: PodWorker, delay: SimTime): void {
-    worker.start = this.#simulation.at(this.#simulation.now + delay, PRIORITY_KUBELET, () => this.#startContainer(pod));
+  #planFirstStart(pod: PodRecord, worker: PodWorker): void {
+    const delay = drawDelayNs(this.#options.podStart, this.#rng.stream(`start/${pod.namespace}/${pod.name}`));
+    worker.start = this.#simulation.at(this.#simulation.now + delay, PRIORITY_KUBELET, () =>
+      this.#startContainer(pod, worker),
+    );
   }
 
-  #startContainer(pod: PodRecord): void {
-    const worker = this.#worker(pod);
+  #planRestart(pod: PodRecord, worker: PodWorker): void {
+    const at = this.#simulation.now + worker.backOff.delayNs(this.#simulation.now);
+    worker.start = this.#simulation.at(at, PRIORITY_KUBELET, () => {
+      worker.backOff.restarted(this.#simulation.now);
+      pod.restarts++;
+      const text = `container of pod ${pod.name} restarted (${pod.restarts})`;
+      this.#options.emit('container_restarted', text, pod.deployment);
+      this.#startContainer(pod, worker);
+    });
+  }
+
+  #startContainer(pod: PodRecord, worker: PodWorker): void {
+    const { startup, liveness, readiness } = worker.probes;
     worker.start = undefined;
     pod.container = 'running';
-    pod.listening = true;
     pod.hasSandbox = true;
     pod.startedAt = this.#simulation.now;
-    worker.liveness?.containerStarted();
-    worker.readiness?.containerStarted();
-    this.#updateReadiness(pod);
-    this.#planStatus(pod);
+    const startNs = worker.process.drawStartNs();
+    if (startNs === 0) this.#listen(pod, worker);
+    else {
+      const at = this.#simulation.now + startNs;
+      worker.listen = this.#simulation.at(at, PRIORITY_KUBELET, () => this.#listen(pod, worker));
+    }
+    startup?.containerStarted();
+    liveness?.containerStarted();
+    readiness?.containerStarted();
+    if (hasStarted(worker)) readiness?.trigger();
+    this.#updateReadiness(pod, worker);
+    this.#planStatus(pod, worker);
   }
 
-  /** A failed liveness probe: the container is stopped as at a deletion, and a new one follows. */
+  #listen(pod: PodRecord, worker: PodWorker): void {
+    pod.listening = true;
+    worker.process.beginWarmUp(this.#simulation.now);
+    this.#planCrash(pod, worker);
+  }
+
+  #planCrash(pod: PodRecord, worker: PodWorker): void {
+    const crashNs = worker.process.drawCrashNs();
+    if (crashNs === undefined) return;
+    worker.crash = this.#simulation.at(this.#simulation.now + crashNs, PRIORITY_KUBELET, () => this.crash(pod));
+  }
+
+  /** The startup probe has succeeded, or the deletion has ended it: the others run from now on, readiness at once. */
+  #containerHasStarted(pod: PodRecord, worker: PodWorker): void {
+    const text = `container of pod ${pod.name} has started`;
+    this.#options.emit('container_started', text, pod.deployment);
+    worker.probes.readiness?.trigger();
+    this.#updateReadiness(pod, worker);
+  }
+
+  /** A failed liveness or startup probe: the container is stopped as at a deletion, and a new one follows. */
   #kill(pod: PodRecord): void {
-    if (pod.container === 'running') this.#stopContainer(pod);
+    if (pod.container === 'running') this.#stopContainer(pod, this.#worker(pod));
   }
 
   /** The hook counts against the grace period and is cut off at its end; without a grace period it is left out [kuberuntime_container.go killContainer]. */
-  #stopContainer(pod: PodRecord): void {
+  #stopContainer(pod: PodRecord, worker: PodWorker): void {
     const { preStopSleepSeconds, terminationGracePeriodSeconds: graceSeconds } = this.#deployment(pod);
     pod.container = 'stopping';
     const hookSeconds = Math.min(preStopSleepSeconds, graceSeconds);
     const restSeconds = Math.max(graceSeconds - hookSeconds, MINIMUM_GRACE_SECONDS);
     const exitNs = graceSeconds === 0 ? 0 : Math.min(PROCESS_EXIT_NS, restSeconds * NS_PER_S);
     const sigtermAt = this.#simulation.now + Math.round(hookSeconds * NS_PER_S);
-    this.#simulation.at(sigtermAt, PRIORITY_KUBELET, () => {
+    worker.sigterm = this.#simulation.at(sigtermAt, PRIORITY_KUBELET, () => {
+      this.#cancel(worker.listen);
+      this.#cancel(worker.crash);
       pod.listening = false;
       this.#options.emit('process_stopped', `process of pod ${pod.name} stopped listening`, pod.deployment);
-      this.#simulation.at(sigtermAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod));
+      worker.exit = this.#simulation.at(sigtermAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod, worker));
     });
   }
 
-  #containerExited(pod: PodRecord): void {
-    const worker = this.#worker(pod);
+  #containerExited(pod: PodRecord, worker: PodWorker): void {
+    for (const planned of [worker.listen, worker.crash, worker.sigterm, worker.exit]) this.#cancel(planned);
     if (worker.deletionSeen) {
       this.#finish(pod);
       return;
     }
     pod.container = 'waiting';
-    this.#updateReadiness(pod);
-    this.#planStatus(pod);
-    const now = this.#simulation.now;
-    // A container that ran well for twice the longest back-off starts from the beginning [client-go flowcontrol/backoff.go hasExpired].
-    if (now - worker.backOffSetAt > 2 * BACK_OFF_MAX_NS) worker.backOffNs = 0;
-    const delay = Math.max(worker.backOffNs, RESTART_DELAY_NS);
-    worker.start = this.#simulation.at(now + delay, PRIORITY_KUBELET, () => {
-      worker.backOffNs = worker.backOffNs === 0 ? BACK_OFF_FIRST_NS : Math.min(2 * worker.backOffNs, BACK_OFF_MAX_NS);
-      worker.backOffSetAt = this.#simulation.now;
-      pod.restarts++;
-      this.#options.emit(
-        'container_restarted',
-        `container of pod ${pod.name} restarted (${pod.restarts})`,
-        pod.deployment,
-      );
-      this.#startContainer(pod);
-    });
+    if (this.#isSilent(pod)) return;
+    this.#updateReadiness(pod, worker);
+    this.#planStatus(pod, worker);
+    this.#planRestart(pod, worker);
   }
 
   /** The pod is over: its address answers no more, and its last status is on the way. */
   #finish(pod: PodRecord): void {
     const worker = this.#worker(pod);
-    worker.readiness?.stop();
-    worker.liveness?.stop();
+    for (const probe of Object.values(worker.probes)) probe.stop();
     pod.container = 'ended';
     pod.listening = false;
     pod.ready = false;
     this.#options.emit('pod_gone', `pod ${pod.name} gone`, pod.deployment);
-    this.#planStatus(pod);
+    this.#planStatus(pod, worker);
   }
 
-  /** Without a readiness probe a container is ready as soon as it runs. */
-  #updateReadiness(pod: PodRecord): void {
-    const isRunning = pod.container === 'running' || pod.container === 'stopping';
-    const readiness = this.#workers.get(pod)?.readiness;
-    const ready = isRunning && (readiness === undefined || readiness.result);
+  /** Without a readiness probe a container is ready as soon as it has started. */
+  #updateReadiness(pod: PodRecord, worker: PodWorker): void {
+    const { readiness } = worker.probes;
+    const ready = isRunning(pod) && hasStarted(worker) && (readiness === undefined || readiness.succeeded);
     if (ready === pod.ready) return;
     pod.ready = ready;
     pod.readyChangedAt = this.#simulation.now;
-    this.#options.emit(
-      ready ? 'pod_ready' : 'pod_not_ready',
-      `pod ${pod.name} ${ready ? 'ready' : 'not ready'}`,
-      pod.deployment,
-    );
-    this.#planStatus(pod);
+    const text = `pod ${pod.name} ${ready ? 'ready' : 'not ready'}`;
+    this.#options.emit(ready ? 'pod_ready' : 'pod_not_ready', text, pod.deployment);
+    this.#planStatus(pod, worker);
   }
 
-  #planStatus(pod: PodRecord): void {
-    const worker = this.#worker(pod);
-    if (worker.statusPlanned) return;
+  /** A kubelet that is down sends nothing; when it is back it reports every pod. */
+  #planStatus(pod: PodRecord, worker: PodWorker): void {
+    if (worker.statusPlanned || this.#isSilent(pod)) return;
     worker.statusPlanned = true;
     this.#simulation.at(this.#simulation.now, PRIORITY_STATUS_UPDATE, () => {
       worker.statusPlanned = false;
+      if (this.#isSilent(pod)) return;
       const finished = pod.container === 'ended';
       const status = { running: pod.hasSandbox, ready: pod.ready, readyChangedAt: pod.readyChangedAt, finished };
       this.#options.fanout.sendStatus(pod, () => {
@@ -263,6 +352,18 @@ export class Kubelet {
       this.#workers.delete(pod);
       this.#options.fanout.closeStatus(pod);
     });
+  }
+
+  #isSilent(pod: PodRecord): boolean {
+    return this.#silentNodes.has(pod.nodeName);
+  }
+
+  #workersOn(node: string): [PodRecord, PodWorker][] {
+    return [...this.#workers].filter(([pod]) => pod.nodeName === node);
+  }
+
+  #cancel(planned: EventHandle | undefined): boolean {
+    return planned !== undefined && this.#simulation.cancel(planned);
   }
 
   #deployment(pod: PodRecord): Deployment {
@@ -276,4 +377,14 @@ export class Kubelet {
     assert(worker !== undefined, `pod ${pod.name} has no kubelet`);
     return worker;
   }
+}
+
+/** The container's process exists, though it may be told to stop. */
+function isRunning(pod: PodRecord): boolean {
+  return pod.container === 'running' || pod.container === 'stopping';
+}
+
+/** The container's startup probe has succeeded, or it has none [prober_manager.go UpdatePodStatus]. */
+function hasStarted(worker: PodWorker): boolean {
+  return worker.probes.startup === undefined || worker.probes.startup.succeeded;
 }

@@ -1,20 +1,9 @@
 /** Pods as the control plane knows them: the truth on the node, and the copy in the API server that lags behind it. */
 import { assert } from '../sim/assert.ts';
 import type { SimTime } from '../model/time.ts';
-import type { FailureMode } from '../model/churn.ts';
 
 /** Start time and Ready transition of pods that ran before the trial: older than any delay that a probe can have. */
 export const LONG_AGO: SimTime = -4e15;
-
-export type ProbeKind = 'readiness' | 'liveness';
-
-/** A fault of one probe's handler, active for `from <= now < until`. */
-export interface ProbeFault {
-  readonly probe: ProbeKind;
-  readonly mode: FailureMode;
-  readonly from: SimTime;
-  readonly until: SimTime;
-}
 
 /** What the API server holds of a pod's status, as its kubelet last sent it. */
 export interface PodStatus {
@@ -37,7 +26,8 @@ export class PodRecord {
   readonly namespace: string;
   readonly name: string;
   readonly address: number;
-  readonly nodeName: string;
+  /** Empty while no node takes it. */
+  nodeName: string;
   /** Index into WorkloadPlan.deployments. */
   readonly deployment: number;
   /** Number of the ReplicaSet that owns it, from 1. */
@@ -56,7 +46,6 @@ export class PodRecord {
   /** The Ready condition as the kubelet sees it. */
   ready = false;
   readyChangedAt: SimTime;
-  readonly faults: ProbeFault[] = [];
 
   /** deletionTimestamp minus the grace period; undefined while nobody has deleted the pod. */
   deletedAt: SimTime | undefined = undefined;
@@ -114,6 +103,11 @@ export class PodStore {
     const pods = this.#byDeployment[deployment];
     assert(pods !== undefined, `there is no Deployment number ${deployment}`);
     return pods;
+  }
+
+  /** By Deployment, and within one in order of creation. */
+  all(): PodRecord[] {
+    return this.#byDeployment.flat();
   }
 
   /** The pod that has or had this address; undefined when no Deployment's pod ever did. */

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NS_PER_S } from '../model/time.ts';
-import type { FailureMode } from '../model/churn.ts';
+import type { FailureMode, ProbeName } from '../model/churn.ts';
 import type { Probe } from '../model/workload.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { LONG_AGO } from './pod-store.ts';
-import type { ProbeKind } from './pod-store.ts';
 import { PRIORITY_CHURN } from './priorities.ts';
 import { ProbeWorker } from './probe-worker.ts';
 import { probeOf } from './test-world.ts';
@@ -21,22 +20,33 @@ interface Rig {
   running: boolean;
   startedAt: number;
   deleted: boolean;
+  started: boolean;
+  watched: boolean;
 }
 
-function rigOf(probe: Probe, options: { kind?: ProbeKind; phase?: number; initial?: boolean } = {}): Rig {
+function rigOf(probe: Probe, options: { name?: ProbeName; phase?: number; wasRunning?: boolean } = {}): Rig {
   const simulation = new Simulation();
-  const { kind = 'readiness', phase = 0, initial = true } = options;
-  const state = { answer: 'success' as Rig['answer'], running: true, startedAt: LONG_AGO, deleted: false };
+  const { name = 'readiness', phase = 0, wasRunning = true } = options;
+  const state = {
+    answer: 'success' as Rig['answer'],
+    running: true,
+    startedAt: LONG_AGO,
+    deleted: false,
+    started: name !== 'startup',
+    watched: true,
+  };
   const results: Rig['results'] = [];
   const asked: number[] = [];
   const worker = new ProbeWorker({
     simulation,
-    kind,
+    name,
     probe,
     phaseNs: phase * NS_PER_S,
-    initialResult: initial,
+    wasRunning,
     target: {
       isRunning: () => state.running,
+      hasStarted: () => state.started,
+      isWatched: () => state.watched,
       startedAt: () => state.startedAt,
       isBeingDeleted: () => state.deleted,
       answer: () => {
@@ -126,7 +136,7 @@ describe('ProbeWorker', () => {
   });
 
   it('waits for the initial delay in whole seconds, so up to a second less', () => {
-    const rig = rigOf(probeOf({ periodSeconds: 1, initialDelaySeconds: 3 }), { initial: false });
+    const rig = rigOf(probeOf({ periodSeconds: 1, initialDelaySeconds: 3 }), { wasRunning: false });
     rig.startedAt = 0.9 * NS_PER_S;
     rig.simulation.runUntil(5 * NS_PER_S);
     // 3 s after second 0, not after 0.9 s.
@@ -134,17 +144,18 @@ describe('ProbeWorker', () => {
     expect(rig.results).toEqual([[3, true]]);
   });
 
-  it('probes readiness at once when the container starts, liveness at its next tick', () => {
-    for (const kind of ['readiness', 'liveness'] as const) {
-      const rig = rigOf(probeOf({ periodSeconds: 4 }), { kind, initial: kind === 'liveness' });
+  it('probes at once when it is triggered, else at the next tick', () => {
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probeOf({ periodSeconds: 4 }), { name, wasRunning: false });
       rig.running = false;
       rig.simulation.at(1 * NS_PER_S, PRIORITY_CHURN, () => {
         rig.running = true;
         rig.startedAt = rig.simulation.now;
         rig.worker.containerStarted();
+        if (name === 'readiness') rig.worker.trigger();
       });
       rig.simulation.runUntil(5 * NS_PER_S);
-      expect(rig.asked).toEqual(kind === 'readiness' ? [1, 4] : [4]);
+      expect(rig.asked).toEqual(name === 'readiness' ? [1, 4] : [4]);
     }
   });
 
@@ -157,7 +168,7 @@ describe('ProbeWorker', () => {
   });
 
   it('holds a failed liveness probe until there is a new container, and begins to count anew', () => {
-    const rig = rigOf(probeOf({ periodSeconds: 1, failureThreshold: 2 }), { kind: 'liveness' });
+    const rig = rigOf(probeOf({ periodSeconds: 1, failureThreshold: 2 }), { name: 'liveness' });
     rig.answer = 'error';
     rig.simulation.at(5.5 * NS_PER_S, PRIORITY_CHURN, () => rig.worker.containerStarted());
     rig.simulation.runUntil(9.5 * NS_PER_S);
@@ -170,11 +181,11 @@ describe('ProbeWorker', () => {
   });
 
   it('stops liveness, but not readiness, when the pod is deleted', () => {
-    for (const kind of ['readiness', 'liveness'] as const) {
-      const rig = rigOf(probeOf({ periodSeconds: 1 }), { kind });
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probeOf({ periodSeconds: 1 }), { name });
       rig.deleted = true;
       rig.simulation.runUntil(2 * NS_PER_S);
-      expect(rig.asked).toEqual(kind === 'readiness' ? [0, 1, 2] : []);
+      expect(rig.asked).toEqual(name === 'readiness' ? [0, 1, 2] : []);
     }
   });
 
@@ -184,6 +195,7 @@ describe('ProbeWorker', () => {
     rig.simulation.at(1 * NS_PER_S, PRIORITY_CHURN, () => {
       rig.answer = 'success';
       rig.worker.containerStarted();
+      rig.worker.trigger();
     });
     rig.simulation.runUntil(9 * NS_PER_S);
     // Not ready at the new start; ready when the trigger is served after the hanging probe has come back.
@@ -191,5 +203,115 @@ describe('ProbeWorker', () => {
       [1, false],
       [3, true],
     ]);
+  });
+});
+
+describe('ProbeWorker: kinds of probes', () => {
+  const quick = { periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 } as const;
+
+  it("notices with the seed's probe after 4 to 6 s a status of 500, after 5 to 7 s a hang", () => {
+    for (let phase = 0; phase < 2; phase += 0.25) {
+      for (const [mode, extra] of [
+        ['error', 0],
+        ['refuse', 0],
+        ['hang', 1],
+      ] as const) {
+        const detection = detectionOf(probeOf(quick), mode, phase, 10);
+        // phase + (failureThreshold - 1) x period + response time
+        expect(detection).toBeCloseTo(phase + 2 * 2 + extra, 9);
+        expect(detection).toBeGreaterThanOrEqual(4 + extra);
+        expect(detection).toBeLessThan(6 + extra);
+      }
+    }
+  });
+
+  it('a grpc probe needs its timeout for a refusal, too; an exec probe does not', () => {
+    expect(detectionOf(probeOf({ ...quick, kind: 'grpc' }), 'refuse', 0, 10)).toBe(5);
+    expect(detectionOf(probeOf({ ...quick, kind: 'grpc' }), 'error', 0, 10)).toBe(4);
+    expect(detectionOf(probeOf({ ...quick, kind: 'exec' }), 'refuse', 0, 10)).toBe(4);
+    expect(detectionOf(probeOf({ ...quick, kind: 'exec' }), 'hang', 0, 10)).toBe(5);
+  });
+
+  it('a tcpSocket probe sees neither a failing nor a hanging handler', () => {
+    for (const mode of ['error', 'hang'] as const) {
+      const rig = rigOf(probeOf({ ...quick, kind: 'tcpSocket' }));
+      rig.answer = mode;
+      rig.simulation.runUntil(100 * NS_PER_S);
+      expect(rig.results).toEqual([]);
+    }
+    expect(detectionOf(probeOf({ ...quick, kind: 'tcpSocket' }), 'refuse', 0, 10)).toBe(4);
+  });
+
+  it('throws the errors of an exec probe away: they neither count nor end a run', () => {
+    const rig = rigOf(probeOf({ kind: 'exec', periodSeconds: 1, failureThreshold: 3 }));
+    const answers: Rig['answer'][] = ['error', 'probe_error', 'error', 'probe_error', 'probe_error', 'error'];
+    answers.forEach((answer, second) => {
+      rig.simulation.at(second * NS_PER_S, PRIORITY_CHURN, () => {
+        rig.answer = answer;
+      });
+    });
+    rig.simulation.runUntil(5 * NS_PER_S);
+    expect(rig.results).toEqual([[5, false]]);
+    rig.answer = 'probe_error';
+    rig.simulation.runUntil(100 * NS_PER_S);
+    // Not ready as it was; an error is no success, either.
+    expect(rig.results).toEqual([[5, false]]);
+  });
+});
+
+describe('ProbeWorker: startup', () => {
+  const probe = probeOf({ periodSeconds: 1, failureThreshold: 3 });
+
+  it('tells success once, and does not run again until there is a new container', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'refuse';
+    rig.simulation.at(1.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.answer = 'success';
+    });
+    rig.simulation.at(2.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.started = true;
+    });
+    rig.simulation.at(9.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.started = false;
+      rig.worker.containerStarted();
+    });
+    rig.simulation.runUntil(10 * NS_PER_S);
+    expect(rig.asked).toEqual([0, 1, 2, 10]);
+    expect(rig.results).toEqual([
+      [2, true],
+      [10, true],
+    ]);
+  });
+
+  it('fails after its threshold and holds', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'error';
+    rig.simulation.runUntil(20 * NS_PER_S);
+    expect(rig.results).toEqual([[2, false]]);
+    expect(rig.asked).toEqual([0, 1, 2]);
+  });
+
+  it('is called a success when the pod is deleted', () => {
+    const rig = rigOf(probe, { name: 'startup', wasRunning: false });
+    rig.answer = 'error';
+    rig.simulation.at(0.5 * NS_PER_S, PRIORITY_CHURN, () => {
+      rig.deleted = true;
+    });
+    rig.simulation.runUntil(20 * NS_PER_S);
+    expect(rig.results).toEqual([[1, true]]);
+    expect(rig.asked).toEqual([0]);
+  });
+
+  it('keeps the others from running until then', () => {
+    for (const name of ['readiness', 'liveness'] as const) {
+      const rig = rigOf(probe, { name, wasRunning: false });
+      rig.started = false;
+      rig.answer = 'error';
+      rig.simulation.at(3.5 * NS_PER_S, PRIORITY_CHURN, () => {
+        rig.started = true;
+      });
+      rig.simulation.runUntil(5 * NS_PER_S);
+      expect(rig.asked).toEqual([4, 5]);
+    }
   });
 });

@@ -41,3 +41,17 @@ function log2Floor(value: number): number {
   const high = Math.floor(value / 4294967296);
   return high > 0 ? 63 - Math.clz32(high) : 31 - Math.clz32(value >>> 0);
 }
+
+/** A ReplicaSet makes or deletes no more pods in one sync [replica_set.go BurstReplicas]. */
+export const BURST_REPLICAS = 500;
+
+/** Sizes of the batches in which `count` pods are made, each after the one before has come back: 1, 2, 4, ... [replica_set.go slowStartBatch]. */
+export function slowStartBatches(count: number): number[] {
+  const batches: number[] = [];
+  let rest = count;
+  for (let size = 1; rest > 0; size *= 2) {
+    batches.push(Math.min(size, rest));
+    rest -= size;
+  }
+  return batches;
+}

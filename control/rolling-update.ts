@@ -53,6 +53,19 @@ export function nextRolloutStep(view: RolloutView): RolloutStep | undefined {
   return scaledDown ? { newReplicas, oldReplicas } : undefined;
 }
 
+/** What one reconcile of strategy Recreate does: no new pod is made while one of the old ones, terminating ones included, has not ended [recreate.go]. */
+export function nextRecreateStep(view: {
+  readonly desired: number;
+  readonly newReplicas: number;
+  readonly oldReplicas: readonly number[];
+  readonly oldPodsRemain: boolean;
+}): RolloutStep | undefined {
+  const { desired, newReplicas, oldReplicas, oldPodsRemain } = view;
+  if (oldReplicas.some((replicas) => replicas > 0)) return { newReplicas, oldReplicas: oldReplicas.map(() => 0) };
+  if (oldPodsRemain || newReplicas === desired) return undefined;
+  return { newReplicas: desired, oldReplicas };
+}
+
 /** [reconcileNewReplicaSet, NewRSNewReplicas] */
 function newReplicasOf(view: RolloutView): number {
   const current = view.newSet.replicas;

@@ -1,5 +1,5 @@
 /** A small world for the tests of this room: one Deployment `web`, two nodes, and a sync port that keeps a log. */
-import type { ChurnEvent } from '../model/churn.ts';
+import type { ChurnEvent, PodBehaviour } from '../model/churn.ts';
 import type { ClusterState, Endpoint, ServicePort } from '../model/cluster.ts';
 import { PROTOCOL_TCP } from '../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
@@ -47,9 +47,11 @@ export function deploymentOf(changes: Partial<Deployment> = {}): Deployment {
     name: 'web',
     replicas: 3,
     labels: { app: 'web' },
+    strategy: 'RollingUpdate',
     maxSurge: { value: 25, percent: true },
     maxUnavailable: { value: 25, percent: true },
     minReadySeconds: 0,
+    progressDeadlineSeconds: 600,
     terminationGracePeriodSeconds: 30,
     preStopSleepSeconds: 0,
     readinessProbe: probeOf(),
@@ -110,12 +112,15 @@ export interface WorldOptions {
   readonly deployment?: Partial<Deployment>;
   readonly withoutReadinessProbe?: boolean;
   readonly churn?: readonly ChurnEvent[];
+  readonly behaviours?: readonly PodBehaviour[];
   readonly seed?: number;
   readonly timing?: Partial<ProxierTiming>;
   readonly statusUpdate?: Distribution;
   readonly endpointSlice?: Distribution;
   readonly watch?: Distribution;
   readonly podStart?: Distribution;
+  readonly apiCall?: Distribution;
+  readonly publishNotReadyAddresses?: boolean;
   /** Time of one sync, ns. */
   readonly syncNs?: SimTime;
 }
@@ -135,7 +140,9 @@ export function worldOf(options: WorldOptions = {}): World {
   const simulation = new Simulation();
   const { readinessProbe, ...withoutProbe } = deploymentOf(options.deployment);
   const hasProbe = readinessProbe !== undefined && options.withoutReadinessProbe !== true;
-  const workload = planOf(hasProbe ? { ...withoutProbe, readinessProbe } : withoutProbe);
+  const plan = planOf(hasProbe ? { ...withoutProbe, readinessProbe } : withoutProbe);
+  const publishNotReadyAddresses = options.publishNotReadyAddresses ?? false;
+  const workload = { ...plan, bindings: plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses })) };
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
@@ -144,7 +151,7 @@ export function worldOf(options: WorldOptions = {}): World {
     rng: new Rng(options.seed ?? 1),
     state: stateOf(workload),
     workload,
-    churn: { events: options.churn ?? [] },
+    churn: { events: options.churn ?? [], behaviours: options.behaviours ?? [] },
     nodeName: 'node-1',
     proxier: {
       syncRunner: 'from-completion',
@@ -158,6 +165,7 @@ export function worldOf(options: WorldOptions = {}): World {
       endpointSlice: options.endpointSlice ?? constantly(0.01),
       watch: options.watch ?? constantly(0.01),
       podStart: options.podStart ?? constantly(2),
+      apiCall: options.apiCall ?? constantly(0),
     },
     sync: {
       begin: (request) => {

@@ -6,9 +6,11 @@ export interface Node {
   readonly name: string;
   readonly address: number;
   readonly zone: string;
+  /** spec.unschedulable: the scheduler puts no new pod there. */
+  readonly unschedulable?: boolean;
 }
 
-/** A readiness or liveness probe with the API server's defaults filled in. */
+/** A probe with the API server's defaults filled in. */
 export interface Probe {
   readonly kind: 'httpGet' | 'tcpSocket' | 'exec' | 'grpc';
   /** For httpGet; empty otherwise. */
@@ -30,14 +32,20 @@ export interface Deployment {
   readonly name: string;
   readonly replicas: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Recreate: all old pods end before the first new one is made; maxSurge and maxUnavailable mean nothing then. */
+  readonly strategy: 'RollingUpdate' | 'Recreate';
   readonly maxSurge: IntOrPercent;
   readonly maxUnavailable: IntOrPercent;
   readonly minReadySeconds: number;
+  /** A rollout without progress for so long is called failed, and goes on nevertheless. */
+  readonly progressDeadlineSeconds: number;
   readonly terminationGracePeriodSeconds: number;
   /** Length of a preStop sleep; 0 when there is no hook. */
   readonly preStopSleepSeconds: number;
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
+  /** Until it has succeeded once a container start, the others do not run. */
+  readonly startupProbe?: Probe;
 }
 
 /** A pod as it stands before the simulation starts: running and ready. */
@@ -59,6 +67,8 @@ export interface ServiceBinding {
   readonly protocol: Protocol;
   /** Of the Service: the hints of its EndpointSlices follow it. */
   readonly trafficDistribution?: TrafficDistribution;
+  /** Of the Service: its endpoints are ready whatever their pods say, terminating ones included. */
+  readonly publishNotReadyAddresses?: boolean;
 }
 
 /** Everything that the control plane needs to know of the workloads. Empty for a synthetic cluster without churn. */

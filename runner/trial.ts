@@ -77,6 +77,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       endpointSlice: toDistribution(point.propagation.endpointSliceSeconds),
       watch: toDistribution(point.propagation.watchSeconds),
       podStart: toDistribution(point.propagation.podStartSeconds),
+      apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
     sync: {
       begin: (request) => syncs.begin(request),

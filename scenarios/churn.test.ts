@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { buildCluster } from './cluster-builder.ts';
-import { planChurn } from './churn.ts';
+import { planChurn, unseenFaults } from './churn.ts';
 import { InputError } from './errors.ts';
 import { readManifests } from './manifests.ts';
 import type { ChurnSpec } from './spec.ts';
@@ -29,6 +29,16 @@ const failing: ChurnSpec = {
   mode: 'hang',
   atSeconds: 2.5,
   durationSeconds: 0.1,
+};
+
+const pods: ChurnSpec = {
+  kind: 'pods',
+  deployment: 'shop',
+  startSeconds: undefined,
+  warmUpSeconds: undefined,
+  warmUpMode: 'error',
+  crashSeconds: undefined,
+  flapping: undefined,
 };
 
 function refused(spec: ChurnSpec, on = cluster): InputError {
@@ -93,6 +103,63 @@ describe('planChurn', () => {
         cluster,
       ),
     ).toThrow(/there is no pod 4/);
+  });
+
+  it('resolves faults, crashes and whole nodes', () => {
+    const fault = {
+      deployment: 'shop',
+      pod: 0,
+      probe: 'all',
+      mode: 'refuse',
+      atSeconds: 1,
+      durationSeconds: 9,
+    } as const;
+    const plan = planChurn(
+      [
+        { kind: 'probe_flapping', ...fault, periodSeconds: 3, failingRatio: 0.25 },
+        { kind: 'crash', deployment: 'shop', pod: 1, atSeconds: 2 },
+        { kind: 'node_drain', node: 'node-2', atSeconds: 3, intervalSeconds: 0.5, durationSeconds: undefined },
+        {
+          kind: 'node_failure', node: 'node-3', what: 'machine', atSeconds: 4, durationSeconds: 60, graceSeconds: 40, evictionSeconds: 300,
+        },
+      ], // prettier-ignore
+      cluster,
+    );
+    expect(plan).not.toHaveProperty('behaviours');
+    expect(plan.events).toMatchObject([
+      { kind: 'probe_flapping', at: 1e9, deployment: 1, probe: 'all', durationNs: 9e9, periodNs: 3e9, failingNs: 75e7 },
+      { kind: 'crash', at: 2e9, deployment: 1, pod: 1 },
+      { kind: 'node_drain', at: 3e9, node: 'node-2', intervalNs: 5e8, durationNs: undefined },
+      { kind: 'node_failure', at: 4e9, node: 'node-3', durationNs: 60e9, graceNs: 40e9, evictionNs: 300e9 },
+    ]);
+  });
+
+  it('makes the behaviour of pods', () => {
+    const [behaviour] =
+      planChurn([{ ...pods, warmUpSeconds: { kind: 'constant', value: 3 } }], cluster).behaviours ?? [];
+    expect(behaviour).toMatchObject({ deployment: 1, warmUpMode: 'error', warmUpSeconds: { mean: 3 } });
+    expect(behaviour).not.toHaveProperty('crashSeconds');
+    const flapping = {
+      probe: 'readiness',
+      mode: 'hang',
+      periodSeconds: { kind: 'exponential', mean: 7 },
+      failingRatio: 0.1,
+    } as const;
+    expect(planChurn([{ ...pods, flapping }], cluster).behaviours?.[0]?.flapping).toMatchObject({
+      mode: 'hang',
+      periodSeconds: { mean: 7 },
+      failingRatio: 0.1,
+    });
+  });
+
+  it('warns of faults that a tcpSocket probe does not see', () => {
+    const warned = (mode: 'error' | 'refuse') => unseenFaults(planChurn([{ ...failing, mode }], cluster), cluster);
+    expect(warned('refuse')).toEqual([]);
+    expect(warned('error')).toEqual([
+      'The readinessProbe of Deployment "green/shop" is a tcpSocket, which only asks for a connection: it does not see mode "error".',
+    ]);
+    const warm = planChurn([{ ...pods, warmUpSeconds: { kind: 'constant', value: 3 } }], cluster);
+    expect(unseenFaults(warm, cluster)).toHaveLength(1);
   });
 
   it('refuses churn of a cluster without Deployments', () => {

@@ -1,66 +1,172 @@
-/** The churn of a trial, with Deployment names resolved and times in simulated nanoseconds. */
-import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
+/** The churn of a trial, with names resolved and times in simulated nanoseconds. */
+import type { ChurnEvent, ChurnPlan, PodBehaviour, ProbeName, ProbeSelection } from '../model/churn.ts';
 import { NS_PER_S } from '../model/time.ts';
-import type { Deployment } from '../model/workload.ts';
+import type { SimTime } from '../model/time.ts';
+import type { Deployment, Probe } from '../model/workload.ts';
 import type { BuiltCluster } from './cluster-builder.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
-import type { ChurnSpec } from './spec.ts';
+import type { Path } from './source.ts';
+import type { ChurnSpec, PodsSpec, TimedChurnSpec } from './spec.ts';
+import { toDistribution } from './traffic.ts';
 
 /** Events in order of time; entries of one time keep the order of the file. InputErrors carry the path `churn.<entry>...`. */
 export function planChurn(spec: readonly ChurnSpec[], cluster: BuiltCluster): ChurnPlan {
-  const entries = spec.map((entry, i) => ({ entry, path: ['churn', i, entry.kind] }));
+  const timed: { entry: TimedChurnSpec; path: Path }[] = [];
+  const behaviours: PodBehaviour[] = [];
+  spec.forEach((entry, i) => {
+    const path = ['churn', i, entry.kind];
+    if (entry.kind === 'pods') behaviours.push(planPods(entry, cluster, behaviours, path));
+    else timed.push({ entry, path });
+  });
   // Array.prototype.sort is stable, so equal times keep their order.
-  entries.sort((a, b) => a.entry.atSeconds - b.entry.atSeconds);
+  timed.sort((a, b) => a.entry.atSeconds - b.entry.atSeconds);
   const events: ChurnEvent[] = [];
-  for (const { entry, path } of entries) events.push(planEvent(entry, cluster, events, path));
-  return { events };
+  for (const { entry, path } of timed) events.push(planEvent(entry, cluster, events, path));
+  return behaviours.length === 0 ? { events } : { events, behaviours };
+}
+
+/** One warning for each kind of fault that the pod's probe cannot see. */
+export function unseenFaults(plan: ChurnPlan, cluster: BuiltCluster): string[] {
+  const warnings = new Set<string>();
+  const look = (index: number, selection: ProbeSelection, mode: string): void => {
+    const deployment = cluster.workload.deployments[index];
+    if (mode === 'refuse') return;
+    for (const [name, probe] of probesOf(deployment, selection)) {
+      if (probe?.kind !== 'tcpSocket') continue;
+      warnings.add(
+        `The ${name}Probe of Deployment ${quote(fullName(deployment))} is a tcpSocket, which only asks for a connection: it does not see mode ${quote(mode)}.`,
+      );
+    }
+  };
+  for (const event of plan.events) {
+    if ('probe' in event) look(event.deployment, event.probe, event.mode);
+  }
+  for (const { deployment, flapping, warmUpSeconds, warmUpMode } of plan.behaviours ?? []) {
+    if (warmUpSeconds !== undefined) look(deployment, 'readiness', warmUpMode);
+    if (flapping !== undefined) look(deployment, flapping.probe, flapping.mode);
+  }
+  return [...warnings];
 }
 
 function planEvent(
-  entry: ChurnSpec,
+  entry: TimedChurnSpec,
   cluster: BuiltCluster,
   earlier: readonly ChurnEvent[],
-  path: readonly (string | number)[],
+  path: Path,
 ): ChurnEvent {
-  const { deployments } = cluster.workload;
-  if (entry.kind === 'proxy_restart') {
-    return { kind: 'proxy_restart', at: nanoseconds(entry.atSeconds), downNs: nanoseconds(entry.downSeconds) };
-  }
-  const deployment = findDeployment(entry.deployment, deployments, [...path, 'deployment']);
   const at = nanoseconds(entry.atSeconds);
   switch (entry.kind) {
+    case 'proxy_restart':
+      return { kind: 'proxy_restart', at, downNs: nanoseconds(entry.downSeconds) };
+    case 'node_drain':
+    case 'node_failure':
+      return planNodeEvent(entry, cluster, at, path);
     case 'rolling_update':
-      return { kind: 'rolling_update', at, deployment };
-    case 'scale':
+    case 'scale': {
+      const deployment = findDeployment(entry.deployment, cluster.workload.deployments, [...path, 'deployment']);
+      if (entry.kind === 'rolling_update') return { kind: 'rolling_update', at, deployment };
       return { kind: 'scale', at, deployment, replicas: entry.replicas };
-    case 'probe_failure': {
-      const target = deployments[deployment];
-      const probe = entry.probe === 'readiness' ? target.readinessProbe : target.livenessProbe;
-      if (probe === undefined) {
-        throw new InputError(
-          `Deployment ${quote(fullName(target))} has no ${entry.probe}Probe that could fail; add one to its container.`,
-          { path: [...path, 'probe'] },
-        );
-      }
-      const most = mostPods(deployment, cluster, earlier);
-      if (entry.pod >= most) {
-        throw new InputError(
-          `Deployment ${quote(fullName(target))} has ${most} pods, numbered from 0; there is no pod ${entry.pod}.`,
-          { path: [...path, 'pod'] },
-        );
-      }
-      const { probe: kind, mode, pod, durationSeconds } = entry;
-      return {
-        kind: 'probe_failure',
-        at,
-        deployment,
-        pod,
-        probe: kind,
-        mode,
-        durationNs: nanoseconds(durationSeconds),
-      };
     }
+    case 'probe_failure':
+    case 'probe_flapping':
+    case 'crash':
+      return planPodEvent(entry, cluster, earlier, path);
   }
+}
+
+type PodEntry = Extract<TimedChurnSpec, { kind: 'probe_failure' | 'probe_flapping' | 'crash' }>;
+
+function planPodEvent(entry: PodEntry, cluster: BuiltCluster, earlier: readonly ChurnEvent[], path: Path): ChurnEvent {
+  const { deployments } = cluster.workload;
+  const { pod } = entry;
+  const deployment = findDeployment(entry.deployment, deployments, [...path, 'deployment']);
+  if (entry.kind !== 'crash') requireProbe(deployments[deployment], entry.probe, [...path, 'probe']);
+  const most = mostPods(deployment, cluster, earlier);
+  if (pod >= most) {
+    throw new InputError(
+      `Deployment ${quote(fullName(deployments[deployment]))} has ${most} pods, numbered from 0; there is no pod ${pod}.`,
+      { path: [...path, 'pod'] },
+    );
+  }
+  const at = nanoseconds(entry.atSeconds);
+  if (entry.kind === 'crash') return { kind: 'crash', at, deployment, pod };
+  const { probe, mode } = entry;
+  const fault = { at, deployment, pod, probe, mode, durationNs: nanoseconds(entry.durationSeconds) };
+  if (entry.kind === 'probe_failure') return { kind: 'probe_failure', ...fault };
+  const periodNs = nanoseconds(entry.periodSeconds);
+  return { kind: 'probe_flapping', ...fault, periodNs, failingNs: Math.round(periodNs * entry.failingRatio) };
+}
+
+function planNodeEvent(
+  entry: Extract<TimedChurnSpec, { kind: 'node_drain' | 'node_failure' }>,
+  cluster: BuiltCluster,
+  at: SimTime,
+  path: Path,
+): ChurnEvent {
+  const names = cluster.workload.nodes.map((node) => node.name);
+  const { node, durationSeconds } = entry;
+  if (!names.includes(node)) {
+    throw new InputError(
+      `There is no node ${quote(node)}; the cluster has ${names.slice(0, 10).join(', ')}.${didYouMean(node, names)}`,
+      { path: [...path, 'node'] },
+    );
+  }
+  const durationNs = durationSeconds === undefined ? undefined : nanoseconds(durationSeconds);
+  if (entry.kind === 'node_drain') {
+    return { kind: 'node_drain', at, node, intervalNs: nanoseconds(entry.intervalSeconds), durationNs };
+  }
+  if (node === cluster.node.name && entry.what === 'machine') {
+    throw new InputError(
+      `The machine of ${quote(node)} cannot fail: it is the observed node, where the traffic comes from. Take another node, or observe another by "cluster.node".`,
+      { path: [...path, 'node'] },
+    );
+  }
+  const graceNs = nanoseconds(entry.graceSeconds);
+  const evictionNs = nanoseconds(entry.evictionSeconds);
+  return { kind: 'node_failure', at, node, what: entry.what, durationNs, graceNs, evictionNs };
+}
+
+function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodBehaviour[], path: Path): PodBehaviour {
+  const { deployments } = cluster.workload;
+  const deployment = findDeployment(entry.deployment, deployments, [...path, 'deployment']);
+  const target = deployments[deployment];
+  if (earlier.some((behaviour) => behaviour.deployment === deployment)) {
+    throw new InputError(
+      `The pods of Deployment ${quote(fullName(target))} have a behaviour already; write one entry "pods" for it.`,
+      { path: [...path, 'deployment'] },
+    );
+  }
+  const { startSeconds, warmUpSeconds, warmUpMode, crashSeconds, flapping } = entry;
+  if (warmUpSeconds !== undefined) requireProbe(target, 'readiness', [...path, 'warm_up_s']);
+  if (flapping !== undefined) requireProbe(target, flapping.probe, [...path, 'flapping']);
+  return {
+    deployment,
+    warmUpMode,
+    ...(startSeconds === undefined ? {} : { startSeconds: toDistribution(startSeconds) }),
+    ...(warmUpSeconds === undefined ? {} : { warmUpSeconds: toDistribution(warmUpSeconds) }),
+    ...(crashSeconds === undefined ? {} : { crashSeconds: toDistribution(crashSeconds) }),
+    ...(flapping === undefined
+      ? {}
+      : { flapping: { ...flapping, periodSeconds: toDistribution(flapping.periodSeconds) } }),
+  };
+}
+
+function probesOf(deployment: Deployment, selection: ProbeSelection): [ProbeName, Probe | undefined][] {
+  const all: [ProbeName, Probe | undefined][] = [
+    ['readiness', deployment.readinessProbe],
+    ['liveness', deployment.livenessProbe],
+    ['startup', deployment.startupProbe],
+  ];
+  return all.filter(([name]) => selection === 'all' || selection === name);
+}
+
+function requireProbe(deployment: Deployment, selection: ProbeSelection, path: Path): void {
+  if (probesOf(deployment, selection).some(([, probe]) => probe !== undefined)) return;
+  const what = selection === 'all' ? 'probe' : `${selection}Probe`;
+  throw new InputError(
+    `Deployment ${quote(fullName(deployment))} has no ${what} that could fail; add one to its container.`,
+    { path },
+  );
 }
 
 /** The most pods that a Deployment may have when an event comes: those of now, or those that an earlier `scale` asks for. */

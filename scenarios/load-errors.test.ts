@@ -190,6 +190,46 @@ describe('wrong manifests and churn', () => {
       /^e\.yaml:6:5: An entry of "churn" must have exactly one/,
     ],
     [
+      'an unknown node',
+      'churn:\n  - node_drain: { node: node-22, at_s: 1 }\n',
+      'e.yaml:6:25: There is no node "node-22"; the cluster has node-1, node-2, node-3. Did you mean "node-2"?',
+    ],
+    [
+      'the end of the observed node',
+      'churn:\n  - node_failure: { node: node-1, at_s: 1 }\n',
+      /^e\.yaml:6:27: The machine of "node-1" cannot fail: it is the observed node/,
+    ],
+    [
+      'a kind of failure that does not exist',
+      'churn:\n  - probe_flapping: { deployment: web, mode: hangs, at_s: 1, duration_s: 9, period_s: 2 }\n',
+      /^e\.yaml:6:46: .*one of error, refuse, hang, probe_error, got "hangs"\. Did you mean "hang"\?$/,
+    ],
+    [
+      'a misspelt key of pods',
+      'churn:\n  - pods: { deployment: web, warmup_s: 1 }\n',
+      /^e\.yaml:6:30: Unknown key "warmup_s" in churn\.0\.pods\. .*"warm_up_s"\?$/,
+    ],
+    [
+      'pods that do nothing',
+      'churn:\n  - pods: { deployment: web }\n',
+      /^e\.yaml:6:11: "churn\.0\.pods" must have one of start_s, warm_up_s, crash_after_s, flapping\.$/,
+    ],
+    [
+      'two behaviours of one Deployment',
+      'churn:\n  - pods: { deployment: web, start_s: 1 }\n  - pods: { deployment: default/web, start_s: 1 }\n',
+      /^e\.yaml:7:25: The pods of Deployment "default\/web" have a behaviour already/,
+    ],
+    [
+      'flapping of a probe that is not there',
+      'churn:\n  - pods: { deployment: web, flapping: { probe: startup, period_s: 5 } }\n',
+      /^e\.yaml:6:40: Deployment "default\/web" has no startupProbe that could fail/,
+    ],
+    [
+      'flapping without a period',
+      'churn:\n  - pods: { deployment: web, flapping: { period_s: 0 } }\n',
+      /^e\.yaml:6:52: "churn\.0\.pods\.flapping\.period_s" must be above 0, got 0\.$/,
+    ],
+    [
       'an unknown Service',
       'traffic:\n  popularity: { one: wed }\n',
       'e.yaml:6:22: There is no Service "wed" in the cluster. Did you mean "web"?',

@@ -29,9 +29,7 @@ export function completeDeployment(object: KubernetesObject<DeploymentObject>, w
   const { containers } = spec.template.spec;
   const readiness = firstProbe(object, containers, 'readinessProbe', warnings);
   const liveness = firstProbe(object, containers, 'livenessProbe', warnings);
-  if (containers.some((container) => container.startupProbe)) {
-    warnings.push(`Deployment ${name}: startupProbe is not modelled; a pod starts without it.`);
-  }
+  const startup = firstProbe(object, containers, 'startupProbe', warnings);
   if (spec.template.spec.hostNetwork === true) {
     warnings.push(`Deployment ${name}: hostNetwork is not modelled; its pods get addresses of their own.`);
   }
@@ -42,26 +40,25 @@ export function completeDeployment(object: KubernetesObject<DeploymentObject>, w
       name: object.name,
       replicas: spec.replicas ?? 1,
       labels,
-      ...strategy(object, warnings),
+      ...strategy(object),
       minReadySeconds: spec.minReadySeconds ?? 0,
+      progressDeadlineSeconds: progressDeadline(object),
       terminationGracePeriodSeconds: spec.template.spec.terminationGracePeriodSeconds ?? 30,
       preStopSleepSeconds: preStopSleep(object, containers, warnings),
       ...(readiness === undefined ? {} : { readinessProbe: readiness }),
       ...(liveness === undefined ? {} : { livenessProbe: liveness }),
+      ...(startup === undefined ? {} : { startupProbe: startup }),
     },
   };
 }
 
 function strategy(
   object: KubernetesObject<DeploymentObject>,
-  warnings: string[],
-): { maxSurge: IntOrPercent; maxUnavailable: IntOrPercent } {
+): Pick<Deployment, 'strategy' | 'maxSurge' | 'maxUnavailable'> {
   const { strategy: given } = object.data.spec;
   if (given?.type === 'Recreate') {
-    warnings.push(
-      `Deployment ${objectName(object)}: strategy Recreate is not modelled; all pods are replaced at once (maxSurge 0, maxUnavailable 100%).`,
-    );
-    return { maxSurge: { value: 0, percent: false }, maxUnavailable: { value: 100, percent: true } };
+    const all = { value: 100, percent: true };
+    return { strategy: 'Recreate', maxSurge: { value: 0, percent: false }, maxUnavailable: all };
   }
   const maxSurge = intOrPercent(given?.rollingUpdate?.maxSurge);
   const maxUnavailable = intOrPercent(given?.rollingUpdate?.maxUnavailable);
@@ -71,7 +68,20 @@ function strategy(
       ['spec', 'strategy', 'rollingUpdate'],
     );
   }
-  return { maxSurge, maxUnavailable };
+  return { strategy: 'RollingUpdate', maxSurge, maxUnavailable };
+}
+
+/** The API server refuses a deadline that a pod could not keep [pkg/apis/apps/validation ValidateDeploymentSpec]. */
+function progressDeadline(object: KubernetesObject<DeploymentObject>): number {
+  const { progressDeadlineSeconds: given, minReadySeconds } = object.data.spec;
+  const deadline = given ?? 600;
+  if (deadline <= (minReadySeconds ?? 0)) {
+    throw object.error(
+      `progressDeadlineSeconds of Deployment ${objectName(object)} must be above its minReadySeconds (${minReadySeconds ?? 0}), got ${deadline}.`,
+      ['spec', typeof given === 'number' ? 'progressDeadlineSeconds' : 'minReadySeconds'],
+    );
+  }
+  return deadline;
 }
 
 function intOrPercent(value: number | string | null | undefined): IntOrPercent {
@@ -79,7 +89,7 @@ function intOrPercent(value: number | string | null | undefined): IntOrPercent {
   return typeof value === 'number' ? { value, percent: false } : { value: Number(value.slice(0, -1)), percent: true };
 }
 
-type ProbeKey = 'readinessProbe' | 'livenessProbe';
+type ProbeKey = 'readinessProbe' | 'livenessProbe' | 'startupProbe';
 
 function firstProbe(
   object: KubernetesObject<DeploymentObject>,
@@ -92,15 +102,15 @@ function firstProbe(
   if (index === undefined) return undefined;
   if (withProbe.length > 1)
     warnings.push(`Deployment ${objectName(object)}: only the first of its ${withProbe.length} ${key}s is modelled.`);
-  const container = containers[index];
-  return completeProbe(object, container[key] as ProbeObject, containers, [
-    'spec',
-    'template',
-    'spec',
-    'containers',
-    index,
-    key,
-  ]);
+  const given = containers[index][key] as ProbeObject;
+  const path = ['spec', 'template', 'spec', 'containers', index, key];
+  if (key !== 'readinessProbe' && (given.successThreshold ?? 0) > 1) {
+    throw object.error(
+      `successThreshold of a ${key} of Deployment ${objectName(object)} must be 1, got ${given.successThreshold}.`,
+      [...path, 'successThreshold'],
+    );
+  }
+  return completeProbe(object, given, containers, path);
 }
 
 /** Defaults of the API server (0 means unset there, too). */

@@ -161,6 +161,7 @@ export function joinEndpoints(
             targetPort,
             protocol: port.protocol,
             ...(newHints === undefined ? {} : { trafficDistribution: newHints }),
+            ...(object.data.spec.publishNotReadyAddresses === true ? { publishNotReadyAddresses: true } : {}),
           });
       }
     }

@@ -33,11 +33,6 @@ describe('warnings', () => {
       slice('[]'),
       'EndpointSlice default/web-1 belongs to the Service default/web, which is not in the manifests; it is ignored.',
     ],
-    [
-      'Recreate',
-      deployment({ spec: 'strategy: { type: Recreate }' }),
-      'Deployment default/web: strategy Recreate is not modelled; all pods are replaced at once (maxSurge 0, maxUnavailable 100%).',
-    ],
   ])('say what is done about %s', (_, text, warning) => {
     expect(read(text).warnings).toEqual([warning]);
   });
@@ -65,6 +60,14 @@ describe('warnings', () => {
     'loadBalancerSourceRanges: [1.2.3.0/24]',
   ])('say nothing of %s, which is modelled', (line) => {
     const text = `${service({ spec: `type: NodePort\n  ${line}\n  ports: [{ port: 80, protocol: SCTP }]` })}${deployment()}`;
+    expect(read(text).warnings).toEqual([]);
+  });
+
+  it.each([
+    deployment({ spec: 'strategy: { type: Recreate }' }),
+    deployment({ spec: 'progressDeadlineSeconds: 60' }),
+    deployment({ container: 'startupProbe: { exec: { command: [cat, /tmp/up] } }' }),
+  ])('say nothing of what the control plane models', (text) => {
     expect(read(text).warnings).toEqual([]);
   });
 

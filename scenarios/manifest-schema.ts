@@ -97,6 +97,7 @@ export const deploymentSchema = z.object({
       }),
     ),
     minReadySeconds: secondsInt,
+    progressDeadlineSeconds: optional(z.int().min(0).max(2_147_483_647)),
   }),
 });
 export type DeploymentObject = z.output<typeof deploymentSchema>;

@@ -144,6 +144,44 @@ describe('what the API server assigns', () => {
 });
 
 describe('Deployments and pods', () => {
+  it('reads startup probes, strategy Recreate and the progress deadline', () => {
+    const startupProbe = 'startupProbe: { grpc: { port: 9000 }, periodSeconds: 5, failureThreshold: 30 }';
+    const spec = 'strategy: { type: Recreate }\n  minReadySeconds: 10\n  progressDeadlineSeconds: 11';
+    expect(read(deployment({ spec, container: startupProbe })).workload.deployments[0]).toMatchObject({
+      strategy: 'Recreate',
+      progressDeadlineSeconds: 11,
+      startupProbe: { kind: 'grpc', port: 9000, periodSeconds: 5, timeoutSeconds: 1, failureThreshold: 30 },
+    });
+  });
+
+  it.each([
+    [
+      { spec: 'minReadySeconds: 10\n  progressDeadlineSeconds: 10' },
+      'm.yaml:9:28: progressDeadlineSeconds of Deployment default/web must be above its minReadySeconds (10), got 10.',
+    ],
+    [
+      { spec: 'minReadySeconds: 600' },
+      'm.yaml:8:20: progressDeadlineSeconds of Deployment default/web must be above its minReadySeconds (600), got 600.',
+    ],
+    [
+      { container: 'startupProbe: { tcpSocket: { port: 1 }, successThreshold: 2 }' },
+      /^m\.yaml:14:\d+: successThreshold of a startupProbe of Deployment default\/web must be 1, got 2\.$/,
+    ],
+  ])('refuses what the API server refuses: %j', (text, message) => {
+    expect(failure(deployment(text))).toMatch(message);
+  });
+
+  it('tells the control plane of nodes that take no pods and of Services that publish all addresses', () => {
+    const node = (name: string, spec: string) =>
+      `---\napiVersion: v1\nkind: Node\nmetadata: { name: ${name} }\nspec: { ${spec} }\n`;
+    const publishing = service({ spec: 'publishNotReadyAddresses: true\n  ports: [{ port: 80 }]' });
+    const text = `${publishing}${deployment()}${node('a', 'unschedulable: true')}${node('b', 'unschedulable: false')}`;
+    const { nodes, bindings } = read(text).workload;
+    expect(nodes.map((each) => each.unschedulable)).toEqual([true, undefined]);
+    expect(bindings[0]?.publishNotReadyAddresses).toBe(true);
+    expect(read(`${service()}${deployment()}`).workload.bindings[0]).not.toHaveProperty('publishNotReadyAddresses');
+  });
+
   it('reads strategy, probes, grace period and preStop sleeps', () => {
     const [model] = read(
       deployment({
@@ -169,6 +207,8 @@ describe('Deployments and pods', () => {
         initialDelaySeconds: 0,
       },
     });
+    expect(model?.strategy).toBe('RollingUpdate');
+    expect(model?.progressDeadlineSeconds).toBe(600);
     const sleeping = (preStop: string) => read(deployment({ container: `lifecycle: { preStop: ${preStop} }` }));
     expect(sleeping('{ sleep: { seconds: 5 } }').workload.deployments[0]?.preStopSleepSeconds).toBe(5);
     expect(sleeping('{ exec: { command: [sleep, "7"] } }').workload.deployments[0]?.preStopSleepSeconds).toBe(7);

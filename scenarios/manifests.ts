@@ -56,7 +56,12 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
     },
     state: { servicePorts },
     workload: {
-      nodes: nodes.map(({ name, address, zone }) => ({ name, address, zone })),
+      nodes: nodes.map(({ name, address, zone, schedulable }) => ({
+        name,
+        address,
+        zone,
+        ...(schedulable ? {} : { unschedulable: true }),
+      })),
       deployments: deployments.map((deployment) => deployment.model),
       pods: running.sort((a, b) => a.deployment - b.deployment).map(toModelPod),
       bindings,

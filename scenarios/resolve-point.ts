@@ -11,7 +11,7 @@ import {
 import { CURRENT_KUBE_PROXY } from '../model/kube-proxy.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
-import { planChurn } from './churn.ts';
+import { planChurn, unseenFaults } from './churn.ts';
 import { buildCluster } from './cluster-builder.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
 import { readKubeProxy } from './kube-proxy-version.ts';
@@ -26,7 +26,8 @@ import type { ExperimentInput } from './schema.ts';
 import { readText } from './source.ts';
 import type { Position, ReadFile } from './source.ts';
 import type { Axis, ClusterSpec, ManifestCluster, PointSpec, SyntheticCluster, TrafficSpec } from './spec.ts';
-import { toChurn, toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
+import { toChurn } from './to-churn.ts';
+import { toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
 import type { Fail } from './to-spec.ts';
 import { hasWayIn, trafficTargets } from './traffic.ts';
 
@@ -245,7 +246,7 @@ export class Resolver {
     } else {
       const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
       try {
-        planChurn(churn, built);
+        for (const warning of unseenFaults(planChurn(churn, built), built)) this.#warnings.add(warning);
         const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
         if (needed) trafficTargets(traffic, built);
       } catch (error) {
@@ -260,9 +261,10 @@ export class Resolver {
     checkLength(point, fail);
     const end = point.durationSeconds;
     for (const entry of churn) {
-      if (end > 0 && entry.atSeconds >= end) {
+      if (entry.kind !== 'pods' && end > 0 && entry.atSeconds >= end) {
+        const of = 'deployment' in entry ? entry.deployment : 'node' in entry ? entry.node : undefined;
         this.#warnings.add(
-          `The ${entry.kind}${entry.kind === 'proxy_restart' ? '' : ` of ${entry.deployment}`} at ${entry.atSeconds} s comes after the end at ${end} s and does not happen.`,
+          `The ${entry.kind}${of === undefined ? '' : ` of ${of}`} at ${entry.atSeconds} s comes after the end at ${end} s and does not happen.`,
         );
       }
     }

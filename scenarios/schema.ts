@@ -139,19 +139,56 @@ const traffic = z.strictObject({
 });
 
 const deployment = z.string().min(1).describe('Name of a Deployment, or namespace/name');
+const node = z.string().min(1).describe('Name of a node');
+const pod = count(100_000).default(0).describe('Ordinal among the running pods');
+const probe = z.enum(['readiness', 'liveness', 'startup', 'all']).default('readiness');
+const failureMode = z.enum(['error', 'refuse', 'hang', 'probe_error']).default('error');
+const duration = z.number().positive().max(SECONDS_LIMIT);
+const cycle = z.number().min(0.001).max(SECONDS_LIMIT);
+const probeFault = { deployment, pod, probe, mode: failureMode, at_s: seconds, duration_s: duration };
 const churn = z.strictObject({
   rolling_update: z.strictObject({ deployment, at_s: seconds }).optional(),
-  probe_failure: z
+  probe_failure: z.strictObject(probeFault).optional().describe("A pod's answers to probes fail; it goes on serving"),
+  probe_flapping: z
+    .strictObject({ ...probeFault, period_s: cycle, failing_ratio: ratio.default(0.5) })
+    .optional()
+    .describe('They fail at the beginning of each period'),
+  crash: z.strictObject({ deployment, pod, at_s: seconds }).optional().describe("A pod's process ends of itself"),
+  scale: z.strictObject({ deployment, replicas: count(10_000), at_s: seconds }).optional(),
+  pods: z
     .strictObject({
       deployment,
-      pod: count(100_000).default(0).describe('Ordinal among the running pods'),
-      probe: z.enum(['readiness', 'liveness']).default('readiness'),
-      mode: z.enum(['error', 'refuse', 'hang']).default('error'),
-      at_s: seconds,
-      duration_s: z.number().positive().max(SECONDS_LIMIT),
+      start_s: distribution.optional().describe("From a container's start to its process listening"),
+      warm_up_s: distribution.optional().describe('From then on the readiness check fails for so long'),
+      warm_up_mode: failureMode,
+      crash_after_s: distribution.optional().describe('From listening to the process ending of itself'),
+      flapping: z
+        .strictObject({ probe, mode: failureMode, period_s: distribution, failing_ratio: ratio.default(0.5) })
+        .optional()
+        .describe('Answers to probes fail at the end of each period; each pod has a phase of its own'),
     })
-    .optional(),
-  scale: z.strictObject({ deployment, replicas: count(10_000), at_s: seconds }).optional(),
+    .optional()
+    .describe('How the processes of a Deployment behave, drawn anew for each start of a container'),
+  node_drain: z
+    .strictObject({
+      node,
+      at_s: seconds,
+      interval_s: seconds.default(0).describe('From one eviction to the next'),
+      duration_s: duration.optional().describe('Until the node is uncordoned; never unless given'),
+    })
+    .optional()
+    .describe('kubectl drain: no new pods, and those that are there are evicted'),
+  node_failure: z
+    .strictObject({
+      node,
+      what: z.enum(['machine', 'kubelet']).default('machine').describe('kubelet: the pods go on serving'),
+      at_s: seconds,
+      duration_s: duration.optional().describe('Until it is back; never unless given'),
+      grace_s: seconds.default(40).describe('node-monitor-grace-period of the node controller'),
+      eviction_s: seconds.default(300).describe('tolerationSeconds of the pods for a node that is unreachable'),
+    })
+    .optional()
+    .describe("The node's kubelet is not heard of any more"),
   proxy_restart: z
     .strictObject({ at_s: seconds, down_s: seconds.default(1).describe('From its end to its next start') })
     .optional()
@@ -196,6 +233,7 @@ const propagation = z.strictObject({
   endpoint_slice_s: distribution.default({ distribution: 'lognormal', median: 0.02, sigma: 0.5 }),
   watch_s: distribution.default({ distribution: 'lognormal', median: 0.005, sigma: 0.5 }),
   pod_start_s: distribution.default({ distribution: 'lognormal', median: 1.5, sigma: 0.3 }),
+  api_call_s: distribution.default(0).describe('To make a pod; a ReplicaSet makes 1, then 2, 4, ... at a time'),
 });
 
 const scalar = z.union([z.number(), z.string(), z.boolean()]);

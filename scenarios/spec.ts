@@ -1,7 +1,7 @@
 /** The typed form of an experiment: what `load.ts` makes of YAML, and what the rest of the project reads. Plain data, structured-cloneable. */
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
-import type { FailureMode } from '../model/churn.ts';
+import type { FailureMode, ProbeSelection } from '../model/churn.ts';
 import type { EngineName } from '../model/engine-name.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
@@ -98,19 +98,71 @@ export interface TrafficSpec {
   readonly clientPorts?: number;
 }
 
-export type ChurnSpec =
+interface PodChurnSpec {
+  readonly deployment: string;
+  /** Ordinal among the running pods. */
+  readonly pod: number;
+  readonly atSeconds: number;
+}
+
+/** Churn that happens at a time. */
+export type TimedChurnSpec =
   | { readonly kind: 'rolling_update'; readonly deployment: string; readonly atSeconds: number }
-  | {
+  | (PodChurnSpec & {
       readonly kind: 'probe_failure';
-      readonly deployment: string;
-      readonly pod: number;
-      readonly probe: 'readiness' | 'liveness';
+      readonly probe: ProbeSelection;
       readonly mode: FailureMode;
-      readonly atSeconds: number;
       readonly durationSeconds: number;
-    }
+    })
+  | (PodChurnSpec & {
+      readonly kind: 'probe_flapping';
+      readonly probe: ProbeSelection;
+      readonly mode: FailureMode;
+      readonly durationSeconds: number;
+      readonly periodSeconds: number;
+      readonly failingRatio: number;
+    })
+  | (PodChurnSpec & { readonly kind: 'crash' })
   | { readonly kind: 'scale'; readonly deployment: string; readonly replicas: number; readonly atSeconds: number }
+  | {
+      readonly kind: 'node_drain';
+      readonly node: string;
+      readonly atSeconds: number;
+      readonly intervalSeconds: number;
+      /** Absent: for good. */
+      readonly durationSeconds: number | undefined;
+    }
+  | {
+      readonly kind: 'node_failure';
+      readonly node: string;
+      readonly what: 'machine' | 'kubelet';
+      readonly atSeconds: number;
+      /** Absent: for good. */
+      readonly durationSeconds: number | undefined;
+      readonly graceSeconds: number;
+      readonly evictionSeconds: number;
+    }
   | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number };
+
+/** How the pods of a Deployment behave from beginning to end. */
+export interface PodsSpec {
+  readonly kind: 'pods';
+  readonly deployment: string;
+  readonly startSeconds: DistributionSpec | undefined;
+  readonly warmUpSeconds: DistributionSpec | undefined;
+  readonly warmUpMode: FailureMode;
+  readonly crashSeconds: DistributionSpec | undefined;
+  readonly flapping:
+    | {
+        readonly probe: ProbeSelection;
+        readonly mode: FailureMode;
+        readonly periodSeconds: DistributionSpec;
+        readonly failingRatio: number;
+      }
+    | undefined;
+}
+
+export type ChurnSpec = TimedChurnSpec | PodsSpec;
 
 /** What counts as traffic of this cluster's pods; `cluster` is the cluster's own range. */
 export type LocalDetection =
@@ -146,6 +198,7 @@ export interface PropagationSpec {
   readonly endpointSliceSeconds: DistributionSpec;
   readonly watchSeconds: DistributionSpec;
   readonly podStartSeconds: DistributionSpec;
+  readonly apiCallSeconds: DistributionSpec;
 }
 
 /** One point of the sweep: everything that a trial needs besides engine, replication and seed. */

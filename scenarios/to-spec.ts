@@ -7,7 +7,6 @@ import { dotted } from './schema-issues.ts';
 import { ENDPOINT_LIMIT } from './schema.ts';
 import type { DistributionInput, ExperimentInput } from './schema.ts';
 import type {
-  ChurnSpec,
   DistributionSpec,
   LocalDetection,
   PropagationSpec,
@@ -23,7 +22,7 @@ export type Fail = (message: string, path: Path) => never;
 /** The API server's default range 30000-32767 has this many node ports, for each protocol. */
 const NODE_PORT_COUNT = 2768;
 
-function toDistribution(input: DistributionInput, path: Path, fail: Fail): DistributionSpec {
+export function toDistribution(input: DistributionInput, path: Path, fail: Fail): DistributionSpec {
   if (typeof input === 'number') return { kind: 'constant', value: input };
   switch (input.distribution) {
     case 'constant':
@@ -162,46 +161,6 @@ function toPopularity(input: ExperimentInput['traffic']['popularity']): TrafficS
   return { kind: 'one', service: String(input.one) };
 }
 
-export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[] {
-  return input.map((entry, i) => {
-    const count = Object.values(entry).filter((each) => each !== undefined).length;
-    if (count !== 1) {
-      fail(
-        `An entry of "churn" must have exactly one of rolling_update, probe_failure, scale, proxy_restart, got ${count}.`,
-        ['churn', i],
-      );
-    }
-    if (entry.proxy_restart !== undefined) {
-      return {
-        kind: 'proxy_restart',
-        atSeconds: entry.proxy_restart.at_s,
-        downSeconds: entry.proxy_restart.down_s,
-      };
-    }
-    if (entry.rolling_update !== undefined) {
-      return {
-        kind: 'rolling_update',
-        deployment: entry.rolling_update.deployment,
-        atSeconds: entry.rolling_update.at_s,
-      };
-    }
-    if (entry.scale !== undefined) {
-      const { deployment, replicas, at_s } = entry.scale;
-      return { kind: 'scale', deployment, replicas, atSeconds: at_s };
-    }
-    const failure = entry.probe_failure as NonNullable<typeof entry.probe_failure>;
-    return {
-      kind: 'probe_failure',
-      deployment: failure.deployment,
-      pod: failure.pod,
-      probe: failure.probe,
-      mode: failure.mode,
-      atSeconds: failure.at_s,
-      durationSeconds: failure.duration_s,
-    };
-  });
-}
-
 export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBehaviour, fail: Fail): ProxySpec {
   return {
     kubeProxy,
@@ -245,5 +204,6 @@ export function toPropagation(input: ExperimentInput['propagation'], fail: Fail)
     endpointSliceSeconds: toDistribution(input.endpoint_slice_s, [...path, 'endpoint_slice_s'], fail),
     watchSeconds: toDistribution(input.watch_s, [...path, 'watch_s'], fail),
     podStartSeconds: toDistribution(input.pod_start_s, [...path, 'pod_start_s'], fail),
+    apiCallSeconds: toDistribution(input.api_call_s, [...path, 'api_call_s'], fail),
   };
 }

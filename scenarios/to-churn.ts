@@ -1,0 +1,90 @@
+/** The `churn` list of an experiment in its typed form. */
+import { dotted } from './schema-issues.ts';
+import type { DistributionInput, ExperimentInput } from './schema.ts';
+import type { Path } from './source.ts';
+import type { ChurnSpec, DistributionSpec, PodsSpec, TimedChurnSpec } from './spec.ts';
+import { toDistribution } from './to-spec.ts';
+import type { Fail } from './to-spec.ts';
+
+type Entry = ExperimentInput['churn'][number];
+
+const KINDS = [
+  'rolling_update', 'probe_failure', 'probe_flapping', 'crash', 'scale', 'pods', 'node_drain', 'node_failure', 'proxy_restart',
+] as const satisfies readonly (keyof Entry)[]; // prettier-ignore
+
+export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[] {
+  return input.map((entry, i) => {
+    const count = Object.values(entry).filter((each) => each !== undefined).length;
+    if (count !== 1) {
+      fail(`An entry of "churn" must have exactly one of ${KINDS.join(', ')}, got ${count}.`, ['churn', i]);
+    }
+    if (entry.pods !== undefined) return toPods(entry.pods, ['churn', i, 'pods'], fail);
+    return toTimed(entry);
+  });
+}
+
+function toTimed(entry: Entry): TimedChurnSpec {
+  if (entry.probe_failure !== undefined) return { kind: 'probe_failure', ...toProbeFault(entry.probe_failure) };
+  if (entry.probe_flapping !== undefined) {
+    const { period_s: periodSeconds, failing_ratio: failingRatio } = entry.probe_flapping;
+    return { kind: 'probe_flapping', ...toProbeFault(entry.probe_flapping), periodSeconds, failingRatio };
+  }
+  if (entry.crash !== undefined) {
+    const { deployment, pod, at_s: atSeconds } = entry.crash;
+    return { kind: 'crash', deployment, pod, atSeconds };
+  }
+  if (entry.scale !== undefined) {
+    const { deployment, replicas, at_s: atSeconds } = entry.scale;
+    return { kind: 'scale', deployment, replicas, atSeconds };
+  }
+  if (entry.node_drain !== undefined) {
+    const { node, at_s: atSeconds, interval_s: intervalSeconds, duration_s: durationSeconds } = entry.node_drain;
+    return { kind: 'node_drain', node, atSeconds, intervalSeconds, durationSeconds };
+  }
+  if (entry.node_failure !== undefined) {
+    const { node, what, at_s: atSeconds, duration_s: durationSeconds, ...times } = entry.node_failure;
+    const { grace_s: graceSeconds, eviction_s: evictionSeconds } = times;
+    return { kind: 'node_failure', node, what, atSeconds, durationSeconds, graceSeconds, evictionSeconds };
+  }
+  if (entry.proxy_restart !== undefined) {
+    const { at_s: atSeconds, down_s: downSeconds } = entry.proxy_restart;
+    return { kind: 'proxy_restart', atSeconds, downSeconds };
+  }
+  const { deployment, at_s: atSeconds } = entry.rolling_update as NonNullable<Entry['rolling_update']>;
+  return { kind: 'rolling_update', deployment, atSeconds };
+}
+
+function toProbeFault(fault: NonNullable<Entry['probe_failure']>) {
+  const { deployment, pod, probe, mode, at_s: atSeconds, duration_s: durationSeconds } = fault;
+  return { deployment, pod, probe, mode, atSeconds, durationSeconds };
+}
+
+function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): PodsSpec {
+  const { start_s, warm_up_s, crash_after_s, flapping } = input;
+  if ([start_s, warm_up_s, crash_after_s, flapping].every((each) => each === undefined)) {
+    fail(`"${dotted(path)}" must have one of start_s, warm_up_s, crash_after_s, flapping.`, path);
+  }
+  const optional = (value: DistributionInput | undefined, key: string): DistributionSpec | undefined =>
+    value === undefined ? undefined : toDistribution(value, [...path, key], fail);
+  return {
+    kind: 'pods',
+    deployment: input.deployment,
+    startSeconds: optional(start_s, 'start_s'),
+    warmUpSeconds: optional(warm_up_s, 'warm_up_s'),
+    warmUpMode: input.warm_up_mode,
+    crashSeconds: optional(crash_after_s, 'crash_after_s'),
+    flapping: flapping === undefined ? undefined : toFlapping(flapping, [...path, 'flapping'], fail),
+  };
+}
+
+function toFlapping(
+  input: NonNullable<NonNullable<Entry['pods']>['flapping']>,
+  path: Path,
+  fail: Fail,
+): NonNullable<PodsSpec['flapping']> {
+  const periodSeconds = toDistribution(input.period_s, [...path, 'period_s'], fail);
+  if (periodSeconds.kind === 'constant' && periodSeconds.value === 0) {
+    fail(`"${dotted([...path, 'period_s'])}" must be above 0, got 0.`, [...path, 'period_s']);
+  }
+  return { probe: input.probe, mode: input.mode, periodSeconds, failingRatio: input.failing_ratio };
+}
