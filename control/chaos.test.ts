@@ -42,7 +42,7 @@ const event: fc.Arbitrary<ChurnEvent> = fc.oneof(
     graceNs: fc.constantFrom(0, 10 * NS_PER_S, 40 * NS_PER_S),
     evictionNs: fc.constantFrom(0, 30 * NS_PER_S, 300 * NS_PER_S),
   }),
-) as fc.Arbitrary<ChurnEvent>;
+);
 
 const behaviour: PodBehaviour = {
   deployment: 0,
