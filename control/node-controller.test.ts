@@ -150,6 +150,18 @@ describe('a machine that fails', () => {
     expect(world.plane.podCounts(0)).toEqual({ available: 4, total: 4 });
   });
 
+  it('that fails again before it was seen to be ready has its pods evicted as if it had never been back', () => {
+    const again = failureOf({ at: 200 * NS_PER_S + 1, durationNs: 900 * NS_PER_S });
+    const churn = [failureOf({ durationNs: 100 * NS_PER_S }), again];
+    const world = ended(1200, { churn, deployment: { replicas: 4 } });
+    const [first, second] = timesOf(world, 'node_not_ready');
+    expect(second - first).toBeGreaterThan(80);
+    const evicted = timesOf(world, 'pod_evicted');
+    expect(evicted).toHaveLength(2);
+    for (const at of evicted) expect(at - first).toBeCloseTo(300, 6);
+    expect(timesOf(world, 'node_ready').every((at) => at >= 1100)).toBe(true);
+  });
+
   it('that fails between SIGTERM and the end of a process ends the pod when it is back', () => {
     const shrink: ChurnEvent = { kind: 'scale', at: 99.95 * NS_PER_S, deployment: 0, replicas: 0 };
     const world = ended(500, {

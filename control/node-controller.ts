@@ -39,7 +39,8 @@ export class NodeController {
   readonly #options: NodeControllerOptions;
   readonly #simulation: Simulation;
   readonly #rng: Rng;
-  readonly #notReady = new Set<string>();
+  /** When each node that is not ready was called so: the age of its taint. */
+  readonly #notReady = new Map<string, SimTime>();
   /** Failures so far of each node that has failed; the last one is the one that counts. */
   readonly #failures = new Map<string, number>();
   readonly #down = new Set<string>();
@@ -81,15 +82,23 @@ export class NodeController {
     const isStillDown = (): boolean => this.#down.has(node) && this.#failures.get(node) === number;
     this.#simulation.at(this.#noticedAt(failure), PRIORITY_CONTROLLER, () => {
       if (!isStillDown()) return;
+      const isTainted = this.#notReady.has(node);
       this.#markNotReady(node);
-      this.#simulation.at(this.#simulation.now + failure.evictionNs, PRIORITY_CONTROLLER, () => {
-        // The taint goes with the first look that finds the node ready again.
-        if (this.#notReady.has(node) && this.#failures.get(node) === number) this.#evictAll(node);
-      });
+      // A node that failed again before it was seen to be ready keeps its taint, and the time that has passed.
+      if (!isTainted) this.#planEviction(node, failure.evictionNs);
     });
     if (durationNs === undefined) return;
     this.#simulation.at(this.#simulation.now + durationNs, PRIORITY_CHURN, () => {
       if (isStillDown()) this.#return(node);
+    });
+  }
+
+  /** The taint goes with the first look that finds the node ready again. */
+  #planEviction(node: string, evictionNs: SimTime): void {
+    const since = this.#simulation.now;
+    this.#simulation.at(since + evictionNs, PRIORITY_CONTROLLER, () => {
+      if (this.#notReady.get(node) !== since) return;
+      for (const pod of this.#podsOn(node)) this.#evict(pod);
     });
   }
 
@@ -127,7 +136,7 @@ export class NodeController {
   /** The Ready conditions of its pods are set in the API server, not by their kubelet [controller_utils.go MarkPodsNotReady]. */
   #markNotReady(node: string): void {
     const { emit, emitOfWorkload, pool, onPodChanged } = this.#options;
-    this.#notReady.add(node);
+    if (!this.#notReady.has(node)) this.#notReady.set(node, this.#simulation.now);
     pool.close(node, 'not_ready');
     emit('node_not_ready', `node ${node} not ready`);
     for (const pod of this.#podsOn(node)) {
@@ -136,10 +145,6 @@ export class NodeController {
       emitOfWorkload('pod_not_ready', `pod ${pod.name} not ready: its node is not`, pod.deployment);
       onPodChanged(pod);
     }
-  }
-
-  #evictAll(node: string): void {
-    for (const pod of this.#podsOn(node)) this.#evict(pod);
   }
 
   #evict(pod: PodRecord): void {
