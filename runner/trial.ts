@@ -2,7 +2,7 @@
 import { costContext } from '../costs/context.ts';
 import { CostModel } from '../costs/cost-model.ts';
 import { ControlPlane } from '../control/control-plane.ts';
-import { endpointCategories } from '../engines/proxy/endpoints.ts';
+import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
 import { servicePortName, type Endpoint, type ServicePort } from '../model/cluster.ts';
 import type { Observation, TimelineRow } from '../model/observation.ts';
 import type { SyncReport } from '../model/sync-report.ts';
@@ -61,7 +61,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     return costs;
   };
 
-  const reachable = (svc: ServicePort): readonly Endpoint[] => endpointCategories(svc, node).reachable;
+  const reachable = (svc: ServicePort): readonly Endpoint[] => reachableEndpoints(svc, node);
   const installed = new InstalledEndpoints(reachable);
   const balance = new BalanceMeter();
   const control: ControlPlane = new ControlPlane({

@@ -34,3 +34,23 @@ export function endpointCategories(svc: ServicePort, node: NodeSpec): EndpointCa
   const seen = { ...extras, nodePort: svc.nodePort, endpoints: seenEndpoints(svc, node) };
   return categorizeEndpoints(seen, node.zone ?? '', node.name);
 }
+
+/** The endpoints that some traffic can reach from the node, in no particular order. Most service ports have nothing to choose from. */
+export function reachableEndpoints(svc: ServicePort, node: NodeSpec): readonly Endpoint[] {
+  const { extras, endpoints } = svc;
+  const isPlain = extras === undefined && endpoints.every(({ ready, hints }) => ready && hints === undefined);
+  return isPlain && !hasDuplicates(endpoints) ? endpoints : endpointCategories(svc, node).reachable;
+}
+
+/** Lists are short as a rule: comparing each with each makes no garbage. */
+function hasDuplicates(endpoints: readonly Endpoint[]): boolean {
+  if (endpoints.length > 32) {
+    return new Set(endpoints.map(({ address, port }) => endpointKey(address, port))).size < endpoints.length;
+  }
+  for (let i = 1; i < endpoints.length; i++) {
+    for (let j = 0; j < i; j++) {
+      if (endpoints[i].address === endpoints[j].address && endpoints[i].port === endpoints[j].port) return true;
+    }
+  }
+  return false;
+}
