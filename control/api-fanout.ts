@@ -29,7 +29,7 @@ export function drawDelayNs(distribution: Distribution, stream: RandomStream): S
 }
 
 /** A first-in-first-out channel with a random delay. */
-class DelayLine {
+export class DelayLine {
   readonly #simulation: Simulation;
   readonly #distribution: Distribution;
   readonly #stream: RandomStream;
@@ -56,13 +56,11 @@ export class ApiFanout {
   readonly #propagation: Propagation;
   readonly #statusLines = new Map<PodRecord, DelayLine>();
   readonly #endpointStreams = new Map<string, RandomStream>();
-  readonly #nodeLine: DelayLine;
 
   constructor(simulation: Simulation, rng: Rng, propagation: Propagation) {
     this.#simulation = simulation;
     this.#rng = rng.sub('propagation');
     this.#propagation = propagation;
-    this.#nodeLine = new DelayLine(simulation, propagation.watch, this.#rng.stream('watch'), PRIORITY_WATCH);
   }
 
   /** A kubelet's status update of one pod [pkg/kubelet/status/status_manager.go]. */
@@ -99,8 +97,14 @@ export class ApiFanout {
     this.#simulation.at(this.#simulation.now + delay, PRIORITY_CONTROLLER, run);
   }
 
-  /** An EndpointSlice event on its way to the observed node. */
-  sendToNode(arrive: () => void): void {
-    this.#nodeLine.send(arrive);
+  /** The watch of a node's kube-proxy; the first observed node's has no name in its stream. */
+  watchOf(node?: string): DelayLine {
+    const stream = node === undefined ? this.#rng.stream('watch') : this.watchStream(node);
+    return new DelayLine(this.#simulation, this.#propagation.watch, stream, PRIORITY_WATCH);
+  }
+
+  /** The delays of a node's watch. */
+  watchStream(node: string): RandomStream {
+    return this.#rng.stream(`watch/${node}`);
   }
 }

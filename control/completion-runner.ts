@@ -1,4 +1,5 @@
 /** The runner of kube-proxy's new generation, v1.34 and later [pkg/proxy/runner/bounded_frequency_runner.go Loop]. */
+import type { SimTime } from '../model/time.ts';
 import { assert } from '../sim/assert.ts';
 import type { EventHandle } from '../sim/event-queue.ts';
 import { PRIORITY_PROXIER_SYNC } from './priorities.ts';
@@ -27,15 +28,15 @@ export class CompletionRunner implements SyncRunner {
     return true;
   }
 
-  completed(): void {
+  completed(at: SimTime = this.#options.simulation.now): void {
     assert(this.#state === 'running', 'a sync is completed that was not begun');
     const { simulation, minIntervalNs, maxIntervalNs } = this.#options;
     this.#state = 'resting';
-    simulation.at(simulation.now + minIntervalNs, PRIORITY_PROXIER_SYNC, () => {
+    simulation.at(Math.max(simulation.now, at + minIntervalNs), PRIORITY_PROXIER_SYNC, () => {
       this.#state = 'ready';
       if (this.#requested) this.#start('requested');
     });
-    this.#interval = simulation.at(simulation.now + maxIntervalNs, PRIORITY_PROXIER_SYNC, () => {
+    this.#interval = simulation.at(at + maxIntervalNs, PRIORITY_PROXIER_SYNC, () => {
       this.#interval = undefined;
       if (this.#state === 'ready') this.#start('interval');
     });

@@ -42,11 +42,11 @@ describe('ControlPlane: start', () => {
     expect(world.begun[0].request.kind).toBe('full');
     expect(world.begun[0].request.delta).toEqual({ upserted: [], removedIds: [] });
     expect(world.committed[0].at).toBe(0);
-    expect(world.plane.initialSyncNs).toBe(20 * NS_PER_MS);
+    expect(world.plane.initialSyncNs()).toBe(20 * NS_PER_MS);
     expect(world.begun[0].request.state).toEqual(stateOf(planOf(deploymentOf())));
     expect([world.plane.readyEndpoints(WEB), world.plane.installedEndpoints(WEB)]).toEqual([3, 3]);
     world.simulation.runUntil(100 * NS_PER_S);
-    expect(world.plane.syncs).toBe(1);
+    expect(world.plane.syncs()).toBe(1);
     expect(world.plane.endpointSliceWrites).toBe(0);
   });
 
@@ -83,7 +83,7 @@ describe('ControlPlane: propagation', () => {
     expect(after(world.timeOf('endpoints_changed'))).toBe(300);
     expect(after(world.timeOf('sync_started', left))).toBe(700);
     expect(after(world.timeOf('sync_finished', left))).toBe(720);
-    expect(world.plane.latencies.map((ns) => Math.round(ns / NS_PER_MS))).toEqual([720]);
+    expect(world.plane.latencies().map((ns) => Math.round(ns / NS_PER_MS))).toEqual([720]);
     expect(world.plane.endpointSliceWrites).toBe(1);
     expect(world.plane.endpointSliceEvents).toBe(2);
     const { request } = world.committed[1];
@@ -120,10 +120,10 @@ describe('ControlPlane: propagation', () => {
     });
     const fast = worldOf({ churn, deployment: { replicas: 6 }, timing: { minSyncPeriodNs: 0 } });
     for (const world of [slow, fast]) world.simulation.runUntil(100 * NS_PER_S);
-    expect(fast.plane.syncs).toBe(7);
-    expect(slow.plane.syncs).toBeLessThan(5);
-    expect(slow.plane.syncs - 1 + slow.plane.coalescedChanges).toBe(6);
-    expect(slow.plane.latencies).toHaveLength(6);
+    expect(fast.plane.syncs()).toBe(7);
+    expect(slow.plane.syncs()).toBeLessThan(5);
+    expect(slow.plane.syncs() - 1 + slow.plane.coalescedChanges()).toBe(6);
+    expect(slow.plane.latencies()).toHaveLength(6);
     expect(slow.plane.installedEndpoints(WEB)).toBe(0);
     const gaps = slow.begun.slice(1).map(({ at }, i) => at - slow.committed[i].at);
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(20 * NS_PER_S);
@@ -154,7 +154,7 @@ describe('ControlPlane: termination race', () => {
     const gentle = worldOf({ churn: [scaleTo(2, 5)], deployment: { preStopSleepSeconds: 5 } });
     gentle.simulation.runUntil(60 * NS_PER_S);
     expect(gentle.timeOf('process_stopped')).toBeGreaterThan(gentle.committed[1].at);
-    expect(gentle.plane.latencies.slice(0, 1)).toEqual([40 * NS_PER_MS]);
+    expect(gentle.plane.latencies().slice(0, 1)).toEqual([40 * NS_PER_MS]);
   });
 
   it('falls back to terminating endpoints that still serve when no other is left', () => {
@@ -164,7 +164,7 @@ describe('ControlPlane: termination race', () => {
     world.simulation.runUntil(20 * NS_PER_S);
     expect(world.plane.installedEndpoints(WEB)).toBe(0);
     // Deletions count once; that the pods went at the end is no new latency.
-    expect(world.plane.latencies).toHaveLength(3);
+    expect(world.plane.latencies()).toHaveLength(3);
   });
 });
 
@@ -290,7 +290,12 @@ describe('ControlPlane: several service ports', () => {
       state: { servicePorts: [web, metrics, base.servicePorts[1], other] },
       workload: { ...plan, bindings },
       churn: { events: [failReadiness(1, 5, 100)] },
-      nodeName: 'node-1',
+      observed: [
+        {
+          name: 'node-1',
+          sync: { begin: () => 0, commit: ({ delta }) => void deltas.push(delta.upserted.map((port) => port.id)) },
+        },
+      ],
       proxier: {
         syncRunner: 'from-completion',
         minSyncPeriodNs: NS_PER_S,
@@ -303,7 +308,6 @@ describe('ControlPlane: several service ports', () => {
         watch: constantly(0),
         podStart: constantly(0),
       },
-      sync: { begin: () => 0, commit: (request) => void deltas.push(request.delta.upserted.map((port) => port.id)) },
     });
     plane.start();
     simulation.runUntil(60 * NS_PER_S);
@@ -312,7 +316,7 @@ describe('ControlPlane: several service ports', () => {
     expect([7, 8, 10].map((id) => plane.installedEndpoints(id))).toEqual([2, 2, 2]);
     expect([7, 8, 10].map((id) => plane.readyEndpoints(id))).toEqual([2, 2, 2]);
     // One change of a pod in two Services: two endpoint changes, both programmed within the instant.
-    expect(plane.latencies).toEqual([0, 0]);
+    expect(plane.latencies()).toEqual([0, 0]);
   });
 });
 

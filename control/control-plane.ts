@@ -1,24 +1,32 @@
-/** The control plane of a cluster as one node sees it: wires Deployments, kubelets, EndpointSlices and kube-proxy together and replays a churn plan. */
+/** The control plane of a cluster as some of its nodes see it: wires Deployments, kubelets, EndpointSlices and kube-proxy together and replays a churn plan. */
 import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
 import type { ClusterState } from '../model/cluster.ts';
+import type { SimTime } from '../model/time.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { constant } from '../sim/distributions.ts';
-import type { Rng } from '../sim/rng.ts';
+import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { ApiFanout } from './api-fanout.ts';
-import type { Propagation } from './api-fanout.ts';
+import type { DelayLine, Propagation } from './api-fanout.ts';
 import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event.ts';
 import { DeploymentController } from './deployment.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
+import type { SliceWrite } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
+import { latenciesOverNodes } from './latencies.ts';
+import type { LatenciesOverNodes } from './latencies.ts';
 import { NodeController } from './node-controller.ts';
 import { NodePool } from './node-pool.ts';
+import { OtherProxies } from './other-proxies.ts';
+import type { SyncLength } from './other-proxies.ts';
+import { PodChurn } from './pod-churn.ts';
 import { PodStore } from './pod-store.ts';
 import type { PodRecord } from './pod-store.ts';
 import { PRIORITY_CHURN } from './priorities.ts';
 import { Proxier } from './proxier.ts';
 import type { ProxierTiming, Reachable, SyncPort } from './proxier.ts';
 import { ReplicaSetController } from './replica-set-controller.ts';
+import { SliceCache } from './slice-cache.ts';
 
 export interface ControlPlaneOptions {
   /** At time 0, not running. */
@@ -28,14 +36,22 @@ export interface ControlPlaneOptions {
   readonly state: ClusterState;
   readonly workload: WorkloadPlan;
   readonly churn: ChurnPlan;
-  /** The observed node, in the words of the timeline. */
-  readonly nodeName: string;
+  /** Nodes whose kube-proxy and rules are modelled, at least one; the first is the one that `proxy_restart` is about. */
+  readonly observed: readonly ObservedNode[];
+  /** How long a sync takes on the nodes that nobody observes; absent: only observed nodes are in the statistics over nodes. */
+  readonly otherSyncNs?: SyncLength;
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
+  readonly onEvent?: (event: ControlEvent) => void;
+}
+
+export interface ObservedNode {
+  readonly name: string;
   readonly sync: SyncPort;
   /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
   readonly reachable?: Reachable;
-  readonly onEvent?: (event: ControlEvent) => void;
+  /** From the beginning to the first sync that nobody asks for; absent: drawn for the node. */
+  readonly phaseNs?: SimTime;
 }
 
 /**
@@ -51,10 +67,16 @@ export class ControlPlane {
   readonly #store: PodStore;
   readonly #fanout: ApiFanout;
   readonly #kubelet: Kubelet;
+  readonly #rng: Rng;
+  readonly #replicaSets: ReplicaSetController;
+  #podChurns = 0;
   readonly #deployments: DeploymentController;
   readonly #nodes: NodeController;
   readonly #slices: EndpointSliceController;
-  readonly #proxier: Proxier;
+  /** One for each observed node. */
+  readonly #proxiers: readonly Proxier[];
+  readonly #others: OtherProxies | undefined;
+  readonly #watches: readonly DelayLine[];
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
   readonly #fixedReady = new Map<number, number>();
   readonly #emit: EmitWorkloadEvent;
@@ -78,6 +100,7 @@ export class ControlPlane {
     const emitOfWorkload: EmitWorkloadEvent = (kind, text, deployment) => emit(kind, text, portsOf[deployment]);
     this.#emit = emitOfWorkload;
     this.#simulation = simulation;
+    this.#rng = rng;
     this.#workload = workload;
     this.#churn = options.churn;
     this.#store = new PodStore(workload.deployments.length);
@@ -111,6 +134,7 @@ export class ControlPlane {
         this.#podChanged(pod);
       },
     });
+    this.#replicaSets = replicaSets;
     this.#deployments = new DeploymentController({
       simulation,
       rng: rngOfDeployments,
@@ -136,24 +160,42 @@ export class ControlPlane {
       servicePorts: state.servicePorts,
       store: this.#store,
       emit,
-      onWrite: (write) => this.#fanout.sendToNode(() => this.#proxier.receive(write)),
+      onWrite: (write) => this.#send(write),
     });
     for (const pod of this.#deployments.adoptPods()) this.#kubelet.adopt(pod);
     for (const port of state.servicePorts) {
       const fixed = port.endpoints.filter((endpoint) => this.#store.atAddress(endpoint.address) === undefined);
       this.#fixedReady.set(port.id, fixed.filter((endpoint) => endpoint.ready).length);
     }
-    this.#proxier = new Proxier({
-      simulation,
-      nodeName: options.nodeName,
-      timing: options.proxier,
-      state,
-      initialSlices: this.#slices.initialSlices(),
-      isPod: (address) => this.#store.atAddress(address) !== undefined,
-      sync: options.sync,
-      emit,
-      ...(options.reachable === undefined ? {} : { reachable: options.reachable }),
-    });
+    const isPod = (address: number): boolean => this.#store.atAddress(address) !== undefined;
+    const cache = SliceCache.of(state, this.#slices.initialSlices(), isPod);
+    const phases = rng.sub('sync-phase');
+    const { maxIntervalNs } = options.proxier;
+    this.#proxiers = options.observed.map(
+      ({ name, phaseNs, ...node }) =>
+        new Proxier({
+          simulation,
+          nodeName: name,
+          timing: options.proxier,
+          cache: cache.copy(),
+          phaseNs: phaseNs ?? drawPhaseNs(phases.stream(name), maxIntervalNs),
+          emit,
+          ...node,
+        }),
+    );
+    this.#watches = options.observed.map(({ name }, i) => this.#fanout.watchOf(i === 0 ? undefined : name));
+    if (options.otherSyncNs !== undefined) {
+      const observed = new Set(options.observed.map(({ name }) => name));
+      this.#others = new OtherProxies({
+        nodes: workload.nodes.map(({ name }) => name).filter((name) => !observed.has(name)),
+        cache: cache.copy(),
+        timing: options.proxier,
+        watch: options.propagation.watch,
+        syncNs: options.otherSyncNs,
+        watchStream: (name) => this.#fanout.watchStream(name),
+        phaseNs: (name) => drawPhaseNs(phases.stream(name), maxIntervalNs),
+      });
+    }
   }
 
   /** Plans the churn and does the first full sync, whose rules hold from time 0 on. */
@@ -161,7 +203,7 @@ export class ControlPlane {
     for (const event of this.#churn.events) {
       this.#simulation.at(event.at, PRIORITY_CHURN, () => this.#replay(event));
     }
-    this.#proxier.start();
+    for (const proxier of this.#proxiers) proxier.start();
   }
 
   /** An address that never was a pod's of a Deployment serves forever. */
@@ -187,14 +229,14 @@ export class ControlPlane {
     return this.#slices.readyAddresses(servicePortId);
   }
 
-  /** Endpoints that the rules in the observed node's kernel lead to now. */
-  installedEndpoints(servicePortId: number): number {
-    return this.#proxier.installedEndpoints(servicePortId);
+  /** Endpoints that the rules in the kernel of an observed node lead to now. */
+  installedEndpoints(servicePortId: number, node = 0): number {
+    return this.#proxiers[node].installedEndpoints(servicePortId);
   }
 
   /** Those of them whose process listens: a connection to any other fails. */
-  servingEndpoints(servicePortId: number): number {
-    return this.#proxier.servingEndpoints(servicePortId, (address) => this.podCondition(address) === 'serving');
+  servingEndpoints(servicePortId: number, node = 0): number {
+    return this.#proxiers[node].servingEndpoints(servicePortId, (address) => this.podCondition(address) === 'serving');
   }
 
   /** Pods of a Deployment that are not being deleted, and how many of them the API server counts as available. */
@@ -206,8 +248,14 @@ export class ControlPlane {
    * Network programming latency of each endpoint that became ready or stopped being so, ns, in order of commit: from the
    * pod's readiness change or deletion to the end of the sync that holds it (SIG Scalability's SLI, on one node).
    */
-  get latencies(): readonly number[] {
-    return this.#proxier.latencies;
+  latencies(node = 0): readonly number[] {
+    return this.#proxiers[node].latencies;
+  }
+
+  /** The same over all nodes of the cluster; to be asked once, at the end. */
+  latenciesOverNodes(): LatenciesOverNodes {
+    const observed = this.#proxiers.map((proxier) => proxier.latencies);
+    return latenciesOverNodes(observed, this.#others, this.#simulation.now);
   }
 
   /** Creates, updates and deletes of EndpointSlices. */
@@ -220,14 +268,14 @@ export class ControlPlane {
     return this.#slices.writes * this.#workload.nodes.length;
   }
 
-  /** Syncs begun, the first one included. */
-  get syncs(): number {
-    return this.#proxier.syncs;
+  /** Syncs begun on an observed node, the first one included. */
+  syncs(node = 0): number {
+    return this.#proxiers[node].syncs;
   }
 
-  /** EndpointSlice events that went along with a sync that was asked for already. */
-  get coalescedChanges(): number {
-    return this.#proxier.coalescedChanges;
+  /** EndpointSlice events that went along with a sync that was asked for already, on an observed node. */
+  coalescedChanges(node = 0): number {
+    return this.#proxiers[node].coalescedChanges;
   }
 
   /** How often a rollout was called failed because it had made no progress for progressDeadlineSeconds. */
@@ -235,9 +283,14 @@ export class ControlPlane {
     return this.#deployments.deadlinesExceeded;
   }
 
-  /** How long the first sync would have taken, ns; nobody waits for it. */
-  get initialSyncNs(): number {
-    return this.#proxier.initialSyncNs;
+  /** How long the first sync of an observed node would have taken, ns; nobody waits for it. */
+  initialSyncNs(node = 0): number {
+    return this.#proxiers[node].initialSyncNs;
+  }
+
+  #send(write: SliceWrite): void {
+    this.#proxiers.forEach((proxier, i) => this.#watches[i].send(() => proxier.receive(write)));
+    this.#others?.receive(this.#simulation.now, write);
   }
 
   #podChanged(pod: PodRecord): void {
@@ -249,7 +302,9 @@ export class ControlPlane {
   #replay(event: ChurnEvent): void {
     switch (event.kind) {
       case 'proxy_restart':
-        return this.#proxier.restart(event.downNs);
+        return this.#proxiers[0].restart(event.downNs);
+      case 'pod_churn':
+        return this.#replayPodChurn(event);
       case 'node_drain':
         return this.#nodes.drain(event);
       case 'node_failure':
@@ -264,6 +319,20 @@ export class ControlPlane {
     }
   }
 
+  #replayPodChurn({ perSecond, durationNs }: Extract<ChurnEvent, { kind: 'pod_churn' }>): void {
+    const { now } = this.#simulation;
+    const churn = new PodChurn({
+      simulation: this.#simulation,
+      stream: this.#rng.stream(`pod-churn/${this.#podChurns++}`),
+      workload: this.#workload,
+      store: this.#store,
+      perSecond,
+      until: durationNs === undefined ? Infinity : now + durationNs,
+      onDelete: (pod) => this.#replicaSets.delete(pod),
+    });
+    churn.start();
+  }
+
   #replayOfDeployment(event: Extract<ChurnEvent, { kind: 'rolling_update' | 'scale' }>): void {
     const { deployment } = event;
     const { name } = this.#workload.deployments[deployment];
@@ -276,7 +345,7 @@ export class ControlPlane {
     }
   }
 
-  #replayOfPod(event: PodChurn): void {
+  #replayOfPod(event: ChurnOfPod): void {
     // A plan may name a pod that a scale-down has taken away before: then nothing happens.
     const pod = this.#store.ofDeployment(event.deployment).filter(isRunning)[event.pod];
     if (pod === undefined) return;
@@ -298,7 +367,12 @@ export class ControlPlane {
   }
 }
 
-type PodChurn = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping' | 'crash' }>;
+/** Each kube-proxy started at a time of its own. */
+function drawPhaseNs(stream: RandomStream, maxIntervalNs: SimTime): SimTime {
+  return Math.floor(stream.nextFloat() * maxIntervalNs);
+}
+
+type ChurnOfPod = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping' | 'crash' }>;
 
 function isRunning(pod: PodRecord): boolean {
   return pod.container === 'running' && pod.deletedAt === undefined;

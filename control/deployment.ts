@@ -45,7 +45,10 @@ export class DeploymentController {
     this.#options = options;
     this.#simulation = options.simulation;
     this.#rng = options.rng;
-    this.#states = options.workload.deployments.map((spec, index) => this.#initialState(spec, index));
+    const { deployments, pods } = options.workload;
+    const running = new Int32Array(deployments.length);
+    for (const pod of pods) running[pod.deployment]++;
+    this.#states = deployments.map((spec, index) => this.#initialState(spec, index, running[index]));
   }
 
   /** How often a rollout was called failed for want of progress. */
@@ -98,8 +101,7 @@ export class DeploymentController {
     return { available: this.#countAvailable(state, pods), total: pods.length };
   }
 
-  #initialState(spec: Deployment, index: number): DeploymentState {
-    const running = this.#options.workload.pods.filter((pod) => pod.deployment === index).length;
+  #initialState(spec: Deployment, index: number, running: number): DeploymentState {
     const stream = this.#rng.stream(`${spec.namespace}/${spec.name}`);
     const state: DeploymentState = {
       index,

@@ -7,6 +7,7 @@ import type { SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_WATCH } from './priorities.ts';
 import { FULL_SYNC_PERIOD_NS, Proxier } from './proxier.ts';
 import type { Reachable, SyncRequest } from './proxier.ts';
+import { SliceCache } from './slice-cache.ts';
 import type { SliceEndpoint } from './slice-packing.ts';
 import type { SyncRunnerKind } from './sync-runner.ts';
 import { deploymentOf, planOf, stateOf, WEB } from './test-world.ts';
@@ -47,9 +48,7 @@ function rigOf(
     simulation,
     nodeName: 'node-1',
     timing: { syncRunner, minSyncPeriodNs: NS_PER_S, syncPeriodNs: NS_PER_S, maxIntervalNs: 1e15, carriesTraffic },
-    state,
-    initialSlices: [writeOf([endpointOf(1), endpointOf(2)])],
-    isPod: () => true,
+    cache: SliceCache.of(state, [writeOf([endpointOf(1), endpointOf(2)])], () => true),
     sync: {
       begin: (request) => {
         requests.push(request);

@@ -8,10 +8,9 @@ import type { SimTime } from '../model/time.ts';
 import { assert } from '../sim/assert.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import type { EmitEvent } from './control-event.ts';
-import type { SlicePort, SliceWrite } from './endpoint-slices.ts';
+import type { SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_PROXIER_COMMIT, PRIORITY_PROXIER_SYNC } from './priorities.ts';
-import { hintsText, sameEndpoint } from './slice-packing.ts';
-import type { SliceEndpoint } from './slice-packing.ts';
+import type { SliceCache } from './slice-cache.ts';
 import { createSyncRunner } from './sync-runner.ts';
 import type { SyncRunner, SyncRunnerKind } from './sync-runner.ts';
 
@@ -56,10 +55,10 @@ export interface ProxierOptions {
   readonly simulation: Simulation;
   readonly nodeName: string;
   readonly timing: ProxierTiming;
-  readonly state: ClusterState;
-  readonly initialSlices: readonly SliceWrite[];
-  /** Whether an address is that of a Deployment's pod; endpoints of other addresses never change. */
-  readonly isPod: (address: number) => boolean;
+  /** Its own, after the initial list. */
+  readonly cache: SliceCache;
+  /** From the beginning to the first sync that nobody asks for; absent: the whole interval, as if a sync had just ended. */
+  readonly phaseNs?: SimTime;
   readonly sync: SyncPort;
   readonly emit: EmitEvent;
   readonly reachable?: Reachable;
@@ -68,22 +67,11 @@ export interface ProxierOptions {
 /** The endpoints of a service port that some traffic can reach from the observed node, by its policies and its endpoints' hints. */
 export type Reachable = (port: ServicePort) => readonly Endpoint[];
 
-/** What kube-proxy keeps of a slice. */
-interface SliceContent {
-  readonly ports: readonly SlicePort[];
-  readonly endpoints: readonly SliceEndpoint[];
-}
-
 export class Proxier {
   readonly #options: ProxierOptions;
   readonly #simulation: Simulation;
+  readonly #cache: SliceCache;
   #runner: SyncRunner;
-  readonly #slices = new Map<number, SliceContent>();
-  /** Slices that feed a service port, in order of their creation. */
-  readonly #slicesOf = new Map<number, Set<number>>();
-  readonly #fixedEndpoints = new Map<number, readonly Endpoint[]>();
-  readonly #indexOf = new Map<number, number>();
-  #state: ClusterState;
   #committed: ClusterState;
   readonly #changedIds = new Set<number>();
   #triggers: SimTime[] = [];
@@ -101,10 +89,8 @@ export class Proxier {
   constructor(options: ProxierOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
+    this.#cache = options.cache;
     this.#runner = this.#newRunner();
-    options.state.servicePorts.forEach((port, index) => this.#indexOf.set(port.id, index));
-    for (const write of options.initialSlices) this.#store(write);
-    this.#state = { servicePorts: options.state.servicePorts.map((port) => this.#joined(port)) };
     this.#committed = { servicePorts: [] };
   }
 
@@ -127,21 +113,26 @@ export class Proxier {
     return this.#initialSyncNs;
   }
 
-  /** The first sync, full, at once and without waiting for it: a trial starts on a node whose rules are in place. */
+  /**
+   * The first sync, full, at once and without waiting for it: a trial starts on a node whose rules are in place, some time after its
+   * last sync.
+   */
   start(): void {
-    const request: SyncRequest = { kind: 'full', state: this.#state, delta: { upserted: [], removedIds: [] } };
+    const { timing, phaseNs } = this.#options;
+    const request: SyncRequest = { kind: 'full', state: this.#cache.state, delta: { upserted: [], removedIds: [] } };
     this.#syncs++;
     this.#options.emit('sync_started', `first full sync on ${this.#options.nodeName} started`);
     this.#initialSyncNs = durationOf(this.#options.sync.begin(request));
-    this.#commit(request, [], this.#initialSyncNs);
+    this.#finish(request, [], this.#initialSyncNs);
+    const endedAt =
+      phaseNs === undefined ? this.#simulation.now : this.#simulation.now + phaseNs - timing.maxIntervalNs;
+    this.#lastFullSync = endedAt;
+    this.#runner.completed(endedAt);
   }
 
   /** An EndpointSlice event has come. What leaves the slice as kube-proxy knows it causes no sync [esDataChanged]. */
   receive(write: SliceWrite): void {
-    const before = this.#slices.get(write.sliceId);
-    if (before !== undefined && isSameSlice(before, write)) return;
-    if (before === undefined && write.endpoints.length === 0) return;
-    this.#store(write);
+    if (!this.#cache.receive(write)) return;
     for (const id of write.servicePortIds) this.#changedIds.add(id);
     this.#triggers.push(...write.triggers);
     if (this.#isDown) return;
@@ -194,8 +185,7 @@ export class Proxier {
   }
 
   #committedEndpoints(servicePortId: number): readonly Endpoint[] {
-    const index = this.#indexOf.get(servicePortId);
-    const port = index === undefined ? undefined : this.#committed.servicePorts[index];
+    const port = this.#cache.portIn(this.#committed, servicePortId);
     return port === undefined ? [] : (this.#options.reachable ?? usableEndpoints)(port);
   }
 
@@ -206,7 +196,7 @@ export class Proxier {
 
   #run(isFull: boolean): void {
     const { ids, triggers, delta } = this.#takeChanges();
-    const request: SyncRequest = { kind: isFull ? 'full' : 'partial', state: this.#state, delta };
+    const request: SyncRequest = { kind: isFull ? 'full' : 'partial', state: this.#cache.state, delta };
     if (isFull) this.#lastFullSync = this.#simulation.now;
     this.#syncs++;
     const what = `${request.kind} sync on ${this.#options.nodeName}`;
@@ -217,7 +207,8 @@ export class Proxier {
     this.#simulation.at(this.#simulation.now + duration, PRIORITY_PROXIER_COMMIT, () => {
       if (process !== this.#process) return;
       this.#underWay = undefined;
-      this.#commit(request, triggers, duration);
+      this.#finish(request, triggers, duration);
+      this.#runner.completed();
     });
   }
 
@@ -227,74 +218,25 @@ export class Proxier {
     const triggers = this.#triggers;
     this.#changedIds.clear();
     this.#triggers = [];
-    return { ids, triggers, delta: { upserted: this.#rebuild(ids), removedIds: [] } };
+    return { ids, triggers, delta: { upserted: this.#cache.rebuild(ids), removedIds: [] } };
   }
 
   /** Endpoints are told to the process that carries the traffic; no rule changes. */
   #takeOver(): void {
     const { triggers, delta } = this.#takeChanges();
-    this.#options.sync.commit({ kind: 'partial', state: this.#state, delta });
-    this.#committed = this.#state;
+    this.#options.sync.commit({ kind: 'partial', state: this.#cache.state, delta });
+    this.#committed = this.#cache.state;
     for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
   }
 
-  #commit(request: SyncRequest, triggers: readonly SimTime[], duration: SimTime): void {
+  /** The rules take effect. */
+  #finish(request: SyncRequest, triggers: readonly SimTime[], duration: SimTime): void {
     this.#options.sync.commit(request);
     this.#committed = request.state;
     for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
     const ids = request.delta.upserted.map((port) => port.id);
     const what = `${request.kind} sync on ${this.#options.nodeName}`;
     this.#options.emit('sync_finished', `${what} finished after ${duration / NS_PER_MS} ms`, ids);
-    this.#runner.completed();
-  }
-
-  /** Puts the changed service ports into the state. */
-  #rebuild(ids: readonly number[]): ServicePort[] {
-    if (ids.length === 0) return [];
-    const servicePorts = [...this.#state.servicePorts];
-    const upserted = ids.map((id) => {
-      const index = this.#indexOf.get(id);
-      assert(index !== undefined, `an EndpointSlice feeds service port ${id}, which does not exist`);
-      const port = { ...servicePorts[index], endpoints: this.#endpointsOf(id) };
-      servicePorts[index] = port;
-      return port;
-    });
-    this.#state = { servicePorts };
-    return upserted;
-  }
-
-  /** A service port of the given state with what the slices say; the very object when they say the same. */
-  #joined(port: ServicePort): ServicePort {
-    if (!this.#slicesOf.has(port.id)) return port;
-    this.#fixedEndpoints.set(
-      port.id,
-      port.endpoints.filter((endpoint) => !this.#options.isPod(endpoint.address)),
-    );
-    const endpoints = this.#endpointsOf(port.id);
-    return isSameSet(endpoints, port.endpoints) ? port : { ...port, endpoints };
-  }
-
-  #endpointsOf(servicePortId: number): Endpoint[] {
-    const endpoints = [...(this.#fixedEndpoints.get(servicePortId) ?? [])];
-    for (const sliceId of this.#slicesOf.get(servicePortId) ?? []) {
-      const slice = this.#slices.get(sliceId);
-      const port = slice?.ports.find((each) => each.servicePortId === servicePortId);
-      if (slice === undefined || port === undefined) continue;
-      for (const { address, nodeName, ready, serving, terminating, hints } of slice.endpoints) {
-        const endpoint = { address, port: port.targetPort, nodeName, ready, serving, terminating };
-        endpoints.push(hints === undefined ? endpoint : { ...endpoint, hints });
-      }
-    }
-    return endpoints;
-  }
-
-  #store(write: SliceWrite): void {
-    this.#slices.set(write.sliceId, { ports: write.ports, endpoints: write.endpoints });
-    for (const id of write.servicePortIds) {
-      const slices = this.#slicesOf.get(id) ?? new Set<number>();
-      slices.add(write.sliceId);
-      this.#slicesOf.set(id, slices);
-    }
   }
 }
 
@@ -311,26 +253,6 @@ function usableEndpoints({ endpoints }: ServicePort): Endpoint[] {
     else if (endpoint.serving && endpoint.terminating) terminating.set(key, endpoint);
   }
   return [...(ready.size > 0 ? ready : terminating).values()];
-}
-
-function isSameSlice(before: SliceContent, after: SliceContent): boolean {
-  return (
-    before.ports === after.ports &&
-    before.endpoints.length === after.endpoints.length &&
-    before.endpoints.every((endpoint, i) => sameEndpoint(endpoint, after.endpoints[i]))
-  );
-}
-
-/** Whether two lists hold the same endpoints, in whatever order. */
-function isSameSet(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
-  const keysOf = (endpoints: readonly Endpoint[]): Set<string> =>
-    new Set(
-      endpoints.map(
-        (e) => `${e.address}:${e.port} ${e.nodeName} ${e.ready} ${e.serving} ${e.terminating} ${hintsText(e.hints)}`,
-      ),
-    );
-  const [left, right] = [keysOf(a), keysOf(b)];
-  return a.length === b.length && left.size === right.size && [...left].every((key) => right.has(key));
 }
 
 function durationOf(ns: number): SimTime {

@@ -34,7 +34,7 @@ export interface SliceChanges {
 }
 
 /** Equal in all that the API shows. */
-export function sameEndpoint(a: SliceEndpoint, b: SliceEndpoint): boolean {
+export function sameEndpoint(a: Omit<SliceEndpoint, 'changedAt'>, b: Omit<SliceEndpoint, 'changedAt'>): boolean {
   return (
     a.address === b.address &&
     a.nodeName === b.nodeName &&

@@ -17,8 +17,8 @@ export interface SyncRunnerOptions {
 export interface SyncRunner {
   /** Asks for a run as soon as allowed; false when one was asked for already. */
   request(): boolean;
-  /** The run is over. */
-  completed(): void;
+  /** The run is over: now, or, for the run that was before the beginning, at an earlier time. */
+  completed(at?: SimTime): void;
 }
 
 export type SyncRunnerKind = 'token-bucket' | 'from-completion';

@@ -146,35 +146,41 @@ export function worldOf(options: WorldOptions = {}): World {
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
+  const timing: ProxierTiming = {
+    syncRunner: 'from-completion',
+    minSyncPeriodNs: NS_PER_S,
+    syncPeriodNs: 30 * NS_PER_S,
+    maxIntervalNs: 3600 * NS_PER_S,
+    ...options.timing,
+  };
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
     state: stateOf(workload),
     workload,
     churn: { events: options.churn ?? [], behaviours: options.behaviours ?? [] },
-    nodeName: 'node-1',
-    proxier: {
-      syncRunner: 'from-completion',
-      minSyncPeriodNs: NS_PER_S,
-      syncPeriodNs: 30 * NS_PER_S,
-      maxIntervalNs: 3600 * NS_PER_S,
-      ...options.timing,
-    },
+    observed: [
+      {
+        name: 'node-1',
+        phaseNs: timing.maxIntervalNs,
+        sync: {
+          begin: (request) => {
+            begun.push({ at: simulation.now, request });
+            return options.syncNs ?? 20 * NS_PER_MS;
+          },
+          commit: (request) => {
+            committed.push({ at: simulation.now, request });
+          },
+        },
+      },
+    ],
+    proxier: timing,
     propagation: {
       statusUpdate: options.statusUpdate ?? constantly(0.01),
       endpointSlice: options.endpointSlice ?? constantly(0.01),
       watch: options.watch ?? constantly(0.01),
       podStart: options.podStart ?? constantly(2),
       apiCall: options.apiCall ?? constantly(0),
-    },
-    sync: {
-      begin: (request) => {
-        begun.push({ at: simulation.now, request });
-        return options.syncNs ?? 20 * NS_PER_MS;
-      },
-      commit: (request) => {
-        committed.push({ at: simulation.now, request });
-      },
     },
     onEvent: (event) => events.push(event),
   });

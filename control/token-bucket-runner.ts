@@ -41,12 +41,12 @@ export class TokenBucketRunner implements SyncRunner {
     return true;
   }
 
-  completed(): void {
+  completed(at: SimTime = this.#options.simulation.now): void {
     assert(this.#running, 'a sync is completed that was not begun');
-    const { simulation, maxIntervalNs } = this.#options;
+    const { maxIntervalNs } = this.#options;
     this.#running = false;
-    this.#lastRunNs = simulation.now;
-    this.#setTimer(simulation.now + maxIntervalNs, 'interval');
+    this.#lastRunNs = at;
+    this.#setTimer(at + maxIntervalNs, 'interval');
     if (this.#requested) this.#planStart();
   }
 

@@ -64,6 +64,13 @@ export type ChurnEvent =
       /** tolerationSeconds of the pods for an unreachable node. */
       readonly evictionNs: SimTime;
     }
+  /** Pods of all Deployments are deleted at random, `perSecond` on average, for `durationNs` or for good. */
+  | {
+      readonly kind: 'pod_churn';
+      readonly at: SimTime;
+      readonly perSecond: number;
+      readonly durationNs: SimTime | undefined;
+    }
   /** kube-proxy on the observed node stops, and starts again `downNs` later. */
   | { readonly kind: 'proxy_restart'; readonly at: SimTime; readonly downNs: SimTime };
 

@@ -24,9 +24,13 @@ export class ClientMeter {
   #used = 0;
 
   answered(delayNs: SimTime): void {
-    if (this.#used % CHUNK === 0) this.#delays.push(new Float64Array(CHUNK));
-    this.#delays[this.#delays.length - 1][this.#used % CHUNK] = delayNs / NS_PER_MS;
-    this.#used++;
+    this.#addDelay(delayNs / NS_PER_MS);
+  }
+
+  /** Takes over what another node's clients saw. */
+  absorb(other: ClientMeter): void {
+    for (const name of COUNTS) this[name] += other[name];
+    for (let i = 0; i < other.#used; i++) this.#addDelay(other.#delays[Math.floor(i / CHUNK)][i % CHUNK]);
   }
 
   /** `waits`: clients send SYNs again or try again; else delays and repeats do not apply. */
@@ -51,6 +55,24 @@ export class ClientMeter {
       first_byte_delay_p99_ms: n === 0 ? null : quantileSorted(delays, n, 0.99),
     };
   }
+
+  #addDelay(ms: number): void {
+    if (this.#used % CHUNK === 0) this.#delays.push(new Float64Array(CHUNK));
+    this.#delays[this.#delays.length - 1][this.#used % CHUNK] = ms;
+    this.#used++;
+  }
 }
 
 const CHUNK = 4096;
+
+const COUNTS = [
+  'attempts',
+  'established',
+  'refused',
+  'timedOut',
+  'reset',
+  'silent',
+  'onRemovedPods',
+  'stalePackets',
+  'retransmittedSyns',
+] as const satisfies readonly (keyof ClientMeter)[];

@@ -21,6 +21,9 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
  * - `endpoint_slice_events`: watch events, one a write and node.
+ * - `programming_latency_over_nodes_*`: of every change on every node of the cluster; `..._last_node_*`: of a change, until the last node
+ *   has it (changes that all nodes have by the end); `..._slowest_node_p99_ms`: the largest p99 of a node. The other columns of
+ *   programming latency, and those of syncs, are of the observed nodes (syncs: mean of them).
  */
 const CHANGE_METRICS = [
   'programming_latency_p90_ms',
@@ -42,6 +45,12 @@ const CHANGE_METRICS = [
   'sync_operations',
   'restore_lines',
   'endpoint_slice_events',
+  'programming_latency_over_nodes_p50_ms',
+  'programming_latency_over_nodes_p90_ms',
+  'programming_latency_over_nodes_p99_ms',
+  'programming_latency_last_node_p50_ms',
+  'programming_latency_last_node_p99_ms',
+  'programming_latency_slowest_node_p99_ms',
 ] as const;
 
 /** Metrics that every experiment has beside OBSERVATION_COLUMNS. */
@@ -60,6 +69,7 @@ const OWN_METRICS = [
   'syncs',
   'endpoint_slice_writes',
   ...CHANGE_METRICS,
+  'nodes',
   'path_measured',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',
@@ -77,6 +87,7 @@ const IDENTITY = new Set([
   'seed',
   'status',
   'digest',
+  'nodes',
   'path_measured',
   'failure_reason',
 ]);

@@ -9,12 +9,15 @@ import type { PointSpec } from '../scenarios/spec.ts';
 import { clientPolicy } from './client-policy.ts';
 import { quantileSorted } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
+import { syncMetrics } from './sync-log.ts';
 import type { SyncLog } from './sync-log.ts';
 import type { TrialMeter } from './trial-meter.ts';
 
 export interface Measured {
+  /** Over all observed nodes. */
   readonly meter: TrialMeter;
-  readonly syncs: SyncLog;
+  /** One for each observed node. */
+  readonly syncs: readonly SyncLog[];
   readonly control: ControlPlane;
   readonly costs: CostModel;
 }
@@ -23,7 +26,8 @@ export interface Measured {
 export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, control, costs }: Measured): Observation {
   const { point } = trial;
   const { traffic } = point;
-  const latenciesMs = Float64Array.from(control.latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
+  const latencies = syncs.flatMap((_, node) => control.latencies(node));
+  const latenciesMs = Float64Array.from(latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
   const latency = (q: number): Cell =>
     latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
   const fromOutside = traffic.nodePortRatio + traffic.loadBalancerRatio + traffic.externalIpRatio;
@@ -37,11 +41,11 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     engine: trial.engine,
     profile: point.profile.name,
     ...clusterColumns(cluster, point),
-    rules: syncs.first.rules,
+    rules: syncs[0].first.rules,
     replication: trial.replication,
     seed: trial.seed,
     status: 'ok',
-    ...syncs.metrics(),
+    ...syncMetrics(syncs),
     programming_latency_p50_ms: latency(0.5),
     programming_latency_p90_ms: latency(0.9),
     programming_latency_p99_ms: latency(0.99),
@@ -50,7 +54,23 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...meter.metrics(clientPolicy(traffic) !== undefined),
     endpoint_slice_writes: control.endpointSliceWrites,
     endpoint_slice_events: control.endpointSliceEvents,
+    ...nodeColumns(control),
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),
+  };
+}
+
+/** How the same changes came to the rules of all nodes, the observed ones among them. */
+function nodeColumns(control: ControlPlane): Record<string, Cell> {
+  const over = control.latenciesOverNodes();
+  const ms = (ns: number | undefined): Cell => (ns === undefined ? null : ns / NS_PER_MS);
+  return {
+    nodes: over.nodes,
+    programming_latency_over_nodes_p50_ms: ms(over.quantileNs(0.5)),
+    programming_latency_over_nodes_p90_ms: ms(over.quantileNs(0.9)),
+    programming_latency_over_nodes_p99_ms: ms(over.quantileNs(0.99)),
+    programming_latency_last_node_p50_ms: ms(over.lastNodeQuantileNs(0.5)),
+    programming_latency_last_node_p99_ms: ms(over.lastNodeQuantileNs(0.99)),
+    programming_latency_slowest_node_p99_ms: ms(over.slowestNodeP99Ns),
   };
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { syncDurationNs } from '../costs/sync-cost.ts';
 import { NO_SYNC_WORK, type SyncReport } from '../model/sync-report.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
-import { SyncLog } from './sync-log.ts';
+import { SyncLog, syncMetrics } from './sync-log.ts';
 
 const loaded = load(`${HEAD}${CLUSTER}`);
 
@@ -32,7 +32,7 @@ describe('SyncLog', () => {
     log.record(reports[2], true);
     const [first, partial, last] = reports.map((each) => syncDurationNs(point.profile, each, 'iptables'));
     expect(log.first).toBe(reports[0]);
-    expect(log.metrics()).toEqual({
+    expect(syncMetrics([log])).toEqual({
       sync_full_ms: first / 1e6,
       sync_incremental_mean_ms: partial / 1e6,
       syncs: 3,
@@ -46,6 +46,10 @@ describe('SyncLog', () => {
     const log = new SyncLog(loaded.resolvePoint({}), 'ipvs');
     const work = { netlinkRequests: 1, netlinkReads: 2, ipsetChanges: 4, addressChanges: 8 };
     log.record(report({ ...work, transactionOperations: 16, iptablesCommands: 32, conntrackDeletes: 64 }), true);
-    expect(log.metrics()).toMatchObject({ sync_operations: 127, restore_lines: null, sync_incremental_mean_ms: null });
+    expect(syncMetrics([log])).toMatchObject({
+      sync_operations: 127,
+      restore_lines: null,
+      sync_incremental_mean_ms: null,
+    });
   });
 });

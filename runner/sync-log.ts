@@ -21,6 +21,8 @@ export class SyncLog {
   #restoreLines = 0;
   readonly #incrementalMs: number[] = [];
   #count = 0;
+  /** Asked for again and again, by the number of changed service ports. */
+  readonly #lengthsNs: Record<'full' | 'partial', number[]> = { full: [], partial: [] };
 
   constructor(point: PointSpec, engine: Trial['engine']) {
     this.#profile = point.profile;
@@ -45,6 +47,19 @@ export class SyncLog {
     });
   }
 
+  /** How long a sync takes on a node that is like this one, by what the first sync wrote. */
+  lengthNs(kind: 'full' | 'partial', changedServicePorts: number): number {
+    const known = this.#lengthsNs[kind];
+    known[changedServicePorts] ??= Math.round(
+      predictSyncDurationNs(this.#profile, this.#engine, this.first, {
+        kind: this.#alwaysFull ? 'full' : kind,
+        changedServicePorts,
+        changedEndpoints: changedServicePorts,
+      }),
+    );
+    return known[changedServicePorts];
+  }
+
   record(report: SyncReport, full: boolean): void {
     const ns = syncDurationNs(this.#profile, report, this.#engine);
     this.#count++;
@@ -58,19 +73,46 @@ export class SyncLog {
     this.#last = report;
   }
 
-  /** Over all syncs, the first one included. Restore lines are null in a mode that feeds none to iptables-restore. */
-  metrics(): Record<string, Cell> {
-    const incremental = this.#incrementalMs;
+  get incrementalMs(): readonly number[] {
+    return this.#incrementalMs;
+  }
+
+  /** Over all syncs, the first one included, by column. */
+  totals(): SyncTotals {
     return {
       sync_full_ms: this.#fullMs,
-      sync_incremental_mean_ms:
-        incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
       syncs: this.#count,
       sync_cpu_s: this.#cpuNs / NS_PER_S,
       sync_operations: this.#operations,
-      restore_lines: this.#restoreLines === 0 ? null : this.#restoreLines,
+      restore_lines: this.#restoreLines,
     };
   }
+}
+
+interface SyncTotals {
+  readonly sync_full_ms: number;
+  readonly syncs: number;
+  readonly sync_cpu_s: number;
+  readonly sync_operations: number;
+  readonly restore_lines: number;
+}
+
+/** Means over the observed nodes. Restore lines are null in a mode that feeds none to iptables-restore. */
+export function syncMetrics(logs: readonly SyncLog[]): Record<string, Cell> {
+  const totals = logs.map((log) => log.totals());
+  const mean = (column: keyof SyncTotals): number =>
+    totals.reduce((sum, each) => sum + each[column], 0) / totals.length;
+  const incremental = logs.flatMap((log) => log.incrementalMs);
+  const restoreLines = mean('restore_lines');
+  return {
+    sync_full_ms: mean('sync_full_ms'),
+    sync_incremental_mean_ms:
+      incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
+    syncs: mean('syncs'),
+    sync_cpu_s: mean('sync_cpu_s'),
+    sync_operations: mean('sync_operations'),
+    restore_lines: restoreLines === 0 ? null : restoreLines,
+  };
 }
 
 /** What a sync asks of the kernel one by one, restore lines apart. */

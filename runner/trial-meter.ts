@@ -102,6 +102,31 @@ export class TrialMeter {
     this.packets += length;
   }
 
+  /** Takes over what was counted on another node; its packets follow this one's in the digest. */
+  absorb(other: TrialMeter): void {
+    for (const kind of FAILURE_KINDS) this.failures[kind] += other.failures[kind];
+    this.packets += other.packets;
+    this.connections += other.connections;
+    this.staleConnections += other.staleConnections;
+    this.brokenConnections += other.brokenConnections;
+    this.clients.absorb(other.clients);
+    for (let c = 0; c < COUNTER_STRIDE; c++) {
+      this.#sums[c] += other.#sums[c];
+      this.#firstSums[c] += other.#firstSums[c];
+    }
+    this.#rulesScannedMax = Math.max(this.#rulesScannedMax, other.#rulesScannedMax);
+    this.#costSum += other.#costSum;
+    this.#bareSum += other.#bareSum;
+    this.#bareFirstSum += other.#bareFirstSum;
+    this.#establishedCostSum += other.#establishedCostSum;
+    this.#establishedPackets += other.#establishedPackets;
+    for (let i = 0; i < other.#firstPackets; i++) {
+      if (this.#firstPackets === this.#firstCosts.length) this.#growFirstCosts();
+      this.#firstCosts[this.#firstPackets++] = other.#firstCosts[i];
+    }
+    this.#digest.text(other.digest());
+  }
+
   get failedConnections(): number {
     return FAILURE_KINDS.reduce((sum, kind) => sum + this.failures[kind], 0);
   }

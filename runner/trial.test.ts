@@ -4,8 +4,9 @@ import type { Observation } from '../model/observation.ts';
 import { loadExperiment } from '../scenarios/load.ts';
 import { attemptTrial } from './executor.ts';
 import { projectRoot } from './host.ts';
+import { sameServiceProbability } from './observed-node.ts';
 import { planSweep, type Trial } from './sweep-plan.ts';
-import { sameServiceProbability, runTrial, type TrialResult } from './trial.ts';
+import { runTrial, type TrialResult } from './trial.ts';
 import { tcpFlags } from './connection-packets.ts';
 import { buildCluster } from '../scenarios/cluster-builder.ts';
 

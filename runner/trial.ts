@@ -1,32 +1,22 @@
 /** One trial: builds the cluster, the engine and the control plane, plays the traffic, and returns one observation. */
-import { costContext } from '../costs/context.ts';
-import { CostModel } from '../costs/cost-model.ts';
 import { ControlPlane } from '../control/control-plane.ts';
-import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
-import { servicePortName, type Endpoint, type ServicePort } from '../model/cluster.ts';
+import { servicePortName } from '../model/cluster.ts';
 import type { Observation, TimelineRow } from '../model/observation.ts';
-import type { SyncReport } from '../model/sync-report.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { planChurn } from '../scenarios/churn.ts';
-import { buildCluster, type BuiltCluster } from '../scenarios/cluster-builder.ts';
-import type { PointSpec, TrafficSpec } from '../scenarios/spec.ts';
-import { planTraffic, toDistribution, trafficTargets } from '../scenarios/traffic.ts';
-import { assert } from '../sim/assert.ts';
-import { pow } from '../sim/math.ts';
+import { buildCluster, viewsOf, type BuiltCluster } from '../scenarios/cluster-builder.ts';
+import type { PointSpec } from '../scenarios/spec.ts';
+import { toDistribution, trafficTargets } from '../scenarios/traffic.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
-import { clientPolicy } from './client-policy.ts';
-import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
-import { InstalledEndpoints } from './installed-endpoints.ts';
 import { observe } from './observe.ts';
+import { ObservedNode, trafficOf } from './observed-node.ts';
 import type { Trial } from './sweep-plan.ts';
-import { SyncLog } from './sync-log.ts';
-import { Timeline } from './timeline.ts';
-import { TrafficDriver } from './traffic-driver.ts';
-import { TrialMeter } from './trial-meter.ts';
+import { Timeline, type EndpointView } from './timeline.ts';
 
 export interface TrialResult {
   readonly index: number;
@@ -43,34 +33,23 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   // The path holds neither the engine nor the point: every engine and setting meets the same world.
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
   const cluster = buildCluster(point.cluster, rng);
-  const node = observedNode(cluster.node, point.proxy);
-  const engine = engineFactory(trial.engine)({
-    node,
-    options: engineOptions(point.proxy, trial.engine, node),
-    rng: rng.sub(`engine-${trial.engine}`),
-    answers: (address) => control.podCondition(address) === 'serving',
-  });
-  const missing = unsupported(engine.supports, cluster.state);
-  if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
   const simulation = new Simulation();
-  const meter = new TrialMeter();
-  const syncs = new SyncLog(point, trial.engine);
-  let costs: CostModel | undefined;
-  const requireCosts = (): CostModel => {
-    assert(costs !== undefined, 'Packets come after the first sync');
-    return costs;
-  };
-
-  const reachable = (svc: ServicePort): readonly Endpoint[] => reachableEndpoints(svc, node);
-  const installed = new InstalledEndpoints(reachable);
-  const balance = new BalanceMeter();
+  const nodes = observedNodes(
+    trial,
+    cluster,
+    simulation,
+    rng,
+    (address) => control.podCondition(address) === 'serving',
+  );
+  const [first] = nodes;
   const control: ControlPlane = new ControlPlane({
     simulation,
     rng,
     state: cluster.state,
     workload: cluster.workload,
     churn: planChurn(point.churn, cluster),
-    nodeName: cluster.node.name,
+    observed: nodes.map((node) => node.ofControl),
+    otherSyncNs: (kind, changedServicePorts) => first.syncs.lengthNs(kind, changedServicePorts),
     proxier: proxierTiming(point.proxy, trial.engine),
     propagation: {
       statusUpdate: toDistribution(point.propagation.statusUpdateSeconds),
@@ -79,110 +58,104 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       podStart: toDistribution(point.propagation.podStartSeconds),
       apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
-    sync: {
-      begin: (request) => syncs.begin(request),
-      commit: (request) => {
-        driver.flush();
-        const full = request.kind === 'full';
-        const report = full ? engine.sync(request.state, simulation.now) : engine.apply(request.delta, simulation.now);
-        syncs.record(report, full);
-        installed.commit(request);
-        costs ??= costModel(trial, cluster, report);
-      },
-      interrupt: () => {
-        driver.flush();
-        engine.interrupt?.(simulation.now);
-      },
-    },
-    reachable,
     onEvent: (event) => {
       log?.add(event);
       // The first sync is the state that the timeline begins with.
-      if (event.at > 0) timeline?.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
+      if (event.at === 0) return;
+      for (const timeline of timelines) timeline.sample(event.at, event.text, event.servicePortIds ?? followed.keys());
     },
   });
 
+  const followed = followedServices(cluster, point);
+  const timelines =
+    point.timelineSeconds > 0
+      ? nodes.map((_, i) => new Timeline(followed, viewOf(control, i), trial.engine, trial.replication))
+      : [];
+  const balance = new BalanceMeter();
   const affinity = cluster.state.servicePorts.some((svc) => (svc.extras?.affinitySeconds ?? 0) > 0)
     ? new AffinityMeter()
     : undefined;
-  const followed = followedServices(cluster, point);
-  const timeline =
-    point.timelineSeconds > 0 ? new Timeline(followed, control, trial.engine, trial.replication) : undefined;
-  const driver: TrafficDriver = new TrafficDriver({
-    simulation,
-    engine,
-    costs: requireCosts,
-    source: planTraffic(point.traffic, cluster, rng),
-    pods: control,
-    meter,
-    policy: clientPolicy(point.traffic),
-    clientPorts: point.traffic.clientPorts,
-    isRemoved: (id, address, port) => installed.isRemoved(id, address, port),
-    onEndpoint: (client, id, address, port) => {
-      balance.add(id, address, port);
-      affinity?.add(client, id, address, port);
-    },
-    onOutcome: (id, outcome) => timeline?.count(id, outcome),
-  });
-  // Verdicts are read against the pods as they are at the packet's time: settle waiting packets before anything changes.
-  simulation.beforeCallback = () => driver.flush();
+  simulation.beforeCallback = () => {
+    for (const node of nodes) node.flush();
+  };
 
   log?.attach(cluster, control);
   control.start();
-  driver.start();
-  timeline?.sample(0);
-  if (timeline !== undefined) sampleRegularly(simulation, timeline, point);
-  if (point.durationSeconds > 0) simulation.runUntil(point.durationSeconds * NS_PER_S);
-  else {
-    while (!driver.finished) {
-      if (simulation.nextTime() > LONGEST_TRIAL_NS) {
-        throw new Error('The traffic did not end within 30 simulated days; give the experiment a duration_s');
-      }
-      simulation.step();
-    }
+  nodes.forEach((node, i) =>
+    node.start(control, timelines[i], (client, id, address, port) => {
+      balance.add(id, address, port);
+      affinity?.add(client, id, address, port);
+    }),
+  );
+  for (const timeline of timelines) {
+    timeline.sample(0);
+    sampleRegularly(simulation, timeline, point);
   }
-  driver.flush();
-  timeline?.sample(simulation.now);
-  engine.advance(simulation.now);
+  play(simulation, nodes, point);
+  for (const node of nodes) node.settle();
+  for (const timeline of timelines) timeline.sample(simulation.now);
 
+  for (const node of nodes.slice(1)) first.meter.absorb(node.meter);
   return {
     index: trial.index,
     observation: {
-      ...observe(trial, cluster, { meter, syncs, control, costs: requireCosts() }),
-      ...balance.metrics((id) => installed.steadyEndpoints(id)),
+      ...observe(trial, cluster, {
+        meter: first.meter,
+        syncs: nodes.map((node) => node.syncs),
+        control,
+        costs: first.costs,
+      }),
+      ...balance.metrics((id) => new Set(nodes.flatMap((node) => [...node.installed.steadyEndpoints(id)]))),
       ...affinity?.metrics(),
     },
-    timeline: timeline?.rows ?? [],
+    timeline: timelines.flatMap((timeline) => timeline.rows),
   };
 }
 
-/** The cost model for the rules of the first sync and the traffic of this point. */
-function costModel(trial: Trial, cluster: BuiltCluster, report: SyncReport): CostModel {
-  const { traffic, profile, proxy } = trial.point;
-  const lifetimeSeconds =
-    toDistribution(traffic.packetsPerConnection).mean * toDistribution(traffic.packetGapSeconds).mean;
-  const concurrent = Math.ceil(traffic.connectionsPerSecond * lifetimeSeconds);
-  const context = costContext(trial.engine, report, {
-    sameServiceProbability: sameServiceProbability(traffic, cluster),
-    concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
-    ipvsScheduler: proxy.ipvsScheduler,
-    payloadBytes: traffic.payloadBytes,
-  });
-  return new CostModel(profile, context);
+/** Each with traffic, an engine and chance of its own; the streams of the first do not tell that there are others. */
+function observedNodes(
+  trial: Trial,
+  cluster: BuiltCluster,
+  simulation: Simulation,
+  rng: Rng,
+  answers: (address: number) => boolean,
+): ObservedNode[] {
+  const views = viewsOf(cluster);
+  return views.map(
+    (view, i) =>
+      new ObservedNode({
+        trial,
+        view,
+        traffic: trafficOf(trial.point.traffic, i, views.length),
+        simulation,
+        rng: i === 0 ? rng : rng.sub(`node/${view.node.name}`),
+        rngOfEngine: rng.sub(i === 0 ? `engine-${trial.engine}` : `engine-${trial.engine}/${view.node.name}`),
+        answers,
+      }),
+  );
 }
 
-/** Chance that two connections go to the same service: the sum of the squared shares of traffic. */
-export function sameServiceProbability(traffic: TrafficSpec, cluster: BuiltCluster): number {
-  const n = trafficTargets(traffic, cluster).length;
-  if (traffic.popularity.kind !== 'zipf') return 1 / Math.max(1, n);
-  let sum = 0;
-  let squares = 0;
-  for (let rank = 1; rank <= n; rank++) {
-    const share = pow(rank, -traffic.popularity.exponent);
-    sum += share;
-    squares += share * share;
+/** Runs to the end of the trial: its duration, or the end of the last connection. */
+function play(simulation: Simulation, nodes: readonly ObservedNode[], { durationSeconds }: PointSpec): void {
+  if (durationSeconds > 0) {
+    simulation.runUntil(durationSeconds * NS_PER_S);
+    return;
   }
-  return squares / (sum * sum);
+  while (!nodes.every((node) => node.finished)) {
+    if (simulation.nextTime() > LONGEST_TRIAL_NS) {
+      throw new Error('The traffic did not end within 30 simulated days; give the experiment a duration_s');
+    }
+    simulation.step();
+  }
+}
+
+/** The cluster's endpoints as the timeline of an observed node shows them. */
+function viewOf(control: ControlPlane, node: number): EndpointView {
+  return {
+    readyEndpoints: (id) => control.readyEndpoints(id),
+    installedEndpoints: (id) => control.installedEndpoints(id, node),
+    servingEndpoints: (id) => control.servingEndpoints(id, node),
+  };
 }
 
 /** The service ports of the timeline: the one that all traffic goes to, else those with a workload behind them. */

@@ -164,6 +164,6 @@ describe('planChurn', () => {
 
   it('refuses churn of a cluster without Deployments', () => {
     const none = { ...cluster, workload: { ...cluster.workload, deployments: [] } };
-    expect(refused(failing, none).message).toMatch(/churn needs a cluster of manifests/);
+    expect(refused(failing, none).message).toMatch(/a synthetic one has them by "cluster.synthetic.deployments"/);
   });
 });

@@ -58,6 +58,12 @@ function planEvent(
   switch (entry.kind) {
     case 'proxy_restart':
       return { kind: 'proxy_restart', at, downNs: nanoseconds(entry.downSeconds) };
+    case 'pod_churn': {
+      const { perSecond, durationSeconds } = entry;
+      requirePods(cluster, path);
+      const durationNs = durationSeconds === undefined ? undefined : nanoseconds(durationSeconds);
+      return { kind: 'pod_churn', at, perSecond, durationNs };
+    }
     case 'node_drain':
     case 'node_failure':
       return planNodeEvent(entry, cluster, at, path);
@@ -115,9 +121,10 @@ function planNodeEvent(
   if (entry.kind === 'node_drain') {
     return { kind: 'node_drain', at, node, intervalNs: nanoseconds(entry.intervalSeconds), durationNs };
   }
-  if (node === cluster.node.name && entry.what === 'machine') {
+  const isObserved = node === cluster.node.name || cluster.others.some((other) => other.node.name === node);
+  if (isObserved && entry.what === 'machine') {
     throw new InputError(
-      `The machine of ${quote(node)} cannot fail: it is the observed node, where the traffic comes from. Take another node, or observe another by "cluster.node".`,
+      `The machine of ${quote(node)} cannot fail: it is an observed node, where the traffic comes from. Take another node, or observe another by "cluster.node".`,
       { path: [...path, 'node'] },
     );
   }
@@ -179,6 +186,12 @@ function mostPods(deployment: number, cluster: BuiltCluster, earlier: readonly C
   return most;
 }
 
+function requirePods({ workload }: BuiltCluster, path: Path): void {
+  if (workload.deployments.some((each) => each.replicas > 0)) return;
+  const hint = 'give "cluster.manifests" some, or set "cluster.synthetic.deployments"';
+  throw new InputError(`There are no pods of Deployments that could be deleted; ${hint}.`, { path });
+}
+
 /** Index of the Deployment called `ns/name`, or `name` when that is in one namespace only. */
 function findDeployment(name: string, deployments: readonly Deployment[], path: readonly (string | number)[]): number {
   const found: number[] = [];
@@ -195,7 +208,7 @@ function findDeployment(name: string, deployments: readonly Deployment[], path: 
   }
   if (deployments.length === 0) {
     throw new InputError(
-      `There is no Deployment ${quote(name)}: the cluster has no Deployments; churn needs a cluster of manifests.`,
+      `There is no Deployment ${quote(name)}: the cluster has no Deployments; a synthetic one has them by "cluster.synthetic.deployments".`,
       { path },
     );
   }

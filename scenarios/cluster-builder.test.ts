@@ -12,6 +12,8 @@ const base: SyntheticCluster = {
   services: 10,
   endpointsPerService: 3,
   nodes: 3,
+  deployments: false,
+  observedNodes: 1,
   ...PLAIN_SERVICES,
 };
 

@@ -6,7 +6,8 @@ import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts'
 import { distributionHints } from '../model/topology-hints.ts';
 import type { Node, WorkloadPlan } from '../model/workload.ts';
 import type { Rng } from '../sim/rng.ts';
-import type { ClusterSpec, ManifestCluster, SyntheticCluster } from './spec.ts';
+import type { ClusterSpec, ManifestCluster, ObservedPlace, SyntheticCluster } from './spec.ts';
+import { syntheticWorkload } from './synthetic-workload.ts';
 
 export interface BuiltCluster {
   readonly node: NodeSpec;
@@ -17,6 +18,13 @@ export interface BuiltCluster {
   readonly manifestServicePorts: number;
   /** The observed node's own block of pod addresses: client pods live here, where no endpoint does. */
   readonly podBlock: Cidr;
+  /** Further observed nodes. */
+  readonly others: readonly ObservedPlace[];
+}
+
+/** The cluster as each observed node sees it, the first one first. */
+export function viewsOf(cluster: BuiltCluster): BuiltCluster[] {
+  return [cluster, ...cluster.others.map((place) => ({ ...cluster, ...place }))];
 }
 
 /** 10.96.0.0: the first service address of kubeadm's default service range, 10.96.0.0/12. */
@@ -24,6 +32,8 @@ const SERVICE_RANGE = cidr('10.96.0.0/12');
 /** Pods of synthetic services: consecutive addresses, 2^23 of them. The 10.244 and 10.255 parts are kept for others. */
 const SYNTHETIC_PODS = cidr('10.128.0.0/9');
 const SYNTHETIC_CLIENTS = cidr('10.255.0.0/16');
+/** The i-th further observed node has the i-th 256 addresses from here on. */
+const OTHER_CLIENTS = cidr('10.254.0.0/16');
 const FIRST_NODE = 0xc0a8000b; // 192.168.0.11
 const FIRST_NODE_PORT = 30000;
 /** Halves of the shared address space, 100.64.0.0/10 (RFC 6598), for addresses of load balancers and external IPs. */
@@ -50,15 +60,25 @@ function buildSynthetic(spec: SyntheticCluster): BuiltCluster {
     nodes,
     used: new Set(),
   });
-  const first = nodes[0];
+  const { servicePorts, nextPodAddress } = crowd;
+  const observed = nodes.slice(0, spec.observedNodes).map(({ name, address, zone }, i) => ({
+    node: { name, addresses: [address], clusterCidr: SYNTHETIC_PODS, zone },
+    podBlock: i === 0 ? SYNTHETIC_CLIENTS : clientBlock(i - 1),
+  }));
   return {
-    node: { name: first.name, addresses: [first.address], clusterCidr: SYNTHETIC_PODS, zone: first.zone },
-    state: { servicePorts: crowd.servicePorts },
-    workload: { nodes, deployments: [], pods: [], bindings: [], firstFreePodAddress: crowd.nextPodAddress },
+    ...observed[0],
+    others: observed.slice(1),
+    state: { servicePorts },
+    workload: spec.deployments
+      ? syntheticWorkload(spec, servicePorts, nodes, nextPodAddress, TARGET_PORT)
+      : { nodes, deployments: [], pods: [], bindings: [], firstFreePodAddress: nextPodAddress },
     warnings: [],
     manifestServicePorts: 0,
-    podBlock: SYNTHETIC_CLIENTS,
   };
+}
+
+function clientBlock(i: number): Cidr {
+  return { address: OTHER_CLIENTS.address + 256 * i, mask: 0xffffff00, prefixLength: 24 };
 }
 
 /** Nodes `node-1` .. `node-n` at 192.168.0.11 and up, in zones a, b, c in turn. */
@@ -74,7 +94,13 @@ export function syntheticNodes(count: number): Node[] {
 function buildFromManifests(spec: ManifestCluster): BuiltCluster {
   const own = spec.state.servicePorts;
   const podBlock = spec.podBlock ?? blockOfNode(spec);
-  const base = { workload: spec.workload, warnings: [], manifestServicePorts: own.length, podBlock };
+  const base = {
+    workload: spec.workload,
+    warnings: [],
+    manifestServicePorts: own.length,
+    podBlock,
+    others: spec.others ?? [],
+  };
   if (spec.extraServices === 0) return { ...base, node: spec.node, state: spec.state };
   const used = new Set<number>(spec.node.addresses);
   const namespaces = new Set<string>();
@@ -96,8 +122,10 @@ function buildFromManifests(spec: ManifestCluster): BuiltCluster {
     used,
   });
   // The crowd's pods are pods of this cluster, so the cluster's block has to hold them as well.
-  const node = spec.node.clusterCidr === undefined ? spec.node : { ...spec.node, clusterCidr: SYNTHETIC_PODS };
-  return { ...base, node, state: { servicePorts: [...own, ...crowd.servicePorts] } };
+  const widened = (node: NodeSpec): NodeSpec =>
+    node.clusterCidr === undefined ? node : { ...node, clusterCidr: SYNTHETIC_PODS };
+  const others = base.others.map((place) => ({ ...place, node: widened(place.node) }));
+  return { ...base, others, node: widened(spec.node), state: { servicePorts: [...own, ...crowd.servicePorts] } };
 }
 
 function blockOfNode(spec: ManifestCluster): Cidr {
@@ -108,7 +136,7 @@ function blockOfNode(spec: ManifestCluster): Cidr {
   return { address: 0x0af40000 + (((index + 1) & 255) << 8), mask: 0xffffff00, prefixLength: 24 };
 }
 
-type CrowdSpec = Omit<SyntheticCluster, 'kind' | 'nodes'>;
+type CrowdSpec = Omit<SyntheticCluster, 'kind' | 'nodes' | 'deployments' | 'observedNodes'>;
 
 /** ClusterIP Services of one TCP port and nothing special. */
 export const PLAIN_SERVICES: Omit<CrowdSpec, 'services' | 'endpointsPerService'> = {

@@ -6,7 +6,7 @@ describe('wrong keys and values', () => {
     [
       'an unknown key',
       `${HEAD}cluster:\n  synthetic:\n    servces: 10\n`,
-      'e.yaml:5:5: Unknown key "servces" in cluster.synthetic. Expected one of services, endpoints_per_service, ports, protocol, node_port_ratio, load_balancer_ratio, external_ip_ratio, source_ranges, external_traffic_policy, internal_traffic_policy, session_affinity_s, topology, empty_ratio, nodes. Did you mean "services"?',
+      'e.yaml:5:5: Unknown key "servces" in cluster.synthetic. Expected one of services, endpoints_per_service, ports, protocol, node_port_ratio, load_balancer_ratio, external_ip_ratio, source_ranges, external_traffic_policy, internal_traffic_policy, session_affinity_s, topology, empty_ratio, deployments, nodes. Did you mean "services"?',
     ],
     [
       'a missing key',
@@ -197,7 +197,7 @@ describe('wrong manifests and churn', () => {
     [
       'the end of the observed node',
       'churn:\n  - node_failure: { node: node-1, at_s: 1 }\n',
-      /^e\.yaml:6:27: The machine of "node-1" cannot fail: it is the observed node/,
+      /^e\.yaml:6:27: The machine of "node-1" cannot fail: it is an observed node/,
     ],
     [
       'a kind of failure that does not exist',

@@ -5,11 +5,13 @@ import type { WorkloadPlan } from '../model/workload.ts';
 import { completeDeployment } from './manifest-deployments.ts';
 import { completeSlices, joinEndpoints } from './manifest-endpoints.ts';
 import { clusterCidrOf, completeNodes } from './manifest-nodes.ts';
+import type { CompleteNode } from './manifest-nodes.ts';
 import { collectObjects } from './manifest-objects.ts';
 import type { ManifestFile } from './manifest-objects.ts';
 import { allPods, mentionedNodes, observedNode, usedAddresses } from './manifest-placement.ts';
 import { PodPlaces, toModelPod } from './manifest-pods.ts';
 import { completeServices } from './manifest-services.ts';
+import type { ObservedPlace } from './spec.ts';
 
 export type { ManifestFile } from './manifest-objects.ts';
 
@@ -26,6 +28,8 @@ export interface ManifestResult {
   readonly workload: WorkloadPlan;
   /** The observed node's own block of pod addresses. */
   readonly podBlock: Cidr;
+  /** The other nodes: those that follow the observed one by name, and then those before it. */
+  readonly otherNodes: readonly ObservedPlace[];
   readonly warnings: readonly string[];
 }
 
@@ -48,12 +52,8 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
   const { servicePorts, bindings } = joinEndpoints(services, slices, pods, deployments, zones, warnings);
   const running = pods.filter((pod) => pod.deployment >= 0 && pod.ready && !pod.terminating);
   return {
-    node: {
-      name: node.name,
-      addresses: node.addresses,
-      clusterCidr,
-      ...(node.zone === '' ? {} : { zone: node.zone }),
-    },
+    ...placeOf(node, clusterCidr),
+    otherNodes: othersOf(nodes, node).map((each) => placeOf(each, clusterCidr)),
     state: { servicePorts },
     workload: {
       nodes: nodes.map(({ name, address, zone, schedulable }) => ({
@@ -67,7 +67,15 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
       bindings,
       firstFreePodAddress: places.firstFree,
     },
-    podBlock: node.podBlock,
     warnings,
   };
+}
+
+function placeOf({ name, addresses, zone, podBlock }: CompleteNode, clusterCidr: Cidr): ObservedPlace {
+  return { node: { name, addresses, clusterCidr, ...(zone === '' ? {} : { zone }) }, podBlock };
+}
+
+function othersOf(nodes: readonly CompleteNode[], node: CompleteNode): CompleteNode[] {
+  const place = nodes.indexOf(node);
+  return [...nodes.slice(place + 1), ...nodes.slice(0, place)];
 }

@@ -13,6 +13,7 @@ import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { planChurn, unseenFaults } from './churn.ts';
 import { buildCluster } from './cluster-builder.ts';
+import type { BuiltCluster } from './cluster-builder.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
 import { readKubeProxy } from './kube-proxy-version.ts';
 import { readProfile } from './load-profile.ts';
@@ -162,9 +163,16 @@ export class Resolver {
         if (input[key] !== undefined)
           fail(`"cluster.${key}" belongs to a cluster of manifests, not to a synthetic one.`, ['cluster', key]);
       }
-      return toSynthetic(input.synthetic, fail);
+      return this.#syntheticCluster(input, fail);
     }
     return this.#manifestCluster(input, draft, fail);
+  }
+
+  #syntheticCluster(input: ExperimentInput['cluster'], fail: Fail): SyntheticCluster {
+    const { synthetic, observed_nodes: observedNodes } = input;
+    const cluster = toSynthetic(synthetic as NonNullable<typeof synthetic>, observedNodes, fail);
+    checkObserved(observedNodes, cluster.nodes, fail);
+    return cluster;
   }
 
   #manifestCluster(input: ExperimentInput['cluster'], draft: Draft, fail: Fail): ManifestCluster {
@@ -185,7 +193,19 @@ export class Resolver {
       for (const warning of result.warnings) this.#warnings.add(warning);
     }
     const { node, state, workload, podBlock } = result;
-    return { kind: 'manifests', files, node, state, workload, podBlock, extraServices, extraEndpointsPerService };
+    checkObserved(input.observed_nodes, workload.nodes.length, fail);
+    const others = result.otherNodes.slice(0, input.observed_nodes - 1);
+    return {
+      kind: 'manifests',
+      files,
+      node,
+      state,
+      workload,
+      podBlock,
+      others,
+      extraServices,
+      extraEndpointsPerService,
+    };
   }
 
   #readManifests(
@@ -239,20 +259,32 @@ export class Resolver {
   /** What only shows when traffic and churn meet the cluster. A large synthetic cluster is not built for this. */
   #checkTogether(point: PointSpec, draft: Draft, fail: Fail): void {
     const { cluster, traffic, churn } = point;
-    if (cluster.kind === 'synthetic') {
-      if (churn.some((entry) => entry.kind !== 'proxy_restart'))
-        fail('Churn needs Deployments, so a cluster of manifests; this one is synthetic.', ['churn']);
-      checkSyntheticTraffic(traffic, cluster, fail);
-    } else {
-      const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
+    const placed = <T>(look: () => T): T => {
       try {
-        for (const warning of unseenFaults(planChurn(churn, built), built)) this.#warnings.add(warning);
-        const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
-        if (needed) trafficTargets(traffic, built);
+        return look();
       } catch (error) {
         if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
         throw error;
       }
+    };
+    const planned = (built: BuiltCluster): void => {
+      for (const warning of placed(() => unseenFaults(planChurn(churn, built), built))) this.#warnings.add(warning);
+    };
+    if (cluster.kind === 'synthetic') {
+      if (!cluster.deployments && churn.some((entry) => entry.kind !== 'proxy_restart')) {
+        fail(
+          'Churn needs Deployments; this cluster is synthetic and has them by "cluster.synthetic.deployments: true".',
+          ['churn'],
+        );
+      }
+      // Only names need the whole cluster to be checked.
+      if (churn.some((entry) => 'deployment' in entry || 'node' in entry)) planned(buildCluster(cluster));
+      checkSyntheticTraffic(traffic, cluster, fail);
+    } else {
+      const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
+      planned(built);
+      const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
+      if (needed) placed(() => trafficTargets(traffic, built));
       for (const { kind, key, what } of WAYS_IN) {
         if (traffic[`${kind}Ratio`] === 0 || cluster.state.servicePorts.some((svc) => hasWayIn(svc, kind))) continue;
         fail(`"traffic.${key}" is above 0 and no Service of the manifests has ${what}.`, ['traffic', key]);
@@ -269,6 +301,14 @@ export class Resolver {
       }
     }
   }
+}
+
+function checkObserved(observedNodes: number, nodes: number, fail: Fail): void {
+  if (observedNodes <= nodes) return;
+  fail(`"cluster.observed_nodes" must be at most the number of nodes, which is ${nodes}, got ${observedNodes}.`, [
+    'cluster',
+    'observed_nodes',
+  ]);
 }
 
 /** How connections come in from outside: the same key for the share of traffic and for the share of synthetic services. */

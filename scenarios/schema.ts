@@ -66,6 +66,10 @@ const synthetic = z.strictObject({
     .default('none')
     .describe('Hints of the endpoints, as trafficDistribution asks for them'),
   empty_ratio: ratio.default(0).describe('Share of services without endpoints, spread evenly'),
+  deployments: z
+    .boolean()
+    .default(false)
+    .describe('The pods of service k belong to a Deployment "svc-k", without probes; churn needs it'),
   nodes: z.int().min(1).max(5000).default(3),
 });
 
@@ -78,6 +82,14 @@ const cluster = z.strictObject({
     .optional()
     .describe('Files of Kubernetes objects, relative to this file'),
   node: z.string().min(1).optional().describe('Name of the observed node; the first by name unless given'),
+  observed_nodes: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .describe(
+      'Nodes with rules and traffic of their own: that one and the following ones; the others only get the writes',
+    ),
   cluster_cidr: z.string().optional().describe('Pod addresses of the cluster; 10.244.0.0/16 unless given'),
   extra_services: count(500_000).optional().describe('Synthetic services beside those of the manifests'),
   extra_endpoints_per_service: count(10_000).optional(),
@@ -189,6 +201,14 @@ const churn = z.strictObject({
     })
     .optional()
     .describe("The node's kubelet is not heard of any more"),
+  pod_churn: z
+    .strictObject({
+      per_s: z.number().positive().max(100_000).describe('Pods deleted a second, at random times'),
+      at_s: seconds.default(0),
+      duration_s: duration.optional().describe('Until the end of the trial unless given'),
+    })
+    .optional()
+    .describe('Pods of all Deployments are deleted at random, and their ReplicaSets make new ones'),
   proxy_restart: z
     .strictObject({ at_s: seconds, down_s: seconds.default(1).describe('From its end to its next start') })
     .optional()

@@ -32,6 +32,15 @@ export interface SyntheticCluster {
   /** Hints of every endpoint. */
   readonly trafficDistribution: TrafficDistribution | undefined;
   readonly nodes: number;
+  /** The pods of service k belong to a Deployment `svc-k`. */
+  readonly deployments: boolean;
+  readonly observedNodes: number;
+}
+
+/** A node whose rules are modelled, and its own block of pod addresses (spec.podCIDR), where its client pods live. */
+export interface ObservedPlace {
+  readonly node: NodeSpec;
+  readonly podBlock: Cidr;
 }
 
 /** A cluster read from Kubernetes manifests; the objects are complete (defaults filled in). */
@@ -47,6 +56,8 @@ export interface ManifestCluster {
   readonly extraEndpointsPerService: number;
   /** The observed node's own block of pod addresses (spec.podCIDR); client pods live here. Absent: 10.244.<node>.0/24. */
   readonly podBlock?: Cidr;
+  /** Further observed nodes. */
+  readonly others?: readonly ObservedPlace[];
 }
 
 export type ClusterSpec = SyntheticCluster | ManifestCluster;
@@ -141,6 +152,13 @@ export type TimedChurnSpec =
       readonly durationSeconds: number | undefined;
       readonly graceSeconds: number;
       readonly evictionSeconds: number;
+    }
+  | {
+      readonly kind: 'pod_churn';
+      readonly perSecond: number;
+      readonly atSeconds: number;
+      /** Absent: to the end. */
+      readonly durationSeconds: number | undefined;
     }
   | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number };
 

@@ -9,7 +9,8 @@ import type { Fail } from './to-spec.ts';
 type Entry = ExperimentInput['churn'][number];
 
 const KINDS = [
-  'rolling_update', 'probe_failure', 'probe_flapping', 'crash', 'scale', 'pods', 'node_drain', 'node_failure', 'proxy_restart',
+  'rolling_update', 'probe_failure', 'probe_flapping', 'crash', 'scale', 'pods', 'node_drain', 'node_failure', 'pod_churn',
+  'proxy_restart',
 ] as const satisfies readonly (keyof Entry)[]; // prettier-ignore
 
 export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[] {
@@ -45,6 +46,10 @@ function toTimed(entry: Entry): TimedChurnSpec {
     const { node, what, at_s: atSeconds, duration_s: durationSeconds, ...times } = entry.node_failure;
     const { grace_s: graceSeconds, eviction_s: evictionSeconds } = times;
     return { kind: 'node_failure', node, what, atSeconds, durationSeconds, graceSeconds, evictionSeconds };
+  }
+  if (entry.pod_churn !== undefined) {
+    const { per_s: perSecond, at_s: atSeconds, duration_s: durationSeconds } = entry.pod_churn;
+    return { kind: 'pod_churn', perSecond, atSeconds, durationSeconds };
   }
   if (entry.proxy_restart !== undefined) {
     const { at_s: atSeconds, down_s: downSeconds } = entry.proxy_restart;

@@ -60,7 +60,11 @@ function toBlock(text: string, path: Path, fail: Fail): Cidr {
   return fail(`"${dotted(path)}" must be an IPv4 block such as "10.0.0.0/8", got ${quote(text)}.${hint}`, path);
 }
 
-export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synthetic']>, fail: Fail): SyntheticCluster {
+export function toSynthetic(
+  input: NonNullable<ExperimentInput['cluster']['synthetic']>,
+  observedNodes: number,
+  fail: Fail,
+): SyntheticCluster {
   const path = ['cluster', 'synthetic'];
   const endpoints = input.services * input.endpoints_per_service;
   if (endpoints > ENDPOINT_LIMIT) {
@@ -108,6 +112,8 @@ export function toSynthetic(input: NonNullable<ExperimentInput['cluster']['synth
     affinitySeconds: input.session_affinity_s,
     trafficDistribution: TOPOLOGIES[input.topology],
     nodes: input.nodes,
+    deployments: input.deployments,
+    observedNodes,
   };
 }
 

@@ -14,6 +14,8 @@ const synthetic: SyntheticCluster = {
   services: 10,
   endpointsPerService: 2,
   nodes: 3,
+  deployments: false,
+  observedNodes: 1,
   ...PLAIN_SERVICES,
   nodePortRatio: 0.2,
 };
