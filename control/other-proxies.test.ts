@@ -66,7 +66,7 @@ const scene: fc.Arbitrary<Scene> = fc
     const maxIntervalNs = Math.max(intervals * NS_PER_S, minSyncPeriodNs);
     let at = 0;
     return {
-      timing: { syncRunner, minSyncPeriodNs, syncPeriodNs: 30 * NS_PER_S, maxIntervalNs } as ProxierTiming,
+      timing: { syncRunner, minSyncPeriodNs, syncPeriodNs: 30 * NS_PER_S, maxIntervalNs },
       // Odd nanoseconds, so that no two things fall on one instant by roundness.
       writes: gaps.map(({ gapMs, service }) => ({ at: (at += gapMs * NS_PER_MS + 7), service })),
       fullMs,
