@@ -47,11 +47,11 @@ export class SyncLog {
     });
   }
 
-  /** How long a sync takes on a node that is like this one, by what the first sync wrote. */
+  /** How long a sync takes on a node that is like this one, by what its last sync wrote; to be asked at the end of a trial. */
   lengthNs(kind: 'full' | 'partial', changedServicePorts: number): number {
     const known = this.#lengthsNs[kind];
     known[changedServicePorts] ??= Math.round(
-      predictSyncDurationNs(this.#profile, this.#engine, this.first, {
+      predictSyncDurationNs(this.#profile, this.#engine, this.#last ?? this.first, {
         kind: this.#alwaysFull ? 'full' : kind,
         changedServicePorts,
         changedEndpoints: changedServicePorts,

@@ -218,6 +218,12 @@ const churn = z.strictObject({
 const proxy = z.strictObject({
   min_sync_period_s: seconds.optional().describe("kube-proxy's default unless given: 1 s, in some old versions 0"),
   sync_period_s: z.number().positive().max(SECONDS_LIMIT).default(30),
+  minimize_iptables_restore: z
+    .boolean()
+    .optional()
+    .describe(
+      'iptables mode writes the rules of changed services alone; unless given as the version does (from v1.27 on)',
+    ),
   masquerade_all: z.boolean().default(false),
   large_cluster_endpoints: count(100_000_000).default(1000),
   ipvs_scheduler: z.enum(IPVS_SCHEDULER_NAMES).default('rr'),

@@ -168,8 +168,9 @@ function toPopularity(input: ExperimentInput['traffic']['popularity']): TrafficS
 }
 
 export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBehaviour, fail: Fail): ProxySpec {
+  const { minimize_iptables_restore: iptablesPartialSync = kubeProxy.iptablesPartialSync } = input;
   return {
-    kubeProxy,
+    kubeProxy: { ...kubeProxy, iptablesPartialSync },
     minSyncPeriodSeconds: input.min_sync_period_s,
     syncPeriodSeconds: input.sync_period_s,
     masqueradeAll: input.masquerade_all,
