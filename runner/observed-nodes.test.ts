@@ -36,8 +36,8 @@ describe('several observed nodes', () => {
       expect(p50).toBeGreaterThan(25);
       expect(p50).toBeLessThan(25 + 20);
       for (const column of ['over_nodes_p50', 'over_nodes_p99', 'last_node_p50', 'slowest_node_p99']) {
-        // The others' syncs take as long as the first one foretells, the observed ones' as the last one does.
-        expect(Number(observation[`programming_latency_${column}_ms`])).toBeCloseTo(p50, 0);
+        // The others' syncs take as long as the last sync foretells, which a millisecond of a small table may be off.
+        expect(Math.abs(Number(observation[`programming_latency_${column}_ms`]) - p50)).toBeLessThan(2);
       }
     }
   });
