@@ -166,6 +166,13 @@ export class IpSets {
     this.#next = old;
   }
 
+  /** Instead of `begin` and all that follows: the same contents as before. What kube-proxy rewrites at every sync, it rewrites. */
+  keep(): void {
+    const { ranges } = this.#current;
+    this.addressChanges = 0;
+    this.changes = difference(ranges, ranges, ~REWRITTEN);
+  }
+
   /** Whether kube-proxy takes the set for an empty one: it does not look at what the kernel refused. */
   isEmpty(set: number): boolean {
     return this.#current.wanted[set] === 0;

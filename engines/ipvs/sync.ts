@@ -1,10 +1,12 @@
 /**
  * One sync of kube-proxy in IPVS mode (pkg/proxy/ipvs/proxier.go syncProxyRules, syncService, syncEndpoint,
- * cleanLegacyService; graceful_termination.go). There is no partial mode: every sync visits everything.
+ * cleanLegacyService; graceful_termination.go). There is no partial mode: every sync visits everything, and its report counts that. Where
+ * nothing but endpoints on other nodes has changed, the visits that would find nothing to do are left out here: in a large cluster nearly
+ * all of them.
  */
 import type { Cidr } from '../../model/address.ts';
 import { cidrContains } from '../../model/address.ts';
-import type { NodeSpec, ServicePort } from '../../model/cluster.ts';
+import type { Endpoint, NodeSpec, ServicePort } from '../../model/cluster.ts';
 import { NO_SERVICE_EXTRAS } from '../../model/cluster.ts';
 import { PROTOCOL_TCP } from '../../model/protocol.ts';
 import { NO_SYNC_WORK } from '../../model/sync-report.ts';
@@ -51,6 +53,7 @@ export class Syncer {
   readonly #scheduler: Scheduler;
   readonly #sets: IpSets;
   readonly #termination: GracefulTermination;
+  readonly #nodeName: string;
   readonly #nodeAddresses: readonly number[];
   /** The node's addresses that take node-port traffic. */
   readonly #nodePortAddresses: readonly number[];
@@ -62,6 +65,14 @@ export class Syncer {
   #syncs = 0;
   #netlinkRequests = 0;
   #virtualServersWanted = 0;
+  /** Calls of syncService at the latest whole visit: more than virtual servers where two service ports want the same one. */
+  #virtualServerVisits = 0;
+  /** Something has changed that only a visit of everything can tell the effects of. */
+  #mustVisitAll = true;
+  /** Service ports of which nothing but endpoints on other nodes has changed since the latest sync. */
+  readonly #changedIds = new Set<number>();
+  /** Ids of all service ports, ascending; undefined when they have changed. */
+  #sortedIds: Uint32Array | undefined;
   /** Slots of a list by endpoint key, for one syncEndpoint at a time. */
   readonly #present = new Map<number, number>();
   /** Of the service port in hand. */
@@ -71,7 +82,8 @@ export class Syncer {
   };
 
   constructor(parts: SyncParts) {
-    const { addresses } = parts.node;
+    const { name, addresses } = parts.node;
+    this.#nodeName = name;
     this.#services = parts.servers.services;
     this.#servers = parts.servers;
     this.#scheduler = parts.scheduler;
@@ -90,26 +102,61 @@ export class Syncer {
   }
 
   upsert(servicePort: ServicePort): void {
+    const before = this.#state.get(servicePort.id);
+    if (before === servicePort) return;
     this.#state.set(servicePort.id, servicePort);
+    if (before === undefined) this.#sortedIds = undefined;
+    if (before !== undefined && isElsewhere(before, servicePort, this.#nodeName)) this.#changedIds.add(servicePort.id);
+    else this.#mustVisitAll = true;
   }
 
   remove(id: number): void {
     this.#state.delete(id);
     this.#chosen.forget(id);
+    this.#sortedIds = undefined;
+    this.#mustVisitAll = true;
   }
 
   /** `conntrackDeletes` is left to the caller. */
   sync(): SyncReport {
-    this.#syncs++;
     this.#netlinkRequests = 0;
+    if (this.#mustVisitAll || this.#dependsOnOrder) this.#visitAll();
+    else this.#visitChanged();
+    this.#mustVisitAll = false;
+    this.#changedIds.clear();
+    return this.#report();
+  }
+
+  /** A virtual server of two service ports has the endpoints of the one that is visited last, and rules of KUBE-IPVS-OUT-FILTER stand in order. */
+  get #dependsOnOrder(): boolean {
+    return this.#virtualServerVisits > this.#virtualServersWanted || this.blockedVips.length > 1;
+  }
+
+  #visitAll(): void {
+    this.#syncs++;
     this.#virtualServersWanted = 0;
+    this.#virtualServerVisits = 0;
     this.blockedVips = [];
     this.#sets.begin();
-    for (const servicePort of this.#inServiceOrder()) this.#syncServicePort(servicePort);
+    for (const id of this.#inServiceOrder()) this.#syncServicePort(this.#state.get(id) as ServicePort);
     this.#deleteUnwanted();
     this.#services.finish();
     this.#sets.finish();
     this.rules = buildRules(this.#ruleOptions, this.#sets, this.blockedVips.length);
+  }
+
+  /** What a whole visit would do: addresses, sets and rules are as they were, and so are the real servers of all other service ports. */
+  #visitChanged(): void {
+    const visits = this.#virtualServerVisits;
+    // In the order of a whole visit, which takes the same chance.
+    for (const id of this.#inServiceOrder()) {
+      if (this.#changedIds.has(id)) this.#syncVirtualServers(this.#state.get(id) as ServicePort);
+    }
+    this.#virtualServerVisits = visits;
+    this.#sets.keep();
+  }
+
+  #report(): SyncReport {
     return {
       ...NO_SYNC_WORK,
       kind: 'full',
@@ -126,12 +173,11 @@ export class Syncer {
     };
   }
 
-  #inServiceOrder(): ServicePort[] {
-    const ids = Uint32Array.from(this.#state.keys()).sort((a, b) => a - b);
+  #inServiceOrder(): Uint32Array {
+    this.#sortedIds ??= Uint32Array.from(this.#state.keys()).sort((a, b) => a - b);
+    const ids = this.#sortedIds.slice();
     shuffle(ids, this.#serviceOrder);
-    const ordered: ServicePort[] = [];
-    for (const id of ids) ordered.push(this.#state.get(id) as ServicePort);
-    return ordered;
+    return ids;
   }
 
   #syncServicePort(servicePort: ServicePort): void {
@@ -154,6 +200,20 @@ export class Syncer {
       }
     }
     if (healthCheckNodePort !== 0) ipSets.addHealthCheckNodePort(healthCheckNodePort);
+  }
+
+  /** The virtual servers of a service port alone. */
+  #syncVirtualServers(servicePort: ServicePort): void {
+    const { clusterIp, port, nodePort, extras } = servicePort;
+    const { internalPolicyLocal, externalPolicyLocal, externalIps, loadBalancerVips } = extras ?? NO_SERVICE_EXTRAS;
+    this.#chosen.choose(servicePort);
+    this.#syncVirtualServer(servicePort, clusterIp, port, internalPolicyLocal);
+    for (const address of externalIps) this.#syncVirtualServer(servicePort, address, port, externalPolicyLocal);
+    for (const address of loadBalancerVips) this.#syncVirtualServer(servicePort, address, port, externalPolicyLocal);
+    if (nodePort === 0) return;
+    for (const address of this.#nodePortAddresses) {
+      this.#syncVirtualServer(servicePort, address, nodePort, externalPolicyLocal);
+    }
   }
 
   /** External IPs and load balancers' addresses. */
@@ -206,6 +266,7 @@ export class Syncer {
       this.#netlinkRequests++;
     }
     services.servicePortId[service] = servicePort.id;
+    this.#virtualServerVisits++;
     if (services.wantedBy[service] !== this.#syncs) this.#virtualServersWanted++;
     services.wantedBy[service] = this.#syncs;
     const wanted = this.#chosen.wanted(onlyLocal);
@@ -300,4 +361,29 @@ function nodePortAddressesOf(addresses: readonly number[], blocks: readonly Cidr
   return addresses.filter(
     (address) => !isLoopback(address) && (blocks.length === 0 || blocks.some((block) => cidrContains(block, address))),
   );
+}
+
+/** Whether two states of a service port differ in endpoints alone, and in none of this node's addresses among them. */
+function isElsewhere(before: ServicePort, after: ServicePort, nodeName: string): boolean {
+  return (
+    before.protocol === after.protocol &&
+    before.clusterIp === after.clusterIp &&
+    before.port === after.port &&
+    before.nodePort === after.nodePort &&
+    before.extras === after.extras &&
+    sameOwnEndpoints(before.endpoints, after.endpoints, nodeName)
+  );
+}
+
+/** Whatever their conditions: LOOP-BACK has them all. */
+function sameOwnEndpoints(before: readonly Endpoint[], after: readonly Endpoint[], nodeName: string): boolean {
+  let i = 0;
+  for (const endpoint of after) {
+    if (endpoint.nodeName !== nodeName) continue;
+    while (i < before.length && before[i].nodeName !== nodeName) i++;
+    if (i === before.length || before[i].address !== endpoint.address || before[i].port !== endpoint.port) return false;
+    i++;
+  }
+  while (i < before.length && before[i].nodeName !== nodeName) i++;
+  return i === before.length;
 }
