@@ -19,6 +19,7 @@ import { PRIORITY_CHURN } from './priorities.ts';
 import { Proxier } from './proxier.ts';
 import type { ProxierTiming, Reachable, SyncPort } from './proxier.ts';
 import { ReplicaSetController } from './replica-set-controller.ts';
+import type { ProcessEnd } from './shutdown.ts';
 
 export interface ControlPlaneOptions {
   /** At time 0, not running. */
@@ -36,11 +37,13 @@ export interface ControlPlaneOptions {
   /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
   readonly reachable?: Reachable;
   readonly onEvent?: (event: ControlEvent) => void;
+  /** The process of the pod at this address is no more; its connections were closed by its kernel, or are lost with its machine. */
+  readonly onProcessEnd?: (address: number, how: ProcessEnd) => void;
 }
 
 /**
- * What a packet meets at an address. serving: a process listens; not_listening: the pod is there, its process is not
- * (a connection is refused); gone: no such pod (no answer).
+ * What a new connection meets at an address. serving: a process listens; not_listening: the pod is there and nobody
+ * listens, though its process may still serve older connections (it is refused); gone: no such pod (no answer).
  */
 export type PodCondition = 'serving' | 'not_listening' | 'gone';
 
@@ -91,6 +94,7 @@ export class ControlPlane {
       behaviours: options.churn.behaviours ?? [],
       emit: emitOfWorkload,
       onStatus: (pod) => this.#podChanged(pod),
+      onProcessEnd: (address, how) => options.onProcessEnd?.(address, how),
     });
     const pool = new NodePool(workload.nodes);
     const rngOfDeployments = rng.sub('deployment');
@@ -208,6 +212,11 @@ export class ControlPlane {
    */
   get latencies(): readonly number[] {
     return this.#proxier.latencies;
+  }
+
+  /** Of each pod that was called not ready and is not being deleted: from its check beginning to fail to its kubelet's word, ns. */
+  get probeDetections(): readonly number[] {
+    return this.#kubelet.detections;
   }
 
   /** Creates, updates and deletes of EndpointSlices. */

@@ -95,6 +95,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       },
     },
     reachable,
+    onProcessEnd: (address, how) => driver.processEnded(address, how),
     onEvent: (event) => {
       log?.add(event);
       // The first sync is the state that the timeline begins with.
