@@ -83,7 +83,7 @@ describe('the time to detect a failed probe', () => {
     const churn = [
       fault('error', 10 * NS_PER_S, {
         kind: 'probe_flapping', durationNs: 60 * NS_PER_S, periodNs, failingNs: 10 * NS_PER_S,
-      } as Partial<ChurnEvent>),
+      }),
     ]; // prettier-ignore
     const readinessProbe = probeOf({ periodSeconds: 1, failureThreshold: 2 });
     const found = detections({ seed: 3, churn, deployment: { readinessProbe } });
@@ -108,7 +108,7 @@ describe('the time to detect a failed probe', () => {
 
   it('is not taken where the failure ends first, or the pod is deleted', () => {
     const readinessProbe = probeOf({ periodSeconds: 2, failureThreshold: 3 });
-    const short = fault('error', 10 * NS_PER_S, { durationNs: 3 * NS_PER_S } as Partial<ChurnEvent>);
+    const short = fault('error', 10 * NS_PER_S, { durationNs: 3 * NS_PER_S });
     expect(detections({ churn: [short], deployment: { readinessProbe } })).toEqual([]);
     const shrink: ChurnEvent = { kind: 'scale', at: 10 * NS_PER_S, deployment: 0, replicas: 0 };
     const failing = fault('error', 10 * NS_PER_S);
@@ -125,7 +125,7 @@ describe('the time to detect that a process is gone', () => {
   });
 
   it('counts from SIGTERM where a liveness probe has asked for it', () => {
-    const churn = [fault('error', 10 * NS_PER_S, { probe: 'liveness', durationNs: NS_PER_S } as Partial<ChurnEvent>)];
+    const churn = [fault('error', 10 * NS_PER_S, { probe: 'liveness', durationNs: NS_PER_S })];
     const livenessProbe = probeOf({ periodSeconds: 1, failureThreshold: 1 });
     // The process listens no more for the 100 ms until its container has ended; its readiness probe comes too seldom to see it.
     const readinessProbe = probeOf({ periodSeconds: 100 });
