@@ -49,12 +49,14 @@ const behaviour: PodBehaviour = {
   startSeconds: between(0, 4),
   warmUpSeconds: between(0, 4),
   warmUpMode: 'hang',
+  shutdownSeconds: between(0, 40),
 };
 
 describe('the control plane', () => {
   it('comes to rest with as many ready endpoints as were asked for', () => {
     let restarts = 0;
     let evictions = 0;
+    let detections = 0;
     fc.assert(
       fc.property(
         fc.array(event, { minLength: 1, maxLength: 14 }),
@@ -63,6 +65,7 @@ describe('the control plane', () => {
           isRecreate: fc.boolean(),
           hasStartup: fc.boolean(),
           behaves: fc.boolean(),
+          onSigterm: fc.constantFrom('close', 'ignore', 'exit'),
           preStopSleepSeconds: fc.integer({ min: 0, max: 5 }),
           callSeconds: fc.constantFrom(0, 0.3),
         }),
@@ -79,7 +82,7 @@ describe('the control plane', () => {
               livenessProbe: { ...probe, failureThreshold: 6 },
               ...(plan.hasStartup ? { startupProbe: { ...probe, failureThreshold: 10 } } : {}),
             },
-            behaviours: plan.behaves ? [behaviour] : [],
+            behaviours: plan.behaves ? [{ ...behaviour, onSigterm: plan.onSigterm }] : [],
             apiCall: constantly(plan.callSeconds),
             podStart: between(0, 5),
             statusUpdate: between(0, 0.5),
@@ -99,6 +102,8 @@ describe('the control plane', () => {
           for (let i = 0; i < created.length; i++) addresses.push(FIRST_FREE + i);
           expect(addresses.filter((each) => world.plane.podCondition(each) === 'serving')).toHaveLength(replicas);
           expect(addresses.filter((each) => world.plane.podCondition(each) === 'not_listening')).toEqual([]);
+          expect(world.plane.probeDetections.every((ns) => ns >= 0 && ns < QUIET_S * NS_PER_S)).toBe(true);
+          detections += world.plane.probeDetections.length;
           restarts += world.events.filter(({ kind }) => kind === 'container_restarted').length;
           evictions += world.events.filter(({ kind }) => kind === 'pod_evicted').length;
         },
@@ -108,5 +113,6 @@ describe('the control plane', () => {
     // Coverage marks.
     expect(restarts).toBeGreaterThan(100);
     expect(evictions).toBeGreaterThan(100);
+    expect(detections).toBeGreaterThan(100);
   });
 });

@@ -12,6 +12,7 @@ type ControlEventKind =
   | 'pod_not_ready'
   | 'pod_terminating'
   | 'process_stopped'
+  | 'process_killed'
   | 'process_crashed'
   | 'pod_gone'
   | 'container_started'

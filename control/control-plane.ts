@@ -27,6 +27,7 @@ import { Proxier } from './proxier.ts';
 import type { ProxierTiming, Reachable, SyncPort } from './proxier.ts';
 import { ReplicaSetController } from './replica-set-controller.ts';
 import { SliceCache } from './slice-cache.ts';
+import type { ProcessEnd } from './shutdown.ts';
 
 export interface ControlPlaneOptions {
   /** At time 0, not running. */
@@ -43,6 +44,8 @@ export interface ControlPlaneOptions {
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
   readonly onEvent?: (event: ControlEvent) => void;
+  /** The process of the pod at this address is no more; its connections were closed by its kernel, or are lost with its machine. */
+  readonly onProcessEnd?: (address: number, how: ProcessEnd) => void;
 }
 
 export interface ObservedNode {
@@ -55,8 +58,8 @@ export interface ObservedNode {
 }
 
 /**
- * What a packet meets at an address. serving: a process listens; not_listening: the pod is there, its process is not
- * (a connection is refused); gone: no such pod (no answer).
+ * What a new connection meets at an address. serving: a process listens; not_listening: the pod is there and nobody
+ * listens, though its process may still serve older connections (it is refused); gone: no such pod (no answer).
  */
 export type PodCondition = 'serving' | 'not_listening' | 'gone';
 
@@ -114,6 +117,7 @@ export class ControlPlane {
       behaviours: options.churn.behaviours ?? [],
       emit: emitOfWorkload,
       onStatus: (pod) => this.#podChanged(pod),
+      onProcessEnd: (address, how) => options.onProcessEnd?.(address, how),
     });
     const pool = new NodePool(workload.nodes);
     const rngOfDeployments = rng.sub('deployment');
@@ -256,6 +260,11 @@ export class ControlPlane {
   latenciesOverNodes(): LatenciesOverNodes {
     const observed = this.#proxiers.map((proxier) => proxier.latencies);
     return latenciesOverNodes(observed, this.#others, this.#simulation.now);
+  }
+
+  /** Of each pod that was called not ready and is not being deleted: from its check beginning to fail to its kubelet's word, ns. */
+  get probeDetections(): readonly number[] {
+    return this.#kubelet.detections;
   }
 
   /** Creates, updates and deletes of EndpointSlices. */

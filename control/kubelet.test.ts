@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChurnEvent } from '../model/churn.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
-import { PROCESS_EXIT_NS } from './kubelet.ts';
+import { PROCESS_EXIT_NS } from './shutdown.ts';
 import { RESTART_DELAY_NS } from './restart-back-off.ts';
 import { constantly, FIRST_FREE, FIRST_POD, probeOf, worldOf } from './test-world.ts';
 

@@ -2,8 +2,9 @@
  * What the kubelets do with pods: start, probe, restart and terminate their containers [pkg/kubelet/kuberuntime,
  * pkg/kubelet/prober]. One object stands for the kubelets of all nodes, since they share nothing. A pod has one container.
  */
-import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import { NS_PER_S } from '../model/time.ts';
 import type { PodBehaviour, ProbeName } from '../model/churn.ts';
+import type { SimTime } from '../model/time.ts';
 import type { Deployment, Probe } from '../model/workload.ts';
 import { assert } from '../sim/assert.ts';
 import type { Distribution } from '../sim/distributions.ts';
@@ -17,16 +18,13 @@ import { PodProcess } from './pod-process.ts';
 import type { ProbeFault } from './pod-process.ts';
 import { LONG_AGO } from './pod-store.ts';
 import type { PodRecord } from './pod-store.ts';
+import { failingSince, hasStarted, isRunning, newPodWorker } from './pod-worker.ts';
+import type { PodWorker } from './pod-worker.ts';
 import { PRIORITY_KUBELET, PRIORITY_STATUS_UPDATE } from './priorities.ts';
 import type { ProbeAnswer } from './probe-outcome.ts';
 import { ProbeWorker } from './probe-worker.ts';
-import { RestartBackOff } from './restart-back-off.ts';
-
-/** From SIGTERM, at which the process stops listening, to its end and that of the pod's network namespace. An assumption: a server without long requests. */
-export const PROCESS_EXIT_NS = 100 * NS_PER_MS;
-
-/** SIGKILL comes no sooner than this after SIGTERM, however long the preStop hook took [kuberuntime_manager.go minimumGracePeriodInSeconds]. */
-const MINIMUM_GRACE_SECONDS = 2;
+import { stopTimes } from './shutdown.ts';
+import type { ProcessEnd } from './shutdown.ts';
 
 export interface KubeletOptions {
   readonly simulation: Simulation;
@@ -38,23 +36,8 @@ export interface KubeletOptions {
   readonly emit: EmitWorkloadEvent;
   /** The API server has a new status of the pod. */
   readonly onStatus: (pod: PodRecord) => void;
-}
-
-/** What a kubelet remembers of a pod besides the pod itself. */
-interface PodWorker {
-  readonly process: PodProcess;
-  readonly probes: Readonly<Partial<Record<ProbeName, ProbeWorker>>>;
-  readonly backOff: RestartBackOff;
-  deletionSeen: boolean;
-  statusPlanned: boolean;
-  /** The kubelet was down when it should have stopped the container, or when it would have: it does so when it is back. */
-  stopWanted: boolean;
-  /** What is planned for the container: its start, its process listening, that process's own end, SIGTERM, the end after SIGTERM. */
-  start: EventHandle | undefined;
-  listen: EventHandle | undefined;
-  crash: EventHandle | undefined;
-  sigterm: EventHandle | undefined;
-  exit: EventHandle | undefined;
+  /** The process of a pod is no more. */
+  readonly onProcessEnd: (address: number, how: ProcessEnd) => void;
 }
 
 export class Kubelet {
@@ -64,11 +47,20 @@ export class Kubelet {
   readonly #workers = new Map<PodRecord, PodWorker>();
   /** Nodes whose kubelet is down. */
   readonly #silentNodes = new Set<string>();
+  readonly #detections: SimTime[] = [];
 
   constructor(options: KubeletOptions) {
     this.#options = options;
     this.#simulation = options.simulation;
     this.#rng = options.rng.sub('kubelet');
+  }
+
+  /**
+   * For each time that a pod which nobody deletes was called not ready: from its check beginning to fail, or its process to
+   * listen no more, to the kubelet's word. In order of time.
+   */
+  get detections(): readonly SimTime[] {
+    return this.#detections;
   }
 
   /** Takes over a pod that has been running and ready since before the trial. Its probes tick at random phases. */
@@ -116,7 +108,6 @@ export class Kubelet {
   crash(pod: PodRecord): void {
     const worker = this.#workers.get(pod);
     if (worker === undefined || (pod.container !== 'running' && pod.container !== 'stopping')) return;
-    pod.listening = false;
     this.#options.emit('process_crashed', `process of pod ${pod.name} crashed`, pod.deployment);
     this.#containerExited(pod, worker);
   }
@@ -135,6 +126,7 @@ export class Kubelet {
       if (!withMachine || pod.container === 'ended') continue;
       if (worker.deletionSeen) worker.stopWanted = true;
       for (const planned of [worker.listen, worker.crash, worker.exit]) this.#cancel(planned);
+      if (isRunning(pod)) this.#options.onProcessEnd(pod.address, 'lost');
       pod.container = 'waiting';
       pod.listening = false;
       pod.hasSandbox = false;
@@ -169,20 +161,8 @@ export class Kubelet {
     assert(!this.#workers.has(pod), `pod ${pod.name} has a kubelet already`);
     const { startupProbe, livenessProbe, readinessProbe } = this.#deployment(pod);
     const behaviour = this.#options.behaviours.find((each) => each.deployment === pod.deployment);
-    const probes: Partial<Record<ProbeName, ProbeWorker>> = {};
-    const worker: PodWorker = {
-      process: new PodProcess(behaviour, this.#rng, pod, this.#simulation.now),
-      probes,
-      backOff: new RestartBackOff(),
-      deletionSeen: false,
-      statusPlanned: false,
-      stopWanted: false,
-      start: undefined,
-      listen: undefined,
-      crash: undefined,
-      sigterm: undefined,
-      exit: undefined,
-    };
+    const worker = newPodWorker(new PodProcess(behaviour, this.#rng, pod, this.#simulation.now));
+    const { probes } = worker;
     this.#workers.set(pod, worker);
     // In this order: of probes that run at one instant, readiness has always been the first.
     if (readinessProbe) probes.readiness = this.#probeWorker(pod, worker, 'readiness', readinessProbe, wasRunning);
@@ -204,6 +184,8 @@ export class Kubelet {
         isBeingDeleted: () => worker.deletionSeen,
         isWatched: () => !this.#isSilent(pod),
         answer: (asked) => this.#answer(pod, worker, asked),
+        failingSince: (asked) =>
+          pod.listening ? worker.process.failingSince(asked, this.#simulation.now) : worker.deafSince,
       },
       phaseNs: wasRunning ? Math.floor(stream.nextFloat() * probe.periodSeconds * NS_PER_S) : 0,
       wasRunning,
@@ -243,6 +225,7 @@ export class Kubelet {
     pod.container = 'running';
     pod.hasSandbox = true;
     pod.startedAt = this.#simulation.now;
+    worker.deafSince = this.#simulation.now;
     const startNs = worker.process.drawStartNs();
     if (startNs === 0) this.#listen(pod, worker);
     else {
@@ -282,25 +265,39 @@ export class Kubelet {
     if (pod.container === 'running') this.#stopContainer(pod, this.#worker(pod));
   }
 
-  /** The hook counts against the grace period and is cut off at its end; without a grace period it is left out [kuberuntime_container.go killContainer]. */
   #stopContainer(pod: PodRecord, worker: PodWorker): void {
-    const { preStopSleepSeconds, terminationGracePeriodSeconds: graceSeconds } = this.#deployment(pod);
+    const { sigtermNs, sigkillNs } = stopTimes(this.#deployment(pod));
     pod.container = 'stopping';
-    const hookSeconds = Math.min(preStopSleepSeconds, graceSeconds);
-    const restSeconds = Math.max(graceSeconds - hookSeconds, MINIMUM_GRACE_SECONDS);
-    const exitNs = graceSeconds === 0 ? 0 : Math.min(PROCESS_EXIT_NS, restSeconds * NS_PER_S);
-    const sigtermAt = this.#simulation.now + Math.round(hookSeconds * NS_PER_S);
-    worker.sigterm = this.#simulation.at(sigtermAt, PRIORITY_KUBELET, () => {
+    worker.sigterm = this.#simulation.at(this.#simulation.now + sigtermNs, PRIORITY_KUBELET, () =>
+      this.#signal(pod, worker, sigkillNs),
+    );
+  }
+
+  /** SIGTERM. What listens no more may have connections that it still serves. */
+  #signal(pod: PodRecord, worker: PodWorker, sigkillNs: SimTime): void {
+    const { exitNs, listensOn, isKilled } = worker.process.drawShutdown(sigkillNs);
+    if (!listensOn) {
       this.#cancel(worker.listen);
       this.#cancel(worker.crash);
-      pod.listening = false;
+      this.#stopListening(pod, worker);
       this.#options.emit('process_stopped', `process of pod ${pod.name} stopped listening`, pod.deployment);
-      worker.exit = this.#simulation.at(sigtermAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod, worker));
+    }
+    worker.exit = this.#simulation.at(this.#simulation.now + exitNs, PRIORITY_KUBELET, () => {
+      if (isKilled) this.#options.emit('process_killed', `process of pod ${pod.name} killed`, pod.deployment);
+      this.#containerExited(pod, worker);
     });
+  }
+
+  #stopListening(pod: PodRecord, worker: PodWorker): void {
+    if (!pod.listening) return;
+    pod.listening = false;
+    worker.deafSince = this.#simulation.now;
   }
 
   #containerExited(pod: PodRecord, worker: PodWorker): void {
     for (const planned of [worker.listen, worker.crash, worker.sigterm, worker.exit]) this.#cancel(planned);
+    this.#stopListening(pod, worker);
+    this.#options.onProcessEnd(pod.address, 'closed');
     if (worker.deletionSeen) {
       this.#finish(pod);
       return;
@@ -330,6 +327,7 @@ export class Kubelet {
     if (ready === pod.ready) return;
     pod.ready = ready;
     pod.readyChangedAt = this.#simulation.now;
+    if (!ready && pod.deletedAt === undefined) this.#detections.push(this.#simulation.now - failingSince(pod, worker));
     const text = `pod ${pod.name} ${ready ? 'ready' : 'not ready'}`;
     this.#options.emit(ready ? 'pod_ready' : 'pod_not_ready', text, pod.deployment);
     this.#planStatus(pod, worker);
@@ -377,14 +375,4 @@ export class Kubelet {
     assert(worker !== undefined, `pod ${pod.name} has no kubelet`);
     return worker;
   }
-}
-
-/** The container's process exists, though it may be told to stop. */
-function isRunning(pod: PodRecord): boolean {
-  return pod.container === 'running' || pod.container === 'stopping';
-}
-
-/** The container's startup probe has succeeded, or it has none [prober_manager.go UpdatePodStatus]. */
-function hasStarted(worker: PodWorker): boolean {
-  return worker.probes.startup === undefined || worker.probes.startup.succeeded;
 }

@@ -6,6 +6,8 @@ import type { RandomStream, Rng } from '../sim/rng.ts';
 import { LONG_AGO } from './pod-store.ts';
 import type { PodRecord } from './pod-store.ts';
 import type { ProbeAnswer } from './probe-outcome.ts';
+import { PROCESS_EXIT_NS, shutdownOf } from './shutdown.ts';
+import type { Shutdown } from './shutdown.ts';
 
 /** A fault of the answers to probes, active for `from <= now < until`: all the time, or the first `failingNs` of each `periodNs`. */
 export interface ProbeFault {
@@ -59,6 +61,12 @@ export class PodProcess {
     return this.#draw('crash', this.#behaviour?.crashSeconds);
   }
 
+  /** SIGTERM comes, and SIGKILL so much later. */
+  drawShutdown(sigkillNs: SimTime): Shutdown {
+    const shutdownNs = this.#draw('shutdown', this.#behaviour?.shutdownSeconds) ?? PROCESS_EXIT_NS;
+    return shutdownOf(this.#behaviour?.onSigterm ?? 'close', shutdownNs, sigkillNs);
+  }
+
   /** What a probe that begins now meets in a process that listens. A scripted fault is stronger than the behaviour. */
   answer(name: ProbeName, now: SimTime): ProbeAnswer {
     const fault = this.#faults?.find((each) => isMeant(each.probe, name) && isActive(each, now));
@@ -69,6 +77,15 @@ export class PodProcess {
     const { flapping } = behaviour;
     if (flapping === undefined || !isMeant(flapping.probe, name)) return 'success';
     return this.#isFlapping(flapping, now) ? flapping.mode : 'success';
+  }
+
+  /** When that began which makes a listening process answer this probe badly now; a pod of the trial's start was well until then. */
+  failingSince(name: ProbeName, now: SimTime): SimTime {
+    const fault = this.#faults?.find((each) => isMeant(each.probe, name) && isActive(each, now));
+    if (fault === undefined) return Math.max(this.#createdAt, this.#cycle?.failingFrom ?? now);
+    const { from, flapping } = fault;
+    if (flapping === undefined || flapping.failingNs >= flapping.periodNs) return from;
+    return now - ((now - from) % flapping.periodNs);
   }
 
   /** Cycles follow each other from a random phase on, whoever looks and when. */

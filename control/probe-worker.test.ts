@@ -49,6 +49,7 @@ function rigOf(probe: Probe, options: { name?: ProbeName; phase?: number; wasRun
       isWatched: () => state.watched,
       startedAt: () => state.startedAt,
       isBeingDeleted: () => state.deleted,
+      failingSince: () => simulation.now,
       answer: () => {
         asked.push(simulation.now / NS_PER_S);
         return state.answer;

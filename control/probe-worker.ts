@@ -22,6 +22,8 @@ export interface ProbeTarget {
   isWatched(): boolean;
   /** What a probe that begins now will meet. */
   answer(name: ProbeName): ProbeAnswer;
+  /** When the check began to fail that fails now. */
+  failingSince(name: ProbeName): SimTime;
 }
 
 export interface ProbeWorkerOptions {
@@ -58,6 +60,7 @@ export class ProbeWorker {
   #result: boolean | undefined;
   #lastResult: boolean | undefined = undefined;
   #resultRun = 0;
+  #failingSince: SimTime = 0;
   #onHold = false;
   #stopped = false;
   /** Counts containers, so an answer that comes after a restart is thrown away. */
@@ -80,6 +83,11 @@ export class ProbeWorker {
   /** The published result is Success. */
   get succeeded(): boolean {
     return this.#result === true;
+  }
+
+  /** When the check began to fail, as the first probe of the present run of failures met it; undefined while there is none. */
+  get failingSince(): SimTime | undefined {
+    return this.#lastResult === false ? this.#failingSince : undefined;
   }
 
   /**
@@ -127,6 +135,9 @@ export class ProbeWorker {
     if (this.#isInInitialDelay()) return;
     if (target.hasStarted() === (this.#name === 'startup')) return;
     const outcome = probeOutcome(this.#probe.kind, target.answer(this.#name));
+    if (outcome.result === 'failure' && this.#lastResult !== false) {
+      this.#failingSince = target.failingSince(this.#name);
+    }
     if (outcome.afterTimeout) this.#wait(outcome);
     else this.#take(outcome);
   }

@@ -11,6 +11,7 @@ import { Simulation } from '../sim/simulation.ts';
 import type { ControlEvent } from './control-event.ts';
 import { ControlPlane } from './control-plane.ts';
 import type { ProxierTiming, SyncRequest } from './proxier.ts';
+import type { ProcessEnd } from './shutdown.ts';
 
 /** 10.1.0.1 */
 export const FIRST_POD = 0x0a010001;
@@ -131,6 +132,8 @@ export interface World {
   readonly events: ControlEvent[];
   readonly begun: { readonly at: SimTime; readonly request: SyncRequest }[];
   readonly committed: { readonly at: SimTime; readonly request: SyncRequest }[];
+  /** The processes that are no more. */
+  readonly ended: { readonly at: SimTime; readonly address: number; readonly how: ProcessEnd }[];
   /** Time in ns of the first event of this kind after `from`, NaN when there is none. */
   timeOf(kind: ControlEvent['kind'], from?: SimTime): number;
 }
@@ -153,6 +156,7 @@ export function worldOf(options: WorldOptions = {}): World {
     maxIntervalNs: 3600 * NS_PER_S,
     ...options.timing,
   };
+  const ended: World['ended'] = [];
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
@@ -183,6 +187,7 @@ export function worldOf(options: WorldOptions = {}): World {
       apiCall: options.apiCall ?? constantly(0),
     },
     onEvent: (event) => events.push(event),
+    onProcessEnd: (address, how) => ended.push({ at: simulation.now, address, how }),
   });
   plane.start();
   return {
@@ -191,6 +196,7 @@ export function worldOf(options: WorldOptions = {}): World {
     events,
     begun,
     committed,
+    ended,
     timeOf: (kind, from = 0) => events.find((event) => event.kind === kind && event.at >= from)?.at ?? NaN,
   };
 }

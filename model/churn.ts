@@ -80,6 +80,9 @@ export interface RandomSeconds {
   next(stream: { nextUint32(): number; nextFloat(): number; below(bound: number): number }): number;
 }
 
+/** What a process does at SIGTERM: it closes its listening socket and ends a while later, it ignores the signal, or it ends at once. */
+export type SigtermMode = 'close' | 'ignore' | 'exit';
+
 /** How the processes of a Deployment's pods behave by chance: each draw is anew for each start of a container. */
 export interface PodBehaviour {
   readonly deployment: number;
@@ -90,6 +93,10 @@ export interface PodBehaviour {
   readonly warmUpMode: FailureMode;
   /** From then on (pods that ran before: from the beginning of the trial) to the process ending of itself. */
   readonly crashSeconds?: RandomSeconds;
+  /** close unless given. */
+  readonly onSigterm?: SigtermMode;
+  /** Of close: from SIGTERM to the process's end, unless SIGKILL is first. */
+  readonly shutdownSeconds?: RandomSeconds;
   readonly flapping?: {
     readonly probe: ProbeSelection;
     readonly mode: FailureMode;

@@ -5,7 +5,7 @@ import { PROTOCOL_UDP } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { OUTCOME_DROP, OUTCOME_REJECT } from '../model/verdict.ts';
 import { synSchedule, type ClientPolicy } from './client-policy.ts';
-import { FIRST_PORT, playWorld, POD, type SentPacket } from './traffic-fixtures.ts';
+import { FIRST_PORT, playWorld, POD, type Played, type SentPacket } from './traffic-fixtures.ts';
 
 const OTHER = POD + 1;
 const once = [{ at_s: 0 }];
@@ -168,23 +168,86 @@ describe('clients that do not wait', () => {
 describe('established connections', () => {
   const long = [{ at_s: 0, packets: 20 }];
 
-  it('get a reset while the pod is there, and silence when it is gone', () => {
-    const closed = playWorld({
-      arrivals: long,
+  const acts = ({ packets }: Played): number[][] =>
+    packets.map(({ at_s, reply, flags }) => [Math.round(at_s * 100), reply ? 1 : 0, flags]);
+
+  it.each([{}, { policy: policy({}, [6, 8]) }])(
+    'hear at once that their process has ended, whoever was to send next',
+    (waits) => {
+      const client = playWorld({ arrivals: long, ends: [{ at_s: 0.35, how: 'closed' }], ...waits });
+      const server = playWorld({ arrivals: long, ends: [{ at_s: 0.45, how: 'closed' }], ...waits });
+      for (const played of [client, server]) {
+        expect(played.metrics).toMatchObject({ broken_connections: 1, reset_connections: 1, silent_connections: 0 });
+        expect(played.metrics).toMatchObject({ failed_connections: 0 });
+        expect(played.outcomes).toEqual(['ok', 'broken']);
+        expect(played.driver.finished).toBe(true);
+      }
+      // The fourth packet was the server's, the fifth would have been the client's; and the other way round.
+      expect(acts(client).slice(3)).toEqual([
+        [30, 1, TCP_ACK],
+        [35, 1, TCP_RST | TCP_ACK],
+      ]);
+      expect(acts(server).slice(4)).toEqual([
+        [40, 0, TCP_ACK],
+        [45, 1, TCP_RST | TCP_ACK],
+      ]);
+    },
+  );
+
+  it('live on while their process does, whether it still listens or not', () => {
+    const { metrics, packets } = playWorld({
+      arrivals: [...long, { at_s: 0.5 }],
       condition: (_, at_s) => (at_s < 0.35 ? 'serving' : 'not_listening'),
-      policy: policy({}, [6, 8]),
+      ends: [{ at_s: 2, how: 'closed' }],
     });
-    expect(closed.metrics).toMatchObject({ broken_connections: 1, reset_connections: 1, silent_connections: 0 });
-    expect(closed.outcomes).toEqual(['ok', 'broken']);
-    // Packet 4, the client's, meets no process any more; packet 5 is the reset.
-    expect(closed.packets.map(({ at_s, flags }) => [Math.round(at_s * 10), flags]).slice(4)).toEqual([
-      [4, TCP_ACK],
-      [5, TCP_RST | TCP_ACK],
-    ]);
-    const gone = playWorld({ arrivals: long, condition: (_, at_s) => (at_s < 0.35 ? 'serving' : 'gone') });
+    expect(metrics).toMatchObject({ broken_connections: 0, failed_connections_refused: 1 });
+    // Twenty packets, a SYN and its reset.
+    expect(packets).toHaveLength(22);
+  });
+
+  it('have lost nothing once one side has closed', () => {
+    // Packets 17 and 18 are the FINs: the first at 1.7 s.
+    const broken = (at_s: number) =>
+      playWorld({ arrivals: long, ends: [{ at_s, how: 'closed' }] }).meter.brokenConnections;
+    expect([1.65, 1.75, 1.85, 1.95].map(broken)).toEqual([1, 0, 0, 0]);
+  });
+
+  it('are counted once, and those of other pods not at all', () => {
+    const ends = [0.35, 0.36].map((at_s) => ({ at_s, how: 'closed' as const }));
+    const world = {
+      arrivals: [
+        { at_s: 0, packets: 20 },
+        { at_s: 0.1, packets: 20 },
+      ],
+      ends,
+    };
+    const aim = (at_s: number) => ({ endpoint: Math.round(at_s * 10) % 2 === 0 ? POD : OTHER });
+    expect(playWorld(world).metrics).toMatchObject({ broken_connections: 2, packets: 4 + 3 + 2 });
+    expect(playWorld({ ...world, aim }).metrics).toMatchObject({ broken_connections: 1, packets: 4 + 1 + 20 });
+  });
+
+  it('hear nothing of a machine that fails: their next packet is the last, and nobody answers', () => {
+    const gone = playWorld({
+      arrivals: long,
+      condition: (_, at_s) => (at_s < 0.35 ? 'serving' : 'gone'),
+      ends: [{ at_s: 0.35, how: 'lost' }],
+    });
     expect(gone.metrics).toMatchObject({ broken_connections: 1, reset_connections: 0, silent_connections: 1 });
     expect(gone.packets).toHaveLength(5);
     expect(gone.metrics['failed_connections']).toBe(0);
+    // The last packet was to be the server's: it never comes.
+    const last = playWorld({ arrivals: [{ at_s: 0, packets: 4 }], ends: [{ at_s: 0.25, how: 'lost' }] });
+    expect(last.metrics).toMatchObject({ broken_connections: 1, silent_connections: 1, packets: 3 });
+    expect(last.driver.finished).toBe(true);
+  });
+
+  it('are reset by a machine that is back and knows nothing of them', () => {
+    const back = playWorld({ arrivals: long, ends: [{ at_s: 0.35, how: 'lost' }] });
+    expect(back.metrics).toMatchObject({ broken_connections: 1, reset_connections: 1, silent_connections: 0 });
+    expect(acts(back).slice(4)).toEqual([
+      [40, 0, TCP_ACK],
+      [50, 1, TCP_RST | TCP_ACK],
+    ]);
   });
 
   it('count once as on a removed pod, however many packets follow; each counts as stale while the pod is not ready', () => {

@@ -6,7 +6,9 @@ import { FAILURE_KINDS } from './trial-meter.ts';
 
 /**
  * What change does to clients and to the control plane, in the order of the columns:
- * - `programming_latency_p90_ms`: beside p50 and p99, from a pod's change to this node's rules;
+ * - `programming_latency_p90_ms`, `programming_latency_max_ms`: beside p50 and p99, from a pod's change to this node's rules;
+ * - `probe_detections`: how often a pod that nobody deletes was called not ready; `probe_detection_*_ms`: from its check's beginning to
+ *   fail (or its process to listen no more) to its kubelet's word; null without any;
  * - `availability_ratio`: 1 - (failed + waiting) / connections; `connection_attempts`: with retries more than connections;
  * - `refused_connections` and `timed_out_connections`: failed ones, by whether a reset or an ICMP error came or nothing at all (they
  *   add up to `failed_connections`, those without a free port apart); `waiting_connections`: no answer yet at the trial's end (null
@@ -27,6 +29,10 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  */
 const CHANGE_METRICS = [
   'programming_latency_p90_ms',
+  'programming_latency_max_ms',
+  'probe_detections',
+  'probe_detection_mean_ms',
+  'probe_detection_max_ms',
   'availability_ratio',
   'connection_attempts',
   'refused_connections',

@@ -13,7 +13,12 @@ import { PROTOCOL_TCP } from '../model/protocol.ts';
 import type { SimTime } from '../model/time.ts';
 import { MARK_CLOSING, type ConnectionPool } from './connection-pool.ts';
 
-/** Packet `number` of the connection becomes packet `i` of the batch: even ones go to the endpoint, odd ones come back. `refused`: a reset. */
+/** Even ones go to the endpoint, odd ones come back. */
+export function isReply(number: number): boolean {
+  return (number & 1) === 1;
+}
+
+/** Packet `number` of the connection becomes packet `i` of the batch. `refused`: a reset. */
 export function fillPacket(
   packets: PacketBatch,
   i: number,
@@ -23,7 +28,7 @@ export function fillPacket(
   now: SimTime,
   refused: boolean,
 ): void {
-  const reply = (number & 1) === 1;
+  const reply = isReply(number);
   packets.time[i] = now;
   packets.protocol[i] = pool.protocol[slot];
   packets.direction[i] = reply ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
@@ -52,7 +57,13 @@ export function fillPacket(
 export function tcpFlags(number: number, count: number): number {
   if (number === 0) return TCP_SYN;
   if (number === 1) return TCP_SYN | TCP_ACK;
-  const finFrom = count >= 6 ? count - 3 : count - 2;
-  if (count >= 5 && (number === finFrom || number === finFrom + 1)) return TCP_FIN | TCP_ACK;
+  const from = firstFin(count);
+  if (number === from || number === from + 1) return TCP_FIN | TCP_ACK;
   return TCP_ACK;
+}
+
+/** Number of the packet that says one side has sent everything; a short connection has none. */
+export function firstFin(count: number): number {
+  if (count < 5) return count;
+  return count >= 6 ? count - 3 : count - 2;
 }

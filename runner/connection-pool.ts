@@ -2,12 +2,14 @@
 
 /** The pod's side ends the connection: its next packet is a reset. */
 export const MARK_CLOSING = 1;
-/** UDP: the last packet of the client met no process, so no answer comes. */
+/** Nobody answers. UDP: the last packet of the client met no process; else the pod's machine has failed. */
 export const MARK_LOST = 2;
 /** UDP: counted as cut. */
 export const MARK_SILENT = 4;
 /** Counted as gone on to an endpoint that the rules no longer lead to. */
 export const MARK_ON_REMOVED_POD = 8;
+/** Of TCP and SCTP: a process has the connection. */
+export const MARK_ESTABLISHED = 16;
 
 export class ConnectionPool {
   #capacity: number;
@@ -77,6 +79,11 @@ export class ConnectionPool {
     return this.#used - this.#freeCount;
   }
 
+  /** Slots from here on have never been open. */
+  get used(): number {
+    return this.#used;
+  }
+
   /** A slot for a new connection; its fields hold old values until they are set. */
   open(): number {
     if (this.#freeCount > 0) return this.#free[--this.#freeCount];
@@ -85,6 +92,7 @@ export class ConnectionPool {
   }
 
   close(slot: number): void {
+    this.marks[slot] = 0;
     this.#free[this.#freeCount++] = slot;
   }
 

@@ -13,6 +13,7 @@ const SPEAKERS: Readonly<Record<string, string>> = {
   pod_ready: 'kubelet',
   pod_not_ready: 'kubelet',
   process_stopped: 'kubelet',
+  process_killed: 'kubelet',
   pod_gone: 'kubelet',
   container_restarted: 'kubelet',
   container_started: 'kubelet',

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { HEAD, load, MANIFEST } from '../scenarios/load-fixtures.ts';
 import { completeRow, observationColumns } from './columns.ts';
+import { detectionColumns } from './observe.ts';
 import { planSweep } from './sweep-plan.ts';
 import { runTrial, type TrialResult } from './trial.ts';
 
@@ -33,6 +34,7 @@ describe('control plane columns', () => {
       expect(a).toBeLessThan(25 + 20);
       expect(a + span).toBeGreaterThan(9_800);
       expect(a + span).toBeLessThan(9_900);
+      expect(observation['programming_latency_max_ms']).toBeCloseTo(a + span, 6);
       // Each pod's end is written twice: as terminating and as gone; three nodes watch.
       expect(observation).toMatchObject({ endpoint_slice_writes: 4, endpoint_slice_events: 12 });
     },
@@ -42,6 +44,10 @@ describe('control plane columns', () => {
     const { observation } = run('iptables', '', QUIET, '');
     expect(observation).toMatchObject({
       programming_latency_p90_ms: null,
+      programming_latency_max_ms: null,
+      probe_detections: 0,
+      probe_detection_mean_ms: null,
+      probe_detection_max_ms: null,
       availability_ratio: 1,
       connection_attempts: 300,
       endpoint_slice_events: 0,
@@ -52,6 +58,32 @@ describe('control plane columns', () => {
     });
     expect(observation['sync_cpu_s']).toBeCloseTo(Number(observation['sync_full_ms']) / 1000, 15);
     expect(observation['restore_lines']).toBeGreaterThan(10);
+  });
+});
+
+describe('detection', () => {
+  it('is the mean and the longest of what a failing check took to be believed', () => {
+    expect(detectionColumns([4e9, 5.5e9, 0])).toEqual({
+      probe_detections: 3,
+      probe_detection_mean_ms: 9500 / 3,
+      probe_detection_max_ms: 5500,
+    });
+  });
+
+  it('is phase + 2 periods of 10 s for a port that refuses, and nothing for a crash', () => {
+    const fail = (pod: number) =>
+      `{ probe_failure: { deployment: web, pod: ${pod}, mode: refuse, at_s: 5, duration_s: 60 } }`;
+    const of = (churn: string) => run('iptables', churn, QUIET).observation;
+    const [first, second] = [0, 1].map((pod) => Number(of(fail(pod))['probe_detection_max_ms']));
+    for (const ms of [first, second]) {
+      expect(ms).toBeGreaterThanOrEqual(20_000);
+      expect(ms).toBeLessThan(30_000);
+    }
+    const both = of(`${fail(0)}, ${fail(1)}`);
+    expect(both).toMatchObject({ probe_detections: 2, probe_detection_max_ms: Math.max(first, second) });
+    expect(both['probe_detection_mean_ms']).toBeCloseTo((first + second) / 2, 6);
+    const crash = of('{ crash: { deployment: web, pod: 0, at_s: 5 } }');
+    expect(crash).toMatchObject({ probe_detections: 1, probe_detection_mean_ms: 0, probe_detection_max_ms: 0 });
   });
 });
 

@@ -49,6 +49,8 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     programming_latency_p50_ms: latency(0.5),
     programming_latency_p90_ms: latency(0.9),
     programming_latency_p99_ms: latency(0.99),
+    programming_latency_max_ms: latency(1),
+    ...detectionColumns(control.probeDetections),
     digest: meter.digest(),
     ...axisColumns(trial),
     ...meter.metrics(clientPolicy(traffic) !== undefined),
@@ -71,6 +73,18 @@ function nodeColumns(control: ControlPlane): Record<string, Cell> {
     programming_latency_last_node_p50_ms: ms(over.lastNodeQuantileNs(0.5)),
     programming_latency_last_node_p99_ms: ms(over.lastNodeQuantileNs(0.99)),
     programming_latency_slowest_node_p99_ms: ms(over.slowestNodeP99Ns),
+  };
+}
+
+/** `detections`: for each pod that was called not ready, how long its check had been failing, ns. */
+export function detectionColumns(detections: readonly number[]): Record<string, Cell> {
+  const n = detections.length;
+  const sum = detections.reduce((total, ns) => total + ns, 0);
+  const most = detections.reduce((longest, ns) => Math.max(longest, ns), 0);
+  return {
+    probe_detections: n,
+    probe_detection_mean_ms: n === 0 ? null : sum / n / NS_PER_MS,
+    probe_detection_max_ms: n === 0 ? null : most / NS_PER_MS,
   };
 }
 

@@ -3,6 +3,7 @@ import { costContext } from '../costs/context.ts';
 import { CostModel } from '../costs/cost-model.ts';
 import type { ControlPlane, ObservedNode as ObservedByControl } from '../control/control-plane.ts';
 import type { SyncPort } from '../control/proxier.ts';
+import type { ProcessEnd } from '../control/shutdown.ts';
 import type { Engine } from '../engines/engine.ts';
 import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
 import type { Endpoint, NodeSpec, ServicePort } from '../model/cluster.ts';
@@ -104,6 +105,11 @@ export class ObservedNode {
   /** Verdicts are read against the pods as they are at the packet's time: waiting packets are settled before anything changes. */
   flush(): void {
     this.#driver?.flush();
+  }
+
+  /** The process of a pod is no more. */
+  processEnded(address: number, how: ProcessEnd): void {
+    this.#driver?.processEnded(address, how);
   }
 
   /** What the engine does by itself up to now. */

@@ -4,6 +4,7 @@
  * rules or the pods, so that batching never shows in a result.
  */
 import { PRIORITY_TRAFFIC } from '../control/priorities.ts';
+import type { ProcessEnd } from '../control/shutdown.ts';
 import type { CostModel } from '../costs/cost-model.ts';
 import type { Engine } from '../engines/engine.ts';
 import { Counters } from '../model/counters.ts';
@@ -15,8 +16,15 @@ import type { ConnectionSource } from '../scenarios/traffic.ts';
 import type { EventKind, Simulation } from '../sim/simulation.ts';
 import type { ClientPolicy } from './client-policy.ts';
 import { connectionFate, type ConnectionOutcome, type PodView } from './connection-fate.ts';
-import { fillPacket } from './connection-packets.ts';
-import { ConnectionPool, MARK_CLOSING, MARK_LOST, MARK_ON_REMOVED_POD, MARK_SILENT } from './connection-pool.ts';
+import { fillPacket, firstFin, isReply } from './connection-packets.ts';
+import {
+  ConnectionPool,
+  MARK_CLOSING,
+  MARK_ESTABLISHED,
+  MARK_LOST,
+  MARK_ON_REMOVED_POD,
+  MARK_SILENT,
+} from './connection-pool.ts';
 import { PortUse } from './port-use.ts';
 import { FAILURE_KINDS, type FailureKind, type TrialMeter } from './trial-meter.ts';
 
@@ -86,6 +94,19 @@ export class TrafficDriver {
   /** No arrival and no packet is to come. */
   get finished(): boolean {
     return this.#scheduled === 0;
+  }
+
+  /** The process at this address is no more: its kernel has closed the connections that it had, or nobody has. */
+  processEnded(address: number, how: ProcessEnd): void {
+    this.flush();
+    const pool = this.#pool;
+    for (let slot = 0; slot < pool.used; slot++) {
+      if (pool.endpointAddress[slot] !== address || (pool.marks[slot] & MARK_ESTABLISHED) === 0) continue;
+      if (how === 'lost') pool.marks[slot] |= MARK_LOST;
+      // Once one side has closed there is nothing left to lose.
+      else if (pool.next[slot] <= firstFin(pool.packets[slot])) this.#closedByPeer(slot);
+    }
+    this.flush();
   }
 
   /** Hands the waiting packets to the engine and settles their connections. */
@@ -166,13 +187,9 @@ export class TrafficDriver {
     const { clientPorts, source } = this.#options;
     if (this.#portUse === undefined || clientPorts === undefined) return wantedPort;
     const { clientAddress, dstAddress, dstPort } = this.#pool;
-    let port = wantedPort;
-    for (let tries = 0; tries < clientPorts; tries++, port = source.followingPort(port)) {
-      if (this.#portUse.isUsed(clientAddress[slot], port, dstAddress[slot], dstPort[slot])) continue;
-      this.#portUse.take(clientAddress[slot], port, dstAddress[slot], dstPort[slot]);
-      return port;
-    }
-    return undefined;
+    const following = (port: number): number => source.followingPort(port);
+    const tuple = [clientAddress[slot], dstAddress[slot], dstPort[slot]] as const;
+    return this.#portUse.takeFree(wantedPort, clientPorts, following, tuple);
   }
 
   /** Its verdict decides what the client does next, so it does not wait in the batch. */
@@ -191,25 +208,47 @@ export class TrafficDriver {
     const number = pool.next[slot];
     if (number < 0) return this.#close(slot);
     pool.next[slot] = number + 1;
-    const resetOfSyn = number === 1 && (pool.marks[slot] & MARK_CLOSING) !== 0;
+    const closing = (pool.marks[slot] & MARK_CLOSING) !== 0;
+    const resetOfSyn = number === 1 && closing;
     const more = !resetOfSyn && number + 1 < pool.packets[slot];
-    // Nobody answers a datagram that met no process.
-    const unsent = (pool.marks[slot] & MARK_LOST) !== 0 && (number & 1) === 1;
+    const unsent = (pool.marks[slot] & MARK_LOST) !== 0 && !closing && isReply(number);
     if (!unsent) this.#append(slot, number);
     if (more) this.#scheduleNextPacket(slot);
-    else if (unsent) this.#close(slot);
+    else if (unsent) {
+      if (pool.protocol[slot] !== PROTOCOL_UDP) this.#cut(slot, false);
+      this.#close(slot);
+    }
     if (resetOfSyn || this.#packets.length === BATCH_CAPACITY) this.flush();
   }
 
   #append(slot: number, number: number): void {
-    const { pods, simulation } = this.#options;
     const pool = this.#pool;
+    // Where no process took the connection, the pod's kernel answers the SYN with a reset.
+    const refused = number === 1 && (pool.marks[slot] & MARK_ESTABLISHED) === 0;
     const i = this.#packets.length++;
-    // A process that does not listen answers the SYN with a reset.
-    const refused = number === 1 && pods.podCondition(pool.endpointAddress[slot]) !== 'serving';
-    fillPacket(this.#packets, i, pool, slot, number, simulation.now, refused);
+    fillPacket(this.#packets, i, pool, slot, number, this.#options.simulation.now, refused);
     this.#slots[i] = slot;
     pool.pending[slot] = 1;
+  }
+
+  /** The pod's kernel resets the connection, whoever's turn it is; its next event frees the slot. */
+  #closedByPeer(slot: number): void {
+    const pool = this.#pool;
+    this.#cut(slot, true);
+    pool.marks[slot] = MARK_CLOSING;
+    pool.next[slot] = -1;
+    this.#append(slot, 1);
+    if (this.#packets.length === BATCH_CAPACITY) this.flush();
+  }
+
+  /** An established connection is cut: its client gets a reset, or hears nothing any more. */
+  #cut(slot: number, reset: boolean): void {
+    const { meter } = this.#options;
+    this.#pool.marks[slot] &= ~MARK_ESTABLISHED;
+    meter.brokenConnections++;
+    if (reset) meter.clients.reset++;
+    else meter.clients.silent++;
+    this.#options.onOutcome?.(this.#pool.servicePortId[slot], 'broken');
   }
 
   /** Reads packet i's verdict and moves its connection on. */
@@ -218,6 +257,8 @@ export class TrafficDriver {
     const slot = this.#slots[i];
     const original = this.#packets.direction[i] === DIRECTION_ORIGINAL;
     pool.pending[slot] = 0;
+    // Over already: this was its reset.
+    if (pool.next[slot] < 0) return;
     if (original) this.#countAim(i, slot);
     if (pool.next[slot] === 1 && original) {
       if (!this.#settleFirst(i, slot)) return;
@@ -254,6 +295,7 @@ export class TrafficDriver {
       return true;
     }
     meter.clients.established++;
+    if (pool.protocol[slot] !== PROTOCOL_UDP) pool.marks[slot] |= MARK_ESTABLISHED;
     if (fate === 'stale') meter.staleConnections++;
     this.#options.onOutcome?.(pool.servicePortId[slot], fate);
     const { clientAddress, servicePortId, endpointAddress, endpointPort } = pool;
@@ -266,7 +308,7 @@ export class TrafficDriver {
 
   /** The verdict of any other packet; false when the connection is over. */
   #settleLater(i: number, slot: number, original: boolean): boolean {
-    const { pods, meter, policy } = this.#options;
+    const { pods } = this.#options;
     const pool = this.#pool;
     const outcome = this.#verdicts.outcome[i];
     const isUdp = pool.protocol[slot] === PROTOCOL_UDP;
@@ -276,19 +318,14 @@ export class TrafficDriver {
       this.#settleDatagram(i, slot);
       return true;
     }
-    const condition = original ? pods.podCondition(pool.endpointAddress[slot]) : 'serving';
-    if ((!refused && condition === 'serving') || pool.next[slot] <= 2) return true;
+    const lost = original && (pool.marks[slot] & MARK_LOST) !== 0;
+    if ((!refused && !lost) || pool.next[slot] <= 2) return true;
     // The reset itself.
     if ((pool.marks[slot] & MARK_CLOSING) !== 0) return true;
-    if ((pool.marks[slot] & MARK_SILENT) === 0) {
-      meter.brokenConnections++;
-      // Userspace mode's process resets what it cannot carry on; a pod's kernel, what its process has left behind.
-      const reset = refused ? outcome === OUTCOME_REJECT : condition === 'not_listening';
-      if (reset) meter.clients.reset++;
-      else meter.clients.silent++;
-      this.#options.onOutcome?.(pool.servicePortId[slot], 'broken');
-    }
-    if (policy !== undefined && condition === 'not_listening' && pool.next[slot] < pool.packets[slot]) {
+    // Userspace mode's process resets what it cannot carry on, and a pod whose machine is back, what it knows nothing of.
+    const isBack = !refused && pods.podCondition(pool.endpointAddress[slot]) !== 'gone';
+    if ((pool.marks[slot] & MARK_SILENT) === 0) this.#cut(slot, isBack || outcome === OUTCOME_REJECT);
+    if (isBack && pool.next[slot] < pool.packets[slot]) {
       pool.marks[slot] |= MARK_CLOSING;
       pool.packets[slot] = pool.next[slot] + 1;
       return true;
@@ -299,7 +336,7 @@ export class TrafficDriver {
 
   /** A UDP client knows nothing of its server: it goes on sending, and a flow whose entry was cleaned up may come to another pod. */
   #settleDatagram(i: number, slot: number): void {
-    const { pods, meter } = this.#options;
+    const { pods } = this.#options;
     const pool = this.#pool;
     const outcome = this.#verdicts.outcome[i];
     if (outcome === OUTCOME_ENDPOINT) this.#keepAddresses(i, slot);
@@ -310,9 +347,7 @@ export class TrafficDriver {
     const known = (pool.marks[slot] & MARK_SILENT) !== 0;
     pool.marks[slot] |= MARK_LOST | MARK_SILENT;
     if (known) return;
-    meter.brokenConnections++;
-    meter.clients.silent++;
-    this.#options.onOutcome?.(pool.servicePortId[slot], 'broken');
+    this.#cut(slot, false);
   }
 
   /** Where the data path sent a packet of the client: to a pod that is not ready, or past rules that no longer lead there? */
@@ -395,6 +430,7 @@ export class TrafficDriver {
   /** Marks the connection as over. The slot is freed by its next event if one is scheduled, else at once. */
   #end(slot: number): void {
     const pool = this.#pool;
+    pool.marks[slot] &= ~MARK_ESTABLISHED;
     const scheduled = pool.next[slot] < pool.packets[slot];
     if (scheduled) pool.next[slot] = -1;
     else this.#close(slot);

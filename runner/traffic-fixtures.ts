@@ -1,4 +1,5 @@
 /** A world for tests of clients: connections at given times, an engine that does as told, pods that come and go. */
+import type { ProcessEnd } from '../control/shutdown.ts';
 import type { CostModel } from '../costs/cost-model.ts';
 import type { Engine } from '../engines/engine.ts';
 import { DIRECTION_REPLY, type PacketBatch } from '../model/packet.ts';
@@ -41,6 +42,8 @@ export interface WorldOptions {
   readonly isRemoved?: (address: number, at_s: number) => boolean;
   /** What else happens, by its time. */
   readonly acts?: readonly { readonly at_s: number; readonly act: () => void }[];
+  /** The ends of POD's processes. */
+  readonly ends?: readonly { readonly at_s: number; readonly how: ProcessEnd }[];
   readonly until_s?: number;
 }
 
@@ -111,6 +114,9 @@ export function playWorld(options: WorldOptions): Played {
       driver.flush();
       act();
     });
+  }
+  for (const { at_s, how } of options.ends ?? []) {
+    simulation.at(Math.round(at_s * NS_PER_S), 0, () => driver.processEnded(POD, how));
   }
   driver.start();
   simulation.runUntil(Math.round(until_s * NS_PER_S));

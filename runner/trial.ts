@@ -58,6 +58,9 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       podStart: toDistribution(point.propagation.podStartSeconds),
       apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
+    onProcessEnd: (address, how) => {
+      for (const node of nodes) node.processEnded(address, how);
+    },
     onEvent: (event) => {
       log?.add(event);
       // The first sync is the state that the timeline begins with.

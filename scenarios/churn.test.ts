@@ -38,6 +38,8 @@ const pods: ChurnSpec = {
   warmUpSeconds: undefined,
   warmUpMode: 'error',
   crashSeconds: undefined,
+  onSigterm: 'close',
+  shutdownSeconds: undefined,
   flapping: undefined,
 };
 
@@ -139,6 +141,11 @@ describe('planChurn', () => {
       planChurn([{ ...pods, warmUpSeconds: { kind: 'constant', value: 3 } }], cluster).behaviours ?? [];
     expect(behaviour).toMatchObject({ deployment: 1, warmUpMode: 'error', warmUpSeconds: { mean: 3 } });
     expect(behaviour).not.toHaveProperty('crashSeconds');
+    const ending: ChurnSpec = { ...pods, onSigterm: 'close', shutdownSeconds: { kind: 'exponential', mean: 4 } };
+    expect(planChurn([ending], cluster).behaviours?.[0]).toMatchObject({
+      onSigterm: 'close',
+      shutdownSeconds: { mean: 4 },
+    });
     const flapping = {
       probe: 'readiness',
       mode: 'hang',

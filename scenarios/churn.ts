@@ -143,7 +143,7 @@ function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodB
       { path: [...path, 'deployment'] },
     );
   }
-  const { startSeconds, warmUpSeconds, warmUpMode, crashSeconds, flapping } = entry;
+  const { startSeconds, warmUpSeconds, warmUpMode, crashSeconds, onSigterm, shutdownSeconds, flapping } = entry;
   if (warmUpSeconds !== undefined) requireProbe(target, 'readiness', [...path, 'warm_up_s']);
   if (flapping !== undefined) requireProbe(target, flapping.probe, [...path, 'flapping']);
   return {
@@ -152,6 +152,8 @@ function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodB
     ...(startSeconds === undefined ? {} : { startSeconds: toDistribution(startSeconds) }),
     ...(warmUpSeconds === undefined ? {} : { warmUpSeconds: toDistribution(warmUpSeconds) }),
     ...(crashSeconds === undefined ? {} : { crashSeconds: toDistribution(crashSeconds) }),
+    onSigterm,
+    ...(shutdownSeconds === undefined ? {} : { shutdownSeconds: toDistribution(shutdownSeconds) }),
     ...(flapping === undefined
       ? {}
       : { flapping: { ...flapping, periodSeconds: toDistribution(flapping.periodSeconds) } }),

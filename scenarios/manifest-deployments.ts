@@ -1,11 +1,12 @@
 /** Deployments with the API server's defaults filled in: strategy, probes, termination. */
-import type { Deployment, IntOrPercent, Probe } from '../model/workload.ts';
+import type { Deployment, Probe } from '../model/workload.ts';
 import { quote } from './errors.ts';
 import { selectorMatches } from './labels.ts';
 import { objectName } from './manifest-objects.ts';
 import type { KubernetesObject } from './manifest-objects.ts';
 import type { Container, DeploymentObject, ProbeObject } from './manifest-schema.ts';
 import type { Path } from './source.ts';
+import { toIntOrPercent } from './workload-overrides.ts';
 
 export interface CompleteDeployment {
   readonly object: KubernetesObject<DeploymentObject>;
@@ -60,8 +61,8 @@ function strategy(
     const all = { value: 100, percent: true };
     return { strategy: 'Recreate', maxSurge: { value: 0, percent: false }, maxUnavailable: all };
   }
-  const maxSurge = intOrPercent(given?.rollingUpdate?.maxSurge);
-  const maxUnavailable = intOrPercent(given?.rollingUpdate?.maxUnavailable);
+  const maxSurge = toIntOrPercent(given?.rollingUpdate?.maxSurge ?? '25%');
+  const maxUnavailable = toIntOrPercent(given?.rollingUpdate?.maxUnavailable ?? '25%');
   if (maxSurge.value === 0 && maxUnavailable.value === 0) {
     throw object.error(
       `maxSurge and maxUnavailable of Deployment ${objectName(object)} are both 0; no update could ever start.`,
@@ -82,11 +83,6 @@ function progressDeadline(object: KubernetesObject<DeploymentObject>): number {
     );
   }
   return deadline;
-}
-
-function intOrPercent(value: number | string | null | undefined): IntOrPercent {
-  if (value === null || value === undefined) return { value: 25, percent: true };
-  return typeof value === 'number' ? { value, percent: false } : { value: Number(value.slice(0, -1)), percent: true };
 }
 
 type ProbeKey = 'readinessProbe' | 'livenessProbe' | 'startupProbe';

@@ -8,7 +8,7 @@ const portNumber = z.int().min(1).max(65535);
 const portReference = z.union([portNumber, z.string().min(1).max(63)]);
 /** The API server takes 0 and "" for absent. */
 const targetPort = z.union([z.int().min(0).max(65535), z.string().max(63)]);
-const intOrPercent = z.union([
+export const intOrPercent = z.union([
   z.int().min(0).max(100_000),
   z.string().regex(/^\d{1,5}%$/, 'must be an integer or a percentage such as "25%"'),
 ]);

@@ -2,16 +2,20 @@
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
+import { InputError } from './errors.ts';
 import { completeDeployment } from './manifest-deployments.ts';
+import type { CompleteDeployment } from './manifest-deployments.ts';
 import { completeSlices, joinEndpoints } from './manifest-endpoints.ts';
 import { clusterCidrOf, completeNodes } from './manifest-nodes.ts';
 import type { CompleteNode } from './manifest-nodes.ts';
 import { collectObjects } from './manifest-objects.ts';
-import type { ManifestFile } from './manifest-objects.ts';
+import type { ManifestFile, ManifestObjects } from './manifest-objects.ts';
 import { allPods, mentionedNodes, observedNode, usedAddresses } from './manifest-placement.ts';
 import { PodPlaces, toModelPod } from './manifest-pods.ts';
 import { completeServices } from './manifest-services.ts';
 import type { ObservedPlace } from './spec.ts';
+import { cutOffHook, overrideDeployments } from './workload-overrides.ts';
+import type { WorkloadOverrides } from './workload-overrides.ts';
 
 export type { ManifestFile } from './manifest-objects.ts';
 
@@ -20,6 +24,8 @@ export interface ManifestOptions {
   readonly node?: string | undefined;
   /** Range of all pods; from the nodes' podCIDRs, or 10.244.0.0/16, unless given. */
   readonly clusterCidr?: Cidr | undefined;
+  /** In place of what the Deployments say. */
+  readonly overrides?: WorkloadOverrides | undefined;
 }
 
 export interface ManifestResult {
@@ -45,7 +51,8 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
   const node = observedNode(nodes, options.node);
   const services = completeServices(objects.services, warnings);
   const slices = completeSlices(objects.endpointSlices, objects.services, warnings);
-  const deployments = objects.deployments.map((object) => completeDeployment(object, warnings));
+  const written = objects.deployments.map((object) => completeDeployment(object, warnings));
+  const deployments = withOverrides(written, objects, options.overrides ?? {}, warnings);
   const places = new PodPlaces(nodes, usedAddresses(objects, nodes, slices), clusterCidr);
   const pods = allPods(objects, deployments, services, slices, places, warnings);
   const zones = new Map(nodes.map(({ name, zone }) => [name, zone]));
@@ -78,4 +85,28 @@ function placeOf({ name, addresses, zone, podBlock }: CompleteNode, clusterCidr:
 function othersOf(nodes: readonly CompleteNode[], node: CompleteNode): CompleteNode[] {
   const place = nodes.indexOf(node);
   return [...nodes.slice(place + 1), ...nodes.slice(0, place)];
+}
+
+function withOverrides(
+  deployments: readonly CompleteDeployment[],
+  objects: ManifestObjects,
+  overrides: WorkloadOverrides,
+  warnings: string[],
+): CompleteDeployment[] {
+  const givenKind = objects.pods.length > 0 ? 'Pods' : objects.endpointSlices.length > 0 ? 'EndpointSlices' : undefined;
+  if (overrides.replicas !== undefined && givenKind !== undefined) {
+    throw new InputError(
+      `"cluster.replicas" is for pods that Deployments make; the manifests have ${givenKind} of their own.`,
+      { path: ['cluster', 'replicas'] },
+    );
+  }
+  const models = overrideDeployments(
+    deployments.map(({ model }) => model),
+    overrides,
+  );
+  for (const model of models) {
+    const warning = cutOffHook(model);
+    if (warning !== undefined) warnings.push(warning);
+  }
+  return deployments.map((deployment, i) => ({ ...deployment, model: models[i] }));
 }

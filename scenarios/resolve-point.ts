@@ -31,6 +31,7 @@ import { toChurn } from './to-churn.ts';
 import { toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
 import type { Fail } from './to-spec.ts';
 import { hasWayIn, trafficTargets } from './traffic.ts';
+import { OVERRIDE_KEYS, toOverrides } from './workload-overrides.ts';
 
 export type AxisValues = Readonly<Record<string, number | string | boolean>>;
 
@@ -43,6 +44,15 @@ export interface PlacedAxis extends Axis {
 const LONGEST_DAYS = 30;
 /** Rows of a trial's timeline. */
 const TIMELINE_ROWS = 100_000;
+
+/** Keys of `cluster` for manifests alone. */
+const MANIFEST_KEYS = [
+  'node',
+  'cluster_cidr',
+  'extra_services',
+  'extra_endpoints_per_service',
+  ...OVERRIDE_KEYS,
+] as const;
 
 /** Makes points of a document. Manifests and profiles are read once. */
 export class Resolver {
@@ -159,7 +169,7 @@ export class Resolver {
       fail('"cluster" must have either "synthetic" or "manifests".', ['cluster']);
     }
     if (input.synthetic !== undefined) {
-      for (const key of ['node', 'cluster_cidr', 'extra_services', 'extra_endpoints_per_service'] as const) {
+      for (const key of MANIFEST_KEYS) {
         if (input[key] !== undefined)
           fail(`"cluster.${key}" belongs to a cluster of manifests, not to a synthetic one.`, ['cluster', key]);
       }
@@ -185,7 +195,7 @@ export class Resolver {
         ['cluster', 'extra_services'],
       );
     }
-    const key = JSON.stringify([files, input.node, input.cluster_cidr]);
+    const key = JSON.stringify([files, input.node, input.cluster_cidr, toOverrides(input)]);
     let result = this.#manifests.get(key);
     if (result === undefined) {
       result = this.#readManifests(files, input, draft, fail);
@@ -234,7 +244,7 @@ export class Resolver {
       }
     });
     try {
-      return readManifests(texts, { node: input.node, clusterCidr });
+      return readManifests(texts, { node: input.node, clusterCidr, overrides: toOverrides(input) });
     } catch (error) {
       if (error instanceof InputError && error.file === undefined)
         throw draft.error(error.message, error.path ?? ['cluster']);

@@ -25,7 +25,7 @@ describe('experimentSchema', () => {
     expect(full.propagation.api_call_s).toBe(0);
     const churn = [{ pods: { deployment: 'a', start_s: 1 } }, { node_failure: { node: 'n', at_s: 1 } }];
     const [pods, failure] = experimentSchema.parse({ ...minimal, churn }).churn;
-    expect(pods.pods).toEqual({ deployment: 'a', start_s: 1, warm_up_mode: 'error' });
+    expect(pods.pods).toEqual({ deployment: 'a', start_s: 1, warm_up_mode: 'error', on_sigterm: 'close' });
     expect(failure.node_failure).toMatchObject({ what: 'machine', grace_s: 40, eviction_s: 300 });
     expect(full.cluster.synthetic).toMatchObject({ endpoints_per_service: 2, ports: 1, protocol: 'tcp', nodes: 3 });
   });

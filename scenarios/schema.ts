@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../model/engine-name.ts';
 import type { EngineName } from '../model/engine-name.ts';
+import { intOrPercent } from './manifest-schema.ts';
 
 /** Largest number of values on one axis of a sweep. */
 export const AXIS_LIMIT = 10_000;
@@ -24,6 +25,7 @@ const seconds = z.number().min(0).max(SECONDS_LIMIT);
 const positive = z.number().positive().max(1e9);
 const count = (max: number) => z.int().min(0).max(max);
 const blocks = z.array(z.string().min(1)).max(1000);
+const probeCount = z.int().min(1).max(86_400);
 const policy = z.enum(['cluster', 'local']).default('cluster');
 const interfaceName = z.string().regex(/^[^\s/"+*]{1,15}$/, 'must be the name of an interface, at most 15 characters');
 
@@ -93,6 +95,22 @@ const cluster = z.strictObject({
   cluster_cidr: z.string().optional().describe('Pod addresses of the cluster; 10.244.0.0/16 unless given'),
   extra_services: count(500_000).optional().describe('Synthetic services beside those of the manifests'),
   extra_endpoints_per_service: count(10_000).optional(),
+  replicas: count(10_000).optional().describe('Of every Deployment of the manifests, in place of its own'),
+  pre_stop_s: seconds.optional().describe('Length of a preStop sleep, in place of the hooks of the manifests'),
+  grace_s: count(86_400).optional().describe('terminationGracePeriodSeconds of every Deployment'),
+  max_surge: intOrPercent.optional().describe('Of every rolling update: a number of pods or a percentage, "25%"'),
+  max_unavailable: intOrPercent.optional().describe('The same'),
+  readiness_probe: z
+    .strictObject({
+      kind: z.enum(['httpGet', 'tcpSocket', 'exec', 'grpc']).optional(),
+      period_s: probeCount.optional(),
+      timeout_s: probeCount.optional(),
+      initial_delay_s: count(86_400).optional(),
+      success_threshold: probeCount.optional(),
+      failure_threshold: probeCount.optional(),
+    })
+    .optional()
+    .describe('Fields of every readinessProbe of the manifests, in place of their own'),
 });
 
 const traffic = z.strictObject({
@@ -174,6 +192,15 @@ const churn = z.strictObject({
       warm_up_s: distribution.optional().describe('From then on the readiness check fails for so long'),
       warm_up_mode: failureMode,
       crash_after_s: distribution.optional().describe('From listening to the process ending of itself'),
+      on_sigterm: z
+        .enum(['close', 'ignore', 'exit'])
+        .default('close')
+        .describe(
+          'close: no new connections, the others are served for shutdown_s; exit: it ends at once; ignore: it works on until SIGKILL',
+        ),
+      shutdown_s: distribution
+        .optional()
+        .describe('From SIGTERM to the end of a process that closes; 0.1 s unless given, cut off by SIGKILL'),
       flapping: z
         .strictObject({ probe, mode: failureMode, period_s: distribution, failing_ratio: ratio.default(0.5) })
         .optional()

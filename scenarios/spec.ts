@@ -1,7 +1,7 @@
 /** The typed form of an experiment: what `load.ts` makes of YAML, and what the rest of the project reads. Plain data, structured-cloneable. */
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
-import type { FailureMode, ProbeSelection } from '../model/churn.ts';
+import type { FailureMode, ProbeSelection, SigtermMode } from '../model/churn.ts';
 import type { EngineName } from '../model/engine-name.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
@@ -170,6 +170,8 @@ export interface PodsSpec {
   readonly warmUpSeconds: DistributionSpec | undefined;
   readonly warmUpMode: FailureMode;
   readonly crashSeconds: DistributionSpec | undefined;
+  readonly onSigterm: SigtermMode;
+  readonly shutdownSeconds: DistributionSpec | undefined;
   readonly flapping:
     | {
         readonly probe: ProbeSelection;

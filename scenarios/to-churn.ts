@@ -1,4 +1,5 @@
 /** The `churn` list of an experiment in its typed form. */
+import { quote } from './errors.ts';
 import { dotted } from './schema-issues.ts';
 import type { DistributionInput, ExperimentInput } from './schema.ts';
 import type { Path } from './source.ts';
@@ -65,9 +66,18 @@ function toProbeFault(fault: NonNullable<Entry['probe_failure']>) {
 }
 
 function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): PodsSpec {
-  const { start_s, warm_up_s, crash_after_s, flapping } = input;
-  if ([start_s, warm_up_s, crash_after_s, flapping].every((each) => each === undefined)) {
-    fail(`"${dotted(path)}" must have one of start_s, warm_up_s, crash_after_s, flapping.`, path);
+  const { start_s, warm_up_s, crash_after_s, flapping, on_sigterm, shutdown_s } = input;
+  const timed = [start_s, warm_up_s, crash_after_s, flapping, shutdown_s];
+  if (on_sigterm === 'close' && timed.every((each) => each === undefined)) {
+    const keys = 'start_s, warm_up_s, crash_after_s, on_sigterm, shutdown_s, flapping';
+    fail(`"${dotted(path)}" must have one of ${keys}.`, path);
+  }
+  if (on_sigterm !== 'close' && shutdown_s !== undefined) {
+    const why = on_sigterm === 'exit' ? 'ends at once' : 'ends by SIGKILL';
+    fail(
+      `"${dotted([...path, 'shutdown_s'])}" is for on_sigterm close; a process that does ${quote(on_sigterm)} ${why}.`,
+      [...path, 'shutdown_s'],
+    );
   }
   const optional = (value: DistributionInput | undefined, key: string): DistributionSpec | undefined =>
     value === undefined ? undefined : toDistribution(value, [...path, key], fail);
@@ -78,6 +88,8 @@ function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): Pods
     warmUpSeconds: optional(warm_up_s, 'warm_up_s'),
     warmUpMode: input.warm_up_mode,
     crashSeconds: optional(crash_after_s, 'crash_after_s'),
+    onSigterm: on_sigterm,
+    shutdownSeconds: optional(shutdown_s, 'shutdown_s'),
     flapping: flapping === undefined ? undefined : toFlapping(flapping, [...path, 'flapping'], fail),
   };
 }
