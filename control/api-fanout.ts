@@ -57,6 +57,7 @@ export class ApiFanout {
   readonly #statusLines = new Map<PodRecord, DelayLine>();
   readonly #endpointStreams = new Map<string, RandomStream>();
   readonly #nodeLine: DelayLine;
+  #dnsLine: DelayLine | undefined;
 
   constructor(simulation: Simulation, rng: Rng, propagation: Propagation) {
     this.#simulation = simulation;
@@ -102,5 +103,16 @@ export class ApiFanout {
   /** An EndpointSlice event on its way to the observed node. */
   sendToNode(arrive: () => void): void {
     this.#nodeLine.send(arrive);
+  }
+
+  /** The same event on its way to CoreDNS, whose watch is another. */
+  sendToDns(arrive: () => void): void {
+    this.#dnsLine ??= new DelayLine(
+      this.#simulation,
+      this.#propagation.watch,
+      this.#rng.stream('watch-dns'),
+      PRIORITY_WATCH,
+    );
+    this.#dnsLine.send(arrive);
   }
 }

@@ -1,6 +1,7 @@
 /** The control plane of a cluster as one node sees it: wires Deployments, kubelets, EndpointSlices and kube-proxy together and replays a churn plan. */
 import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
 import type { ClusterState } from '../model/cluster.ts';
+import { FIRST_HEADLESS_ID } from '../model/workload.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { constant } from '../sim/distributions.ts';
 import type { Rng } from '../sim/rng.ts';
@@ -9,7 +10,10 @@ import { ApiFanout } from './api-fanout.ts';
 import type { Propagation } from './api-fanout.ts';
 import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event.ts';
 import { DeploymentController } from './deployment.ts';
+import { DnsWatch } from './dns-watch.ts';
+import type { DnsEndpoint } from './dns-zone.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
+import type { SliceWrite } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
 import { NodeController } from './node-controller.ts';
 import { NodePool } from './node-pool.ts';
@@ -33,6 +37,8 @@ export interface ControlPlaneOptions {
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
   readonly sync: SyncPort;
+  /** CoreDNS watches, too: `dnsEndpoints` answers. */
+  readonly withDns?: boolean;
   /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
   readonly reachable?: Reachable;
   readonly onEvent?: (event: ControlEvent) => void;
@@ -55,6 +61,9 @@ export class ControlPlane {
   readonly #nodes: NodeController;
   readonly #slices: EndpointSliceController;
   readonly #proxier: Proxier;
+  readonly #dnsWatch: DnsWatch | undefined;
+  /** Writes that no kube-proxy gets. */
+  #headlessWrites = 0;
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
   readonly #fixedReady = new Map<number, number>();
   readonly #emit: EmitWorkloadEvent;
@@ -133,23 +142,29 @@ export class ControlPlane {
     this.#slices = new EndpointSliceController({
       fanout: this.#fanout,
       workload,
-      servicePorts: state.servicePorts,
+      servicePorts: [...state.servicePorts, ...(workload.headlessPorts ?? [])],
       store: this.#store,
       emit,
-      onWrite: (write) => this.#fanout.sendToNode(() => this.#proxier.receive(write)),
+      onWrite: (write) => this.#sendWrite(write),
     });
     for (const pod of this.#deployments.adoptPods()) this.#kubelet.adopt(pod);
     for (const port of state.servicePorts) {
       const fixed = port.endpoints.filter((endpoint) => this.#store.atAddress(endpoint.address) === undefined);
       this.#fixedReady.set(port.id, fixed.filter((endpoint) => endpoint.ready).length);
     }
+    const initialSlices = this.#slices.initialSlices();
+    const isPod = (address: number): boolean => this.#store.atAddress(address) !== undefined;
+    if (options.withDns === true) {
+      const ports = [...state.servicePorts, ...(workload.headlessPorts ?? [])];
+      this.#dnsWatch = new DnsWatch(ports, initialSlices, isPod);
+    }
     this.#proxier = new Proxier({
       simulation,
       nodeName: options.nodeName,
       timing: options.proxier,
       state,
-      initialSlices: this.#slices.initialSlices(),
-      isPod: (address) => this.#store.atAddress(address) !== undefined,
+      initialSlices: initialSlices.filter((write) => !isHeadless(write)),
+      isPod,
       sync: options.sync,
       emit,
       ...(options.reachable === undefined ? {} : { reachable: options.reachable }),
@@ -215,9 +230,9 @@ export class ControlPlane {
     return this.#slices.writes;
   }
 
-  /** Watch events that these writes cause: each goes to the kube-proxy of every node. */
+  /** Watch events that these writes cause: each goes to the kube-proxy of every node, but those of headless Services to none. */
   get endpointSliceEvents(): number {
-    return this.#slices.writes * this.#workload.nodes.length;
+    return (this.#slices.writes - this.#headlessWrites) * this.#workload.nodes.length;
   }
 
   /** Syncs begun, the first one included. */
@@ -238,6 +253,19 @@ export class ControlPlane {
   /** How long the first sync would have taken, ns; nobody waits for it. */
   get initialSyncNs(): number {
     return this.#proxier.initialSyncNs;
+  }
+
+  /** Ready endpoints of a service port as CoreDNS has them. */
+  dnsEndpoints(servicePortId: number): readonly DnsEndpoint[] {
+    return this.#dnsWatch?.endpointsOf(servicePortId) ?? [];
+  }
+
+  /** kube-proxy's informer leaves out what has the label service.kubernetes.io/headless [cmd/kube-proxy/app/server.go]. */
+  #sendWrite(write: SliceWrite): void {
+    if (isHeadless(write)) this.#headlessWrites++;
+    else this.#fanout.sendToNode(() => this.#proxier.receive(write));
+    const watch = this.#dnsWatch;
+    if (watch !== undefined) this.#fanout.sendToDns(() => watch.receive(write));
   }
 
   #podChanged(pod: PodRecord): void {
@@ -302,4 +330,9 @@ type PodChurn = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping' |
 
 function isRunning(pod: PodRecord): boolean {
   return pod.container === 'running' && pod.deletedAt === undefined;
+}
+
+/** A Service is headless with all its ports. */
+function isHeadless({ servicePortIds }: SliceWrite): boolean {
+  return servicePortIds[0] >= FIRST_HEADLESS_ID;
 }

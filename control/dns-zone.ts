@@ -7,6 +7,7 @@ import type { Protocol } from '../model/protocol.ts';
 import { protocolName } from '../model/protocol.ts';
 import { formatIpv4 } from '../model/address.ts';
 import type { ServicePort } from '../model/cluster.ts';
+import type { ServiceAlias } from '../model/workload.ts';
 
 export type DnsType = 'A' | 'AAAA' | 'SRV';
 
@@ -31,19 +32,12 @@ export interface DnsEndpoint {
   readonly hostname?: string;
 }
 
-/** A Service of type ExternalName. */
-export interface DnsAlias {
-  readonly namespace: string;
-  readonly name: string;
-  readonly target: string;
-}
-
 export interface DnsZoneOptions {
   /** Such as `cluster.local`. */
   readonly clusterDomain: string;
   /** All of a Service together or not at all. Those without a cluster IP (0) are headless. */
   readonly servicePorts: readonly ServicePort[];
-  readonly aliases?: readonly DnsAlias[];
+  readonly aliases?: readonly ServiceAlias[];
   /** Names outside the cluster that exist, with their address. All others do not. */
   readonly outside?: ReadonlyMap<string, number>;
   /** Ready endpoints of a service port, as the server's watch has them. */
@@ -82,7 +76,7 @@ const NODATA: DnsAnswer = { code: 'NOERROR', records: [], upstream: false };
 export class DnsZone {
   readonly #domain: string;
   readonly #services = new Map<string, ZoneService>();
-  readonly #aliases = new Map<string, DnsAlias>();
+  readonly #aliases = new Map<string, ServiceAlias>();
   readonly #namespaces = new Set<string>();
   readonly #outside: ReadonlyMap<string, number>;
   readonly #endpointsOf: DnsZoneOptions['endpointsOf'];
@@ -147,7 +141,7 @@ export class DnsZone {
   }
 
   /** An alias outside the cluster is named even when it leads nowhere; one within it is not [backend_lookup.go A]; SRV leaves both out [Services]. */
-  #follow({ target }: DnsAlias, type: DnsType, followed: number): DnsAnswer {
+  #follow({ target }: ServiceAlias, type: DnsType, followed: number): DnsAnswer {
     if (type === 'SRV' || followed === LONGEST_CHAIN) return NODATA;
     const name = plainName(target);
     const found = this.#answer(name, type, followed + 1);
