@@ -27,6 +27,7 @@ import { readText } from './source.ts';
 import type { Position, ReadFile } from './source.ts';
 import type { Axis, ClusterSpec, ManifestCluster, PointSpec, SyntheticCluster, TrafficSpec } from './spec.ts';
 import { toChurn } from './to-churn.ts';
+import { checkDns } from './to-dns.ts';
 import { toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
 import type { Fail } from './to-spec.ts';
 import { hasWayIn, trafficTargets } from './traffic.ts';
@@ -249,6 +250,7 @@ export class Resolver {
         for (const warning of unseenFaults(planChurn(churn, built), built)) this.#warnings.add(warning);
         const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
         if (needed) trafficTargets(traffic, built);
+        if (traffic.dns !== undefined) checkDns(traffic.dns, built, trafficTargets(traffic, built));
       } catch (error) {
         if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
         throw error;
@@ -280,6 +282,12 @@ const WAYS_IN = [
 
 function checkSyntheticTraffic(traffic: TrafficSpec, cluster: SyntheticCluster, fail: Fail): void {
   const { services } = cluster;
+  if (traffic.dns !== undefined) {
+    fail('"traffic.dns" needs a Service in front of CoreDNS, so a cluster of manifests; this one is synthetic.', [
+      'traffic',
+      'dns',
+    ]);
+  }
   if (traffic.onlyManifestServices) {
     fail('"only_manifest_services" needs a cluster of manifests; this one is synthetic.', [
       'traffic',
