@@ -49,7 +49,7 @@ interface PodWorker {
   statusPlanned: boolean;
   /** The kubelet was down when it should have stopped the container, or when it would have: it does so when it is back. */
   stopWanted: boolean;
-  /** What is planned for the container: its start, its process listening, that process's own end, SIGTERM, the end after SIGTERM. */
+  /** What is planned for the container: its start, its process listening, that process's own end, its no longer listening after SIGTERM, its end then. */
   start: EventHandle | undefined;
   listen: EventHandle | undefined;
   crash: EventHandle | undefined;
@@ -288,14 +288,16 @@ export class Kubelet {
     pod.container = 'stopping';
     const hookSeconds = Math.min(preStopSleepSeconds, graceSeconds);
     const restSeconds = Math.max(graceSeconds - hookSeconds, MINIMUM_GRACE_SECONDS);
-    const exitNs = graceSeconds === 0 ? 0 : Math.min(PROCESS_EXIT_NS, restSeconds * NS_PER_S);
-    const sigtermAt = this.#simulation.now + Math.round(hookSeconds * NS_PER_S);
-    worker.sigterm = this.#simulation.at(sigtermAt, PRIORITY_KUBELET, () => {
+    const leftNs = graceSeconds === 0 ? 0 : restSeconds * NS_PER_S;
+    const servesNs = Math.min(worker.process.drawStopNs(), leftNs);
+    const exitNs = Math.min(PROCESS_EXIT_NS, leftNs - servesNs);
+    const closeAt = this.#simulation.now + Math.round(hookSeconds * NS_PER_S) + servesNs;
+    worker.sigterm = this.#simulation.at(closeAt, PRIORITY_KUBELET, () => {
       this.#cancel(worker.listen);
       this.#cancel(worker.crash);
       pod.listening = false;
       this.#options.emit('process_stopped', `process of pod ${pod.name} stopped listening`, pod.deployment);
-      worker.exit = this.#simulation.at(sigtermAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod, worker));
+      worker.exit = this.#simulation.at(closeAt + exitNs, PRIORITY_KUBELET, () => this.#containerExited(pod, worker));
     });
   }
 

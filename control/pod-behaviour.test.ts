@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChurnEvent, PodBehaviour } from '../model/churn.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import type { Deployment } from '../model/workload.ts';
 import { RESTART_DELAY_NS } from './restart-back-off.ts';
 import { constantly, FIRST_FREE, FIRST_POD, probeOf, WEB, worldOf } from './test-world.ts';
 import type { World } from './test-world.ts';
@@ -112,6 +113,27 @@ describe('a crash', () => {
   it('of a pod that is not there does nothing', () => {
     const world = ended(20, worldOf({ churn: [{ ...crash(10), pod: 7 } as ChurnEvent] }));
     expect(timesOf(world, 'process_crashed')).toEqual([]);
+  });
+});
+
+describe('a process that serves on after SIGTERM', () => {
+  const stopsAfter = (seconds: number, deployment: Partial<Deployment> = {}): readonly [number, number] => {
+    const shrink: ChurnEvent = { kind: 'scale', at: 10 * NS_PER_S, deployment: 0, replicas: 0 };
+    const behaviours = behaviourOf({ stopSeconds: constantly(seconds) });
+    const world = ended(100, worldOf({ deployment: { replicas: 1, ...deployment }, churn: [shrink], behaviours }));
+    // The deletion has reached the kubelet 10 ms later.
+    return [timesOf(world, 'process_stopped')[0] - 10.01, timesOf(world, 'pod_gone')[0] - 10.01];
+  };
+
+  it('closes that much later, after its preStop hook', () => {
+    expect(stopsAfter(0).map((s) => s.toFixed(2))).toEqual(['0.00', '0.10']);
+    expect(stopsAfter(5).map((s) => s.toFixed(2))).toEqual(['5.00', '5.10']);
+    expect(stopsAfter(5, { preStopSleepSeconds: 3 }).map((s) => s.toFixed(2))).toEqual(['8.00', '8.10']);
+  });
+
+  it('is killed at the end of the grace period', () => {
+    expect(stopsAfter(60).map((s) => s.toFixed(2))).toEqual(['30.00', '30.00']);
+    expect(stopsAfter(5, { terminationGracePeriodSeconds: 0 }).map((s) => s.toFixed(2))).toEqual(['0.00', '0.00']);
   });
 });
 

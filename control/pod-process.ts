@@ -54,6 +54,11 @@ export class PodProcess {
     this.#warmUntil = warmUpNs === undefined ? LONG_AGO : now + warmUpNs;
   }
 
+  /** From SIGTERM to the process not listening any more. */
+  drawStopNs(): SimTime {
+    return this.#draw('stop', this.#behaviour?.stopSeconds) ?? 0;
+  }
+
   /** From now on to the process ending of itself; undefined when it does not. */
   drawCrashNs(): SimTime | undefined {
     return this.#draw('crash', this.#behaviour?.crashSeconds);

@@ -83,6 +83,8 @@ export interface PodBehaviour {
   readonly warmUpMode: FailureMode;
   /** From then on (pods that ran before: from the beginning of the trial) to the process ending of itself. */
   readonly crashSeconds?: RandomSeconds;
+  /** From SIGTERM on it serves for so long, at most until SIGKILL. */
+  readonly stopSeconds?: RandomSeconds;
   readonly flapping?: {
     readonly probe: ProbeSelection;
     readonly mode: FailureMode;

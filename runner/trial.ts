@@ -26,6 +26,7 @@ import type { Trial } from './sweep-plan.ts';
 import { SyncLog } from './sync-log.ts';
 import { Timeline } from './timeline.ts';
 import { TrafficDriver } from './traffic-driver.ts';
+import { trialDns } from './trial-dns.ts';
 import { TrialMeter } from './trial-meter.ts';
 
 export interface TrialResult {
@@ -95,6 +96,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       },
     },
     reachable,
+    withDns: point.traffic.dns !== undefined,
     onEvent: (event) => {
       log?.add(event);
       // The first sync is the state that the timeline begins with.
@@ -108,6 +110,12 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const followed = followedServices(cluster, point);
   const timeline =
     point.timelineSeconds > 0 ? new Timeline(followed, control, trial.engine, trial.replication) : undefined;
+  const { dns: dnsSpec } = point.traffic;
+  const settle = (): void => driver.flush();
+  const dns =
+    dnsSpec === undefined
+      ? undefined
+      : trialDns({ spec: dnsSpec, simulation, rng, cluster, control, engine, costs: requireCosts, meter, settle });
   const driver: TrafficDriver = new TrafficDriver({
     simulation,
     engine,
@@ -117,6 +125,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     meter,
     policy: clientPolicy(point.traffic),
     clientPorts: point.traffic.clientPorts,
+    lookUp: dns?.lookUp,
     isRemoved: (id, address, port) => installed.isRemoved(id, address, port),
     onEndpoint: (client, id, address, port) => {
       balance.add(id, address, port);
@@ -151,6 +160,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       ...observe(trial, cluster, { meter, syncs, control, costs: requireCosts() }),
       ...balance.metrics((id) => installed.steadyEndpoints(id)),
       ...affinity?.metrics(),
+      ...dns?.meter.metrics(),
     },
     timeline: timeline?.rows ?? [],
   };

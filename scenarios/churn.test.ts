@@ -38,6 +38,7 @@ const pods: ChurnSpec = {
   warmUpSeconds: undefined,
   warmUpMode: 'error',
   crashSeconds: undefined,
+  stopSeconds: undefined,
   flapping: undefined,
 };
 

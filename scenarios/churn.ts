@@ -136,7 +136,7 @@ function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodB
       { path: [...path, 'deployment'] },
     );
   }
-  const { startSeconds, warmUpSeconds, warmUpMode, crashSeconds, flapping } = entry;
+  const { startSeconds, warmUpSeconds, warmUpMode, crashSeconds, stopSeconds, flapping } = entry;
   if (warmUpSeconds !== undefined) requireProbe(target, 'readiness', [...path, 'warm_up_s']);
   if (flapping !== undefined) requireProbe(target, flapping.probe, [...path, 'flapping']);
   return {
@@ -145,6 +145,7 @@ function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodB
     ...(startSeconds === undefined ? {} : { startSeconds: toDistribution(startSeconds) }),
     ...(warmUpSeconds === undefined ? {} : { warmUpSeconds: toDistribution(warmUpSeconds) }),
     ...(crashSeconds === undefined ? {} : { crashSeconds: toDistribution(crashSeconds) }),
+    ...(stopSeconds === undefined ? {} : { stopSeconds: toDistribution(stopSeconds) }),
     ...(flapping === undefined
       ? {}
       : { flapping: { ...flapping, periodSeconds: toDistribution(flapping.periodSeconds) } }),

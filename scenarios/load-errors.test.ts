@@ -212,7 +212,7 @@ describe('wrong manifests and churn', () => {
     [
       'pods that do nothing',
       'churn:\n  - pods: { deployment: web }\n',
-      /^e\.yaml:6:11: "churn\.0\.pods" must have one of start_s, warm_up_s, crash_after_s, flapping\.$/,
+      /^e\.yaml:6:11: "churn\.0\.pods" must have one of start_s, warm_up_s, crash_after_s, stop_s, flapping\.$/,
     ],
     [
       'two behaviours of one Deployment',

@@ -202,6 +202,7 @@ const churn = z.strictObject({
       warm_up_s: distribution.optional().describe('From then on the readiness check fails for so long'),
       warm_up_mode: failureMode,
       crash_after_s: distribution.optional().describe('From listening to the process ending of itself'),
+      stop_s: distribution.optional().describe('After SIGTERM it goes on serving for so long, as in a lame duck mode'),
       flapping: z
         .strictObject({ probe, mode: failureMode, period_s: distribution, failing_ratio: ratio.default(0.5) })
         .optional()

@@ -179,6 +179,7 @@ export interface PodsSpec {
   readonly warmUpSeconds: DistributionSpec | undefined;
   readonly warmUpMode: FailureMode;
   readonly crashSeconds: DistributionSpec | undefined;
+  readonly stopSeconds: DistributionSpec | undefined;
   readonly flapping:
     | {
         readonly probe: ProbeSelection;

@@ -60,9 +60,9 @@ function toProbeFault(fault: NonNullable<Entry['probe_failure']>) {
 }
 
 function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): PodsSpec {
-  const { start_s, warm_up_s, crash_after_s, flapping } = input;
-  if ([start_s, warm_up_s, crash_after_s, flapping].every((each) => each === undefined)) {
-    fail(`"${dotted(path)}" must have one of start_s, warm_up_s, crash_after_s, flapping.`, path);
+  const { start_s, warm_up_s, crash_after_s, stop_s, flapping } = input;
+  if ([start_s, warm_up_s, crash_after_s, stop_s, flapping].every((each) => each === undefined)) {
+    fail(`"${dotted(path)}" must have one of start_s, warm_up_s, crash_after_s, stop_s, flapping.`, path);
   }
   const optional = (value: DistributionInput | undefined, key: string): DistributionSpec | undefined =>
     value === undefined ? undefined : toDistribution(value, [...path, key], fail);
@@ -73,6 +73,7 @@ function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): Pods
     warmUpSeconds: optional(warm_up_s, 'warm_up_s'),
     warmUpMode: input.warm_up_mode,
     crashSeconds: optional(crash_after_s, 'crash_after_s'),
+    stopSeconds: optional(stop_s, 'stop_s'),
     flapping: flapping === undefined ? undefined : toFlapping(flapping, [...path, 'flapping'], fail),
   };
 }
