@@ -42,7 +42,7 @@ export interface DnsResolverOptions {
   readonly zone: DnsZone;
   /** Ready endpoints of a service port as the server has them. */
   readonly endpointsOf: (servicePortId: number) => readonly DnsEndpoint[];
-  readonly path: QueryPath;
+  readonly path: Pick<QueryPath, 'send' | 'reply' | 'settle'>;
   readonly pods: PodView;
   readonly meter: DnsMeter;
 }
@@ -84,6 +84,8 @@ export class DnsResolver {
   readonly #upstreamDelay: Distribution;
   readonly #cache: DnsCache | undefined;
   readonly #addressTypes: readonly DnsType[];
+  /** Ports of each client's open sockets. */
+  readonly #portsOf = new Map<number, Set<number>>();
 
   constructor(options: DnsResolverOptions) {
     const { rng, spec } = options;
@@ -134,14 +136,27 @@ export class DnsResolver {
     lookup.attempt = 0;
     lookup.mode = PARALLEL;
     lookup.gotSomewhere = false;
-    this.#open(lookup);
-    this.#attempt(lookup);
+    if (this.#open(lookup)) this.#attempt(lookup);
+    else this.#stepEnded(lookup, 'refused');
   }
 
-  #open(lookup: Lookup): void {
-    lookup.socket.isOpen = false;
-    const port = FIRST_PORT + lookup.stream.below(PORTS);
-    lookup.socket = { client: lookup.request.client, port, isOpen: true };
+  /** A new socket in place of the old one, from a port that no open socket of the client has; false when there is none. */
+  #open(lookup: Lookup): boolean {
+    this.#shut(lookup.socket);
+    const { client } = lookup.request;
+    const used = this.#portsOf.get(client) ?? new Set<number>();
+    this.#portsOf.set(client, used);
+    if (used.size === PORTS) return false;
+    let port = FIRST_PORT + lookup.stream.below(PORTS);
+    while (used.has(port)) port = FIRST_PORT + lookup.stream.below(PORTS);
+    used.add(port);
+    lookup.socket = { client, port, isOpen: true };
+    return true;
+  }
+
+  #shut(socket: DnsSocket): void {
+    if (socket.isOpen) this.#portsOf.get(socket.client)?.delete(socket.port);
+    socket.isOpen = false;
   }
 
   #attempt(lookup: Lookup): void {
@@ -278,7 +293,7 @@ export class DnsResolver {
   }
 
   #close(lookup: Lookup): void {
-    lookup.socket.isOpen = false;
+    this.#shut(lookup.socket);
     this.#stopTimer(lookup);
   }
 
