@@ -20,7 +20,7 @@ function port(
     namespace: 'shop',
     name,
     portName,
-    protocol: PROTOCOL_TCP as Protocol,
+    protocol: PROTOCOL_TCP,
     clusterIp: VIP,
     port: number,
     nodePort: 0,

@@ -10,7 +10,7 @@ import { constant, empirical, exponential, lognormal, pareto, zipf } from '../si
 import type { Distribution } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { BuiltCluster } from './cluster-builder.ts';
-import { InputError } from './errors.ts';
+import { InputError, quote } from './errors.ts';
 import { CLIENT_PORT_LIMIT, EXTERNAL_CLIENT_LIMIT } from './schema.ts';
 import { findServicePorts } from './service-lookup.ts';
 import type { DistributionSpec, TrafficSpec } from './spec.ts';
@@ -243,8 +243,16 @@ export function trafficTargets(spec: TrafficSpec, cluster: BuiltCluster): readon
   try {
     return findServicePorts(spec.popularity.service, some).map((i) => some[i]);
   } catch (error) {
-    if (error instanceof InputError) throw new InputError(error.message, { path: ['traffic', 'popularity', 'one'] });
-    throw error;
+    if (!(error instanceof InputError)) throw error;
+    const { service } = spec.popularity;
+    const isHeadless = cluster.workload.headlessPorts?.some((svc) =>
+      [svc.name, `${svc.namespace}/${svc.name}`].includes(service),
+    );
+    const message =
+      spec.dns === undefined && isHeadless === true
+        ? `The Service ${quote(service)} is headless: clients find its pods by name, which needs "traffic.dns".`
+        : error.message;
+    throw new InputError(message, { path: ['traffic', 'popularity', 'one'] });
   }
 }
 
