@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ServicePort } from '../model/cluster.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
-import type { Protocol } from '../model/protocol.ts';
 import { DnsZone } from './dns-zone.ts';
 import type { DnsAnswer, DnsEndpoint, DnsType } from './dns-zone.ts';
 

@@ -11,7 +11,7 @@ import type { ServiceAlias } from '../model/workload.ts';
 
 export type DnsType = 'A' | 'AAAA' | 'SRV';
 
-export type DnsRecord =
+type DnsRecord =
   | { readonly type: 'A'; readonly address: number }
   | { readonly type: 'CNAME'; readonly target: string }
   | { readonly type: 'SRV'; readonly target: string; readonly port: number; readonly weight: number };

@@ -45,7 +45,7 @@ const CHANGE_METRICS = [
 ] as const;
 
 /**
- * Look-ups of names, null without `traffic.dns`:
+ * Look-ups of names, null without `traffic.dns`, as is `failed_connections_not_resolved`:
  * - `dns_queries`: datagrams with a question each, a mean of `dns_queries_per_connection_mean` over the connections whose client asked;
  * - `dns_nxdomain_answers`: how many of them learned that there is no such name; `dns_timeouts`: attempts that were waited out;
  * - `dns_stale_answers`: look-ups of headless Services that gave the address of a pod which did not listen, or was gone;

@@ -59,7 +59,7 @@ export type DistributionSpec =
   | { readonly kind: 'empirical'; readonly values: readonly number[]; readonly weights: readonly number[] };
 
 /** How a client writes the name of what it connects to; `absolute` is the fqdn with a dot at its end. */
-export type DnsNameForm = 'service' | 'namespace' | 'fqdn' | 'absolute' | 'srv' | 'external';
+type DnsNameForm = 'service' | 'namespace' | 'fqdn' | 'absolute' | 'srv' | 'external';
 
 /** Name look-ups of pods before each connection. */
 export interface DnsSpec {
