@@ -79,6 +79,8 @@ describe('a look-up before a connection', () => {
     expect(syns.map((packet) => Math.round(packet.at_s * 10))).toEqual([4, 9]);
     expect(asked).toEqual([false, true, true]);
     expect(metrics).toMatchObject({ failed_connections: 0, connection_attempts: 2 });
+    // From the first SYN to the one that was answered.
+    expect(metrics['first_byte_delay_mean_ms']).toBeCloseTo(500, 6);
   });
 
   it('fails for good when the retries are used up', () => {

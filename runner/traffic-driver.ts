@@ -132,7 +132,7 @@ export class TrafficDriver {
   }
 
   #onArrival(): void {
-    const { source, meter, simulation } = this.#options;
+    const { source, meter, simulation, lookUp } = this.#options;
     const pool = this.#pool;
     const slot = pool.open();
     pool.origin[slot] = source.origin;
@@ -146,7 +146,7 @@ export class TrafficDriver {
     pool.packets[slot] = source.packets;
     pool.gapNs[slot] = source.gapNs();
     pool.retries[slot] = 0;
-    pool.wantedNs[slot] = simulation.now;
+    pool.wantedNs[slot] = lookUp === undefined ? simulation.now : -1;
     meter.connections++;
     this.#lookUp(slot, source.clientPort);
     this.#scheduleArrival();
@@ -174,7 +174,7 @@ export class TrafficDriver {
         pool.direct[slot] = found.direct ? 1 : 0;
       }
       // The first SYN is what the delay of an answer counts from.
-      if (!again) pool.wantedNs[slot] = simulation.now;
+      if (pool.wantedNs[slot] < 0) pool.wantedNs[slot] = simulation.now;
       this.#attempt(slot, wantedPort);
     });
   }
