@@ -56,6 +56,7 @@ export class ApiFanout {
   readonly #propagation: Propagation;
   readonly #statusLines = new Map<PodRecord, DelayLine>();
   readonly #endpointStreams = new Map<string, RandomStream>();
+  #dnsLine: DelayLine | undefined;
 
   constructor(simulation: Simulation, rng: Rng, propagation: Propagation) {
     this.#simulation = simulation;
@@ -106,5 +107,16 @@ export class ApiFanout {
   /** The delays of a node's watch. */
   watchStream(node: string): RandomStream {
     return this.#rng.stream(`watch/${node}`);
+  }
+
+  /** The same event on its way to CoreDNS, whose watch is another. */
+  sendToDns(arrive: () => void): void {
+    this.#dnsLine ??= new DelayLine(
+      this.#simulation,
+      this.#propagation.watch,
+      this.#rng.stream('watch-dns'),
+      PRIORITY_WATCH,
+    );
+    this.#dnsLine.send(arrive);
   }
 }

@@ -2,6 +2,7 @@
 import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
 import type { ClusterState } from '../model/cluster.ts';
 import type { SimTime } from '../model/time.ts';
+import { FIRST_HEADLESS_ID } from '../model/workload.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { constant } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
@@ -10,6 +11,8 @@ import { ApiFanout } from './api-fanout.ts';
 import type { DelayLine, Propagation } from './api-fanout.ts';
 import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event.ts';
 import { DeploymentController } from './deployment.ts';
+import { DnsWatch } from './dns-watch.ts';
+import type { DnsEndpoint } from './dns-zone.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
 import type { SliceWrite } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
@@ -43,6 +46,8 @@ export interface ControlPlaneOptions {
   readonly otherSyncNs?: SyncLength;
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
+  /** CoreDNS watches, too: `dnsEndpoints` answers. */
+  readonly withDns?: boolean;
   readonly onEvent?: (event: ControlEvent) => void;
   /** The process of the pod at this address is no more; its connections were closed by its kernel, or are lost with its machine. */
   readonly onProcessEnd?: (address: number, how: ProcessEnd) => void;
@@ -80,6 +85,9 @@ export class ControlPlane {
   readonly #proxiers: readonly Proxier[];
   readonly #others: OtherProxies | undefined;
   readonly #watches: readonly DelayLine[];
+  readonly #dnsWatch: DnsWatch | undefined;
+  /** Writes that no kube-proxy gets. */
+  #headlessWrites = 0;
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
   readonly #fixedReady = new Map<number, number>();
   readonly #emit: EmitWorkloadEvent;
@@ -161,7 +169,7 @@ export class ControlPlane {
     this.#slices = new EndpointSliceController({
       fanout: this.#fanout,
       workload,
-      servicePorts: state.servicePorts,
+      servicePorts: [...state.servicePorts, ...(workload.headlessPorts ?? [])],
       store: this.#store,
       emit,
       onWrite: (write) => this.#send(write),
@@ -172,7 +180,13 @@ export class ControlPlane {
       this.#fixedReady.set(port.id, fixed.filter((endpoint) => endpoint.ready).length);
     }
     const isPod = (address: number): boolean => this.#store.atAddress(address) !== undefined;
-    const cache = SliceCache.of(state, this.#slices.initialSlices(), isPod);
+    const initialSlices = this.#slices.initialSlices();
+    if (options.withDns === true) {
+      const ports = [...state.servicePorts, ...(workload.headlessPorts ?? [])];
+      this.#dnsWatch = new DnsWatch(ports, initialSlices, isPod);
+    }
+    const ofProxies = initialSlices.filter((write) => !isHeadless(write));
+    const cache = SliceCache.of(state, ofProxies, isPod);
     const phases = rng.sub('sync-phase');
     const { maxIntervalNs } = options.proxier;
     this.#proxiers = options.observed.map(
@@ -272,9 +286,9 @@ export class ControlPlane {
     return this.#slices.writes;
   }
 
-  /** Watch events that these writes cause: each goes to the kube-proxy of every node. */
+  /** Watch events that these writes cause: each goes to the kube-proxy of every node, but those of headless Services to none. */
   get endpointSliceEvents(): number {
-    return this.#slices.writes * this.#workload.nodes.length;
+    return (this.#slices.writes - this.#headlessWrites) * this.#workload.nodes.length;
   }
 
   /** Syncs begun on an observed node, the first one included. */
@@ -297,9 +311,20 @@ export class ControlPlane {
     return this.#proxiers[node].initialSyncNs;
   }
 
+  /** kube-proxy's informer leaves out what has the label service.kubernetes.io/headless [cmd/kube-proxy/app/server.go]. */
   #send(write: SliceWrite): void {
-    this.#proxiers.forEach((proxier, i) => this.#watches[i].send(() => proxier.receive(write)));
-    this.#others?.receive(this.#simulation.now, write);
+    if (isHeadless(write)) this.#headlessWrites++;
+    else {
+      this.#proxiers.forEach((proxier, i) => this.#watches[i].send(() => proxier.receive(write)));
+      this.#others?.receive(this.#simulation.now, write);
+    }
+    const watch = this.#dnsWatch;
+    if (watch !== undefined) this.#fanout.sendToDns(() => watch.receive(write));
+  }
+
+  /** Ready endpoints of a service port as CoreDNS has them. */
+  dnsEndpoints(servicePortId: number): readonly DnsEndpoint[] {
+    return this.#dnsWatch?.endpointsOf(servicePortId) ?? [];
   }
 
   #podChanged(pod: PodRecord): void {
@@ -385,4 +410,9 @@ type ChurnOfPod = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping'
 
 function isRunning(pod: PodRecord): boolean {
   return pod.container === 'running' && pod.deletedAt === undefined;
+}
+
+/** A Service is headless with all its ports. */
+function isHeadless({ servicePortIds }: SliceWrite): boolean {
+  return servicePortIds[0] >= FIRST_HEADLESS_ID;
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChurnEvent, PodBehaviour } from '../model/churn.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
+import type { Deployment } from '../model/workload.ts';
 import { RESTART_DELAY_NS } from './restart-back-off.ts';
 import { constantly, FIRST_FREE, FIRST_POD, probeOf, WEB, worldOf } from './test-world.ts';
 import type { World } from './test-world.ts';
@@ -112,6 +113,26 @@ describe('a crash', () => {
   it('of a pod that is not there does nothing', () => {
     const world = ended(20, worldOf({ churn: [{ ...crash(10), pod: 7 } as ChurnEvent] }));
     expect(timesOf(world, 'process_crashed')).toEqual([]);
+  });
+});
+
+describe('a lame duck, which serves on after SIGTERM', () => {
+  const goneAfter = (seconds: number, deployment: Partial<Deployment> = {}): string => {
+    const shrink: ChurnEvent = { kind: 'scale', at: 10 * NS_PER_S, deployment: 0, replicas: 0 };
+    const behaviours = behaviourOf({ onSigterm: 'lame_duck', shutdownSeconds: constantly(seconds) });
+    const world = ended(100, worldOf({ deployment: { replicas: 1, ...deployment }, churn: [shrink], behaviours }));
+    // It listens to its end.
+    expect(timesOf(world, 'process_stopped')).toEqual([]);
+    // The deletion has reached the kubelet 10 ms later.
+    return (timesOf(world, 'pod_gone')[0] - 10.01).toFixed(2);
+  };
+
+  it('ends that much later, after its preStop hook', () => {
+    expect([goneAfter(0), goneAfter(5), goneAfter(5, { preStopSleepSeconds: 3 })]).toEqual(['0.00', '5.00', '8.00']);
+  });
+
+  it('is killed at the end of the grace period', () => {
+    expect([goneAfter(60), goneAfter(5, { terminationGracePeriodSeconds: 0 })]).toEqual(['30.00', '0.00']);
   });
 });
 

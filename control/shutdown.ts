@@ -41,11 +41,11 @@ export interface Shutdown {
 
 /**
  * close: the listening socket is closed, so new connections are refused, and those that are there are served until the
- * process ends of itself after `shutdownNs`; exit: it ends at once, as without a handler of the signal; ignore: it works on,
+ * process ends of itself after `shutdownNs`; lame_duck: until then it accepts new ones as well, as CoreDNS does; exit: it ends at once, as without a handler of the signal; ignore: it works on,
  * as the first process of a container does without a handler [kernel/signal.c sig_task_ignored].
  */
 export function shutdownOf(mode: SigtermMode, shutdownNs: SimTime, sigkillNs: SimTime): Shutdown {
   if (mode === 'exit') return { exitNs: 0, listensOn: false, isKilled: false };
   if (mode === 'ignore') return { exitNs: sigkillNs, listensOn: true, isKilled: true };
-  return { exitNs: Math.min(shutdownNs, sigkillNs), listensOn: false, isKilled: shutdownNs > sigkillNs };
+  return { exitNs: Math.min(shutdownNs, sigkillNs), listensOn: mode === 'lame_duck', isKilled: shutdownNs > sigkillNs };
 }

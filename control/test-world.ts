@@ -4,6 +4,7 @@ import type { ClusterState, Endpoint, ServicePort } from '../model/cluster.ts';
 import { PROTOCOL_TCP } from '../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { SimTime } from '../model/time.ts';
+import { FIRST_HEADLESS_ID } from '../model/workload.ts';
 import type { Deployment, Probe, WorkloadPlan } from '../model/workload.ts';
 import type { Distribution } from '../sim/distributions.ts';
 import { Rng } from '../sim/rng.ts';
@@ -109,6 +110,18 @@ export function stateOf(plan: WorkloadPlan): ClusterState {
   };
 }
 
+export const HEADLESS = FIRST_HEADLESS_ID;
+
+function withHeadless(plan: WorkloadPlan): WorkloadPlan {
+  const [web] = stateOf(plan).servicePorts;
+  const binding = { servicePortId: HEADLESS, deployment: 0, targetPort: 9090, protocol: PROTOCOL_TCP } as const;
+  return {
+    ...plan,
+    headlessPorts: [{ ...web, id: HEADLESS, name: 'web-pods', clusterIp: 0 }],
+    bindings: [...plan.bindings, binding],
+  };
+}
+
 export interface WorldOptions {
   readonly deployment?: Partial<Deployment>;
   readonly withoutReadinessProbe?: boolean;
@@ -122,6 +135,8 @@ export interface WorldOptions {
   readonly podStart?: Distribution;
   readonly apiCall?: Distribution;
   readonly publishNotReadyAddresses?: boolean;
+  /** CoreDNS watches, and a headless Service `web-pods` selects the same pods. */
+  readonly withDns?: boolean;
   /** Time of one sync, ns. */
   readonly syncNs?: SimTime;
 }
@@ -145,7 +160,9 @@ export function worldOf(options: WorldOptions = {}): World {
   const hasProbe = readinessProbe !== undefined && options.withoutReadinessProbe !== true;
   const plan = planOf(hasProbe ? { ...withoutProbe, readinessProbe } : withoutProbe);
   const publishNotReadyAddresses = options.publishNotReadyAddresses ?? false;
-  const workload = { ...plan, bindings: plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses })) };
+  const published = plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses }));
+  const withDns = options.withDns ?? false;
+  const workload = withDns ? withHeadless({ ...plan, bindings: published }) : { ...plan, bindings: published };
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
@@ -179,6 +196,7 @@ export function worldOf(options: WorldOptions = {}): World {
       },
     ],
     proxier: timing,
+    withDns,
     propagation: {
       statusUpdate: options.statusUpdate ?? constantly(0.01),
       endpointSlice: options.endpointSlice ?? constantly(0.01),

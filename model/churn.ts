@@ -81,7 +81,7 @@ export interface RandomSeconds {
 }
 
 /** What a process does at SIGTERM: it closes its listening socket and ends a while later, it ignores the signal, or it ends at once. */
-export type SigtermMode = 'close' | 'ignore' | 'exit';
+export type SigtermMode = 'close' | 'lame_duck' | 'ignore' | 'exit';
 
 /** How the processes of a Deployment's pods behave by chance: each draw is anew for each start of a container. */
 export interface PodBehaviour {

@@ -17,6 +17,8 @@ export interface Endpoint {
   readonly terminating: boolean;
   /** Topology hints of the EndpointSlice; absent when there are none. */
   readonly hints?: EndpointHints;
+  /** The label that DNS knows it by; absent: its address. Of given EndpointSlices alone. */
+  readonly hostname?: string;
 }
 
 /** For which places an endpoint is meant. */

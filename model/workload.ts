@@ -1,4 +1,5 @@
 /** Nouns of the control plane: nodes, Deployments, probes and the Services that select their pods. */
+import type { ServicePort } from './cluster.ts';
 import type { Protocol } from './protocol.ts';
 import type { TrafficDistribution } from './topology-hints.ts';
 
@@ -71,6 +72,16 @@ export interface ServiceBinding {
   readonly publishNotReadyAddresses?: boolean;
 }
 
+/** A Service that is another name for a host. */
+export interface ServiceAlias {
+  readonly namespace: string;
+  readonly name: string;
+  readonly target: string;
+}
+
+/** Far above the ids of service ports, which arrays are indexed by. */
+export const FIRST_HEADLESS_ID = 1_000_000_000;
+
 /** Everything that the control plane needs to know of the workloads. Empty for a synthetic cluster without churn. */
 export interface WorkloadPlan {
   readonly nodes: readonly Node[];
@@ -79,4 +90,11 @@ export interface WorkloadPlan {
   readonly bindings: readonly ServiceBinding[];
   /** New pods take addresses from here upwards; none of them is in use. */
   readonly firstFreePodAddress: number;
+  /**
+   * Ports of headless Services, whose cluster IP is 0: EndpointSlices are kept for them, kube-proxy knows nothing of them. Their ids are
+   * those of no service port, from FIRST_HEADLESS_ID up.
+   */
+  readonly headlessPorts?: readonly ServicePort[];
+  /** Services of type ExternalName. */
+  readonly aliases?: readonly ServiceAlias[];
 }

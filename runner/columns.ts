@@ -11,7 +11,7 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  *   fail (or its process to listen no more) to its kubelet's word; null without any;
  * - `availability_ratio`: 1 - (failed + waiting) / connections; `connection_attempts`: with retries more than connections;
  * - `refused_connections` and `timed_out_connections`: failed ones, by whether a reset or an ICMP error came or nothing at all (they
- *   add up to `failed_connections`, those without a free port apart); `waiting_connections`: no answer yet at the trial's end (null
+ *   add up to `failed_connections`, those without a free port or an address apart); `waiting_connections`: no answer yet at the trial's end (null
  *   where clients do not wait);
  * - `reset_connections` and `silent_connections`: cut ones, by whether the pod (or userspace mode's process) sent a reset or was gone
  *   (they add up to `broken_connections`; a UDP flow that meets no process is silent, once, and goes on);
@@ -59,6 +59,23 @@ const CHANGE_METRICS = [
   'programming_latency_slowest_node_p99_ms',
 ] as const;
 
+/**
+ * Look-ups of names, null without `traffic.dns`, as is `failed_connections_not_resolved`:
+ * - `dns_queries`: datagrams with a question each, a mean of `dns_queries_per_connection_mean` over the connections whose client asked;
+ * - `dns_nxdomain_answers`: how many of them learned that there is no such name; `dns_timeouts`: attempts that were waited out;
+ * - `dns_stale_answers`: look-ups of headless Services that gave the address of a pod which did not listen, or was gone;
+ * - `dns_delay_*_ms`: from the beginning of a look-up to its end, with an address or without.
+ */
+const DNS_METRICS = [
+  'dns_queries',
+  'dns_queries_per_connection_mean',
+  'dns_nxdomain_answers',
+  'dns_timeouts',
+  'dns_stale_answers',
+  'dns_delay_mean_ms',
+  'dns_delay_p99_ms',
+] as const;
+
 /** Metrics that every experiment has beside OBSERVATION_COLUMNS. */
 const OWN_METRICS = [
   'first_packets',
@@ -76,6 +93,7 @@ const OWN_METRICS = [
   'endpoint_slice_writes',
   ...CHANGE_METRICS,
   'nodes',
+  ...DNS_METRICS,
   'path_measured',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',

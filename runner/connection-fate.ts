@@ -1,5 +1,6 @@
 /** What a verdict and the pod behind its endpoint mean for a new connection. */
 import {
+  OUTCOME_ACCEPT,
   OUTCOME_DROP,
   OUTCOME_ENDPOINT,
   OUTCOME_REJECT,
@@ -19,11 +20,22 @@ export interface PodView {
 
 export type ConnectionOutcome = 'ok' | 'stale' | 'broken' | FailureKind;
 
+/** Whether packet `i` of a client was sent on to a pod: translated, or as it is where the client itself has the pod's address (`direct`). */
+export function isAimed(verdicts: VerdictBatch, i: number, direct: boolean): boolean {
+  const outcome = verdicts.outcome[i];
+  return outcome === OUTCOME_ENDPOINT || (direct && outcome === OUTCOME_ACCEPT);
+}
+
 /** Fate of a connection whose first packet has verdict `i`. */
-export function connectionFate(verdicts: VerdictBatch, i: number, pods: PodView): 'ok' | 'stale' | FailureKind {
+export function connectionFate(
+  verdicts: VerdictBatch,
+  i: number,
+  pods: PodView,
+  direct = false,
+): 'ok' | 'stale' | FailureKind {
   const outcome = verdicts.outcome[i];
   if (outcome === OUTCOME_REJECT || outcome === OUTCOME_DROP) return refusal(outcome, verdicts.reason[i]);
-  if (outcome !== OUTCOME_ENDPOINT) return 'no_answer';
+  if (!isAimed(verdicts, i, direct)) return 'no_answer';
   const address = verdicts.dstAddress[i];
   const condition = pods.podCondition(address);
   if (condition === 'not_listening') return 'refused';

@@ -22,6 +22,8 @@ export class ConnectionPool {
   clientPort: Uint16Array;
   dstAddress: Uint32Array;
   dstPort: Uint16Array;
+  /** 1 where the destination is a host itself, no address of a Service. */
+  direct: Uint8Array;
   servicePortId: Int32Array;
   /** Packets in all, and the number of the next one (0 is the first). */
   packets: Int32Array;
@@ -56,6 +58,7 @@ export class ConnectionPool {
     this.clientPort = new Uint16Array(capacity);
     this.dstAddress = new Uint32Array(capacity);
     this.dstPort = new Uint16Array(capacity);
+    this.direct = new Uint8Array(capacity);
     this.servicePortId = new Int32Array(capacity);
     this.packets = new Int32Array(capacity);
     this.next = new Int32Array(capacity);
@@ -106,6 +109,7 @@ export class ConnectionPool {
     this.clientPort = enlarged(this.clientPort, new Uint16Array(capacity));
     this.dstAddress = enlarged(this.dstAddress, new Uint32Array(capacity));
     this.dstPort = enlarged(this.dstPort, new Uint16Array(capacity));
+    this.direct = enlarged(this.direct, new Uint8Array(capacity));
     this.servicePortId = enlarged(this.servicePortId, new Int32Array(capacity));
     this.packets = enlarged(this.packets, new Int32Array(capacity));
     this.next = enlarged(this.next, new Int32Array(capacity));

@@ -41,7 +41,7 @@ export class EventLog {
   attach(cluster: BuiltCluster, control: ControlPlane): void {
     this.#control = control;
     const bound = new Set(cluster.workload.bindings.map((binding) => binding.servicePortId));
-    for (const { id, namespace, name } of cluster.state.servicePorts) {
+    for (const { id, namespace, name } of [...cluster.state.servicePorts, ...(cluster.workload.headlessPorts ?? [])]) {
       const service = `${namespace}/${name}`;
       this.#names.set(id, service);
       if (bound.has(id)) this.#services.set(service, [...(this.#services.get(service) ?? []), id]);

@@ -3,6 +3,7 @@ import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
 import { churnFindings } from './findings-churn.ts';
+import { dnsFindings } from './findings-dns.ts';
 import { count, duration, fixed, micro, short, shown } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
 import { logLogSlope } from './statistics.ts';
@@ -65,7 +66,11 @@ function findingsOfOne(
   churn: readonly ChurnSpec[],
 ): Finding[] {
   const sizes = seriesOf(summary, engines[0] ?? '', 'rules_evaluated_per_first_packet_mean').services;
-  if (sizes.length < 3) return engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn));
+  const ofEngines = engines.flatMap((engine) => [
+    ...churnFindings(summary, engine, timeline, churn),
+    ...dnsFindings(summary, engine),
+  ]);
+  if (sizes.length < 3) return ofEngines;
   return [
     ...ruleClaim(summary, engines),
     ...comparison(summary, engines),
@@ -74,7 +79,7 @@ function findingsOfOne(
     ...scanBend(summary, engines),
     ...engines.flatMap((engine) => establishedPackets(summary, engine)),
     ...fullSyncs(summary, engines),
-    ...engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn)),
+    ...ofEngines,
   ];
 }
 

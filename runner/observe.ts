@@ -54,6 +54,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     digest: meter.digest(),
     ...axisColumns(trial),
     ...meter.metrics(clientPolicy(traffic) !== undefined),
+    ...(traffic.dns === undefined ? { failed_connections_not_resolved: null } : {}),
     endpoint_slice_writes: control.endpointSliceWrites,
     endpoint_slice_events: control.endpointSliceEvents,
     ...nodeColumns(control),

@@ -16,12 +16,14 @@ import { pow } from '../sim/math.ts';
 import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { clientPolicy } from './client-policy.ts';
+import type { DnsMeter } from './dns-meter.ts';
 import { engineFactory, engineOptions, observedNode, unsupported } from './engine-setup.ts';
 import { InstalledEndpoints } from './installed-endpoints.ts';
 import type { Trial } from './sweep-plan.ts';
 import { SyncLog } from './sync-log.ts';
 import type { Timeline } from './timeline.ts';
 import { TrafficDriver } from './traffic-driver.ts';
+import { trialDns, type TrialDns } from './trial-dns.ts';
 import { TrialMeter } from './trial-meter.ts';
 
 export interface ObservedNodeOptions {
@@ -48,6 +50,7 @@ export class ObservedNode {
   readonly #node: NodeSpec;
   readonly #engine: Engine;
   #driver: TrafficDriver | undefined;
+  #dns: TrialDns | undefined;
   #costs: CostModel | undefined;
 
   constructor(options: ObservedNodeOptions) {
@@ -79,18 +82,47 @@ export class ObservedNode {
     return this.#costs;
   }
 
+  /** What look-ups of names took; undefined where there are none. */
+  get dnsMeter(): DnsMeter | undefined {
+    return this.#dns?.meter;
+  }
+
+  /** Takes over what another node's clients saw. */
+  absorb(other: ObservedNode): void {
+    this.meter.absorb(other.meter);
+    if (other.dnsMeter !== undefined) this.dnsMeter?.absorb(other.dnsMeter);
+  }
+
   /** Starts the traffic. */
   start(control: ControlPlane, timeline: Timeline | undefined, onEndpoint: OnEndpoint): void {
     const { view, traffic, simulation, rng } = this.#options;
+    const engine = this.#engine;
+    const costs = (): CostModel => this.costs;
+    const settle = (): void => this.flush();
+    if (traffic.dns !== undefined) {
+      const { meter } = this;
+      this.#dns = trialDns({
+        spec: traffic.dns,
+        simulation,
+        rng,
+        cluster: view,
+        control,
+        engine,
+        costs,
+        meter,
+        settle,
+      });
+    }
     this.#driver = new TrafficDriver({
       simulation,
-      engine: this.#engine,
-      costs: () => this.costs,
+      engine,
+      costs,
       source: planTraffic(traffic, view, rng),
       pods: control,
       meter: this.meter,
       policy: clientPolicy(traffic),
       clientPorts: traffic.clientPorts,
+      lookUp: this.#dns?.lookUp,
       isRemoved: (id, address, port) => this.installed.isRemoved(id, address, port),
       onEndpoint,
       onOutcome: (id, outcome) => timeline?.count(id, outcome),

@@ -11,11 +11,11 @@ import { Counters } from '../model/counters.ts';
 import { DIRECTION_ORIGINAL, PacketBatch } from '../model/packet.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../model/protocol.ts';
 import type { SimTime } from '../model/time.ts';
-import { OUTCOME_DROP, OUTCOME_ENDPOINT, OUTCOME_REJECT, VerdictBatch } from '../model/verdict.ts';
+import { OUTCOME_DROP, OUTCOME_REJECT, VerdictBatch } from '../model/verdict.ts';
 import type { ConnectionSource } from '../scenarios/traffic.ts';
 import type { EventKind, Simulation } from '../sim/simulation.ts';
 import type { ClientPolicy } from './client-policy.ts';
-import { connectionFate, type ConnectionOutcome, type PodView } from './connection-fate.ts';
+import { connectionFate, isAimed, type ConnectionOutcome, type PodView } from './connection-fate.ts';
 import { fillPacket, firstFin, isReply } from './connection-packets.ts';
 import {
   ConnectionPool,
@@ -25,6 +25,7 @@ import {
   MARK_ON_REMOVED_POD,
   MARK_SILENT,
 } from './connection-pool.ts';
+import type { FoundAddress } from './dns-resolver.ts';
 import { PortUse } from './port-use.ts';
 import { FAILURE_KINDS, type FailureKind, type TrialMeter } from './trial-meter.ts';
 
@@ -44,10 +45,21 @@ export interface TrafficDriverOptions {
   readonly clientPorts?: number | undefined;
   /** Whether the rules have led to this endpoint before and do so no more. */
   readonly isRemoved?: (servicePortId: number, address: number, port: number) => boolean;
+  /** Looks up, before each attempt, where to connect to; absent: every client knows the address, as one does for whom it is `known`. */
+  readonly lookUp?:
+    ((query: NameQuery, found: (found: FoundAddress | 'known' | undefined) => void) => void) | undefined;
   /** Called once a connection when its fate is known, and again as `broken` if it is cut later. */
   readonly onOutcome?: (servicePortId: number, outcome: ConnectionOutcome) => void;
   /** Called for each new connection that reaches a process. */
   readonly onEndpoint?: (clientAddress: number, servicePortId: number, address: number, port: number) => void;
+}
+
+/** Whose look-up it is, and of which service port; `again`: of a retry. */
+export interface NameQuery {
+  readonly origin: number;
+  readonly client: number;
+  readonly servicePortId: number;
+  readonly again: boolean;
 }
 
 export class TrafficDriver {
@@ -67,6 +79,8 @@ export class TrafficDriver {
   readonly #retry: EventKind;
   /** Events of this driver that are to come. */
   #scheduled = 0;
+  /** Look-ups under way. */
+  #lookUps = 0;
 
   constructor(options: TrafficDriverOptions) {
     this.#options = options;
@@ -93,7 +107,7 @@ export class TrafficDriver {
 
   /** No arrival and no packet is to come. */
   get finished(): boolean {
-    return this.#scheduled === 0;
+    return this.#scheduled === 0 && this.#lookUps === 0;
   }
 
   /** The process at this address is no more: its kernel has closed the connections that it had, or nobody has. */
@@ -139,7 +153,7 @@ export class TrafficDriver {
   }
 
   #onArrival(): void {
-    const { source, meter, simulation } = this.#options;
+    const { source, meter, simulation, lookUp } = this.#options;
     const pool = this.#pool;
     const slot = pool.open();
     pool.origin[slot] = source.origin;
@@ -148,14 +162,42 @@ export class TrafficDriver {
     pool.clientAddress[slot] = source.clientAddress;
     pool.dstAddress[slot] = source.dstAddress;
     pool.dstPort[slot] = source.dstPort;
+    pool.direct[slot] = 0;
     pool.servicePortId[slot] = source.servicePortId;
     pool.packets[slot] = source.packets;
     pool.gapNs[slot] = source.gapNs();
     pool.retries[slot] = 0;
-    pool.wantedNs[slot] = simulation.now;
+    pool.wantedNs[slot] = lookUp === undefined ? simulation.now : -1;
     meter.connections++;
-    this.#attempt(slot, source.clientPort);
+    this.#lookUp(slot, source.clientPort);
     this.#scheduleArrival();
+  }
+
+  /** Finds out where to connect to, and does. */
+  #lookUp(slot: number, wantedPort: number): void {
+    const { lookUp, simulation } = this.#options;
+    const pool = this.#pool;
+    if (lookUp === undefined) return this.#attempt(slot, wantedPort);
+    const again = pool.retries[slot] > 0;
+    const query = {
+      origin: pool.origin[slot],
+      client: pool.clientAddress[slot],
+      servicePortId: pool.servicePortId[slot],
+      again,
+    };
+    this.#lookUps++;
+    lookUp(query, (found) => {
+      this.#lookUps--;
+      if (found === undefined) return this.#notResolved(slot);
+      if (found !== 'known') {
+        pool.dstAddress[slot] = found.address;
+        pool.dstPort[slot] = found.port;
+        pool.direct[slot] = found.direct ? 1 : 0;
+      }
+      // The first SYN is what the delay of an answer counts from.
+      if (pool.wantedNs[slot] < 0) pool.wantedNs[slot] = simulation.now;
+      this.#attempt(slot, wantedPort);
+    });
   }
 
   /** The client opens a socket and sends its first packet. */
@@ -275,7 +317,7 @@ export class TrafficDriver {
     const pool = this.#pool;
     const verdicts = this.#verdicts;
     this.#keepAddresses(i, slot);
-    const fate = connectionFate(verdicts, i, pods);
+    const fate = connectionFate(verdicts, i, pods, pool.direct[slot] === 1);
     const isTcp = pool.protocol[slot] === PROTOCOL_TCP;
     const waits = policy !== undefined && isTcp;
     if (fate !== 'ok' && fate !== 'stale') {
@@ -286,7 +328,7 @@ export class TrafficDriver {
       this.#fail(slot, fate, verdicts.outcome[i]);
       // A refused TCP connection has one more packet, the reset; a UDP client goes on; the other failures have none.
       if (fate === 'refused' && isTcp) pool.packets[slot] = Math.min(pool.packets[slot], 2);
-      else if (pool.protocol[slot] === PROTOCOL_UDP && verdicts.outcome[i] === OUTCOME_ENDPOINT) {
+      else if (pool.protocol[slot] === PROTOCOL_UDP && isAimed(verdicts, i, pool.direct[slot] === 1)) {
         pool.marks[slot] |= MARK_LOST | MARK_SILENT;
       } else {
         this.#end(slot);
@@ -339,7 +381,7 @@ export class TrafficDriver {
     const { pods } = this.#options;
     const pool = this.#pool;
     const outcome = this.#verdicts.outcome[i];
-    if (outcome === OUTCOME_ENDPOINT) this.#keepAddresses(i, slot);
+    if (isAimed(this.#verdicts, i, pool.direct[slot] === 1)) this.#keepAddresses(i, slot);
     if (outcome !== OUTCOME_DROP && pods.podCondition(pool.endpointAddress[slot]) === 'serving') {
       pool.marks[slot] &= ~MARK_LOST;
       return;
@@ -353,9 +395,9 @@ export class TrafficDriver {
   /** Where the data path sent a packet of the client: to a pod that is not ready, or past rules that no longer lead there? */
   #countAim(i: number, slot: number): void {
     const verdicts = this.#verdicts;
-    if (verdicts.outcome[i] !== OUTCOME_ENDPOINT) return;
     const { pods, meter, isRemoved } = this.#options;
     const pool = this.#pool;
+    if (!isAimed(verdicts, i, pool.direct[slot] === 1)) return;
     const address = verdicts.dstAddress[i];
     if (!pods.isReady(address)) meter.clients.stalePackets++;
     if (isRemoved === undefined || pool.next[slot] === 1 || (pool.marks[slot] & MARK_ON_REMOVED_POD) !== 0) return;
@@ -397,15 +439,10 @@ export class TrafficDriver {
 
   /** An attempt of a waiting client is over: MARK_CLOSING when it was refused, else nobody has answered. */
   #attemptFailed(slot: number): void {
-    const { meter, simulation } = this.#options;
-    const policy = this.#options.policy as ClientPolicy;
+    const { meter } = this.#options;
     const pool = this.#pool;
     this.#releasePort(slot);
-    if (pool.retries[slot] < policy.retries) {
-      const pause = policy.backoffNs * (1 << pool.retries[slot]++);
-      this.#schedule(simulation.now + pause, this.#retry, slot);
-      return;
-    }
+    if (this.#triesAgain(slot)) return;
     const fate = FAILURE_KINDS[pool.fate[slot]];
     meter.failures[fate]++;
     if ((pool.marks[slot] & MARK_CLOSING) !== 0) meter.clients.refused++;
@@ -414,8 +451,25 @@ export class TrafficDriver {
     pool.close(slot);
   }
 
+  /** Whether the client has a retry left, which then follows after a pause. */
+  #triesAgain(slot: number): boolean {
+    const { policy, simulation } = this.#options;
+    const pool = this.#pool;
+    if (policy === undefined || pool.protocol[slot] !== PROTOCOL_TCP || pool.retries[slot] >= policy.retries)
+      return false;
+    const pause = policy.backoffNs * (1 << pool.retries[slot]++);
+    this.#schedule(simulation.now + pause, this.#retry, slot);
+    return true;
+  }
+
+  #notResolved(slot: number): void {
+    if (this.#triesAgain(slot)) return;
+    this.#fail(slot, 'not_resolved');
+    this.#pool.close(slot);
+  }
+
   #onRetry(slot: number): void {
-    this.#attempt(slot, this.#options.source.retryPort(this.#pool.client[slot]));
+    this.#lookUp(slot, this.#options.source.retryPort(this.#pool.client[slot]));
   }
 
   /** A connection has failed for good; `outcome` is its first packet's. */

@@ -10,7 +10,7 @@ import type { ConnectionSource } from '../scenarios/traffic.ts';
 import { Simulation } from '../sim/simulation.ts';
 import type { ClientPolicy } from './client-policy.ts';
 import type { ConnectionOutcome, PodView } from './connection-fate.ts';
-import { TrafficDriver } from './traffic-driver.ts';
+import { TrafficDriver, type TrafficDriverOptions } from './traffic-driver.ts';
 import { TrialMeter } from './trial-meter.ts';
 
 /** The endpoint that everything goes to unless a world says otherwise. */
@@ -40,6 +40,7 @@ export interface WorldOptions {
   readonly policy?: ClientPolicy;
   readonly clientPorts?: number;
   readonly isRemoved?: (address: number, at_s: number) => boolean;
+  readonly lookUp?: (simulation: Simulation) => NonNullable<TrafficDriverOptions['lookUp']>;
   /** What else happens, by its time. */
   readonly acts?: readonly { readonly at_s: number; readonly act: () => void }[];
   /** The ends of POD's processes. */
@@ -99,6 +100,7 @@ export function playWorld(options: WorldOptions): Played {
     meter,
     policy,
     clientPorts: options.clientPorts,
+    lookUp: options.lookUp?.(simulation),
     isRemoved: (_, address) => options.isRemoved?.(address, podsAt_s) === true,
     onOutcome: (_, outcome) => outcomes.push(outcome),
   });

@@ -14,7 +14,8 @@ import { quantileSorted } from './statistics.ts';
 
 /**
  * Why a connection failed, as CSV column suffixes. `dropped` is for want of any other reason; `no_local_endpoints` and `source_range`
- * are the drops that a Service's policy asks for; `no_free_port` never left its client, all of whose ports were in use.
+ * are the drops that a Service's policy asks for; two never left their client: `no_free_port`, all of whose ports were in use, and
+ * `not_resolved`, which got no address for the name.
  */
 export const FAILURE_KINDS = [
   'rejected',
@@ -25,6 +26,7 @@ export const FAILURE_KINDS = [
   'source_range',
   'conntrack_full',
   'no_free_port',
+  'not_resolved',
 ] as const;
 export type FailureKind = (typeof FAILURE_KINDS)[number];
 
@@ -41,6 +43,7 @@ export class TrialMeter {
     source_range: 0,
     conntrack_full: 0,
     no_free_port: 0,
+    not_resolved: 0,
   };
   readonly clients = new ClientMeter();
   /** Connections that reached an endpoint whose pod was no longer ready, and was serving all the same. */

@@ -58,6 +58,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       podStart: toDistribution(point.propagation.podStartSeconds),
       apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
+    withDns: point.traffic.dns !== undefined,
     onProcessEnd: (address, how) => {
       for (const node of nodes) node.processEnded(address, how);
     },
@@ -98,7 +99,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   for (const node of nodes) node.settle();
   for (const timeline of timelines) timeline.sample(simulation.now);
 
-  for (const node of nodes.slice(1)) first.meter.absorb(node.meter);
+  for (const node of nodes.slice(1)) first.absorb(node);
   return {
     index: trial.index,
     observation: {
@@ -110,6 +111,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       }),
       ...balance.metrics((id) => new Set(nodes.flatMap((node) => [...node.installed.steadyEndpoints(id)]))),
       ...affinity?.metrics(),
+      ...first.dnsMeter?.metrics(),
     },
     timeline: timelines.flatMap((timeline) => timeline.rows),
   };

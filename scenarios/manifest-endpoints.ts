@@ -80,6 +80,7 @@ function completeSlice(slice: Slice): CompleteSlice {
       serving: serving ?? true,
       terminating: terminating ?? false,
       ...withHints(givenHints(endpoint.hints)),
+      ...(typeof endpoint.hostname === 'string' && endpoint.hostname !== '' ? { hostname: endpoint.hostname } : {}),
     };
   });
   return { ports, endpoints };
@@ -111,7 +112,7 @@ interface Selected {
 
 /**
  * Service ports with ids in byte order of (namespace, name, port name, protocol), and the Deployments behind them. `zones` is by name
- * of node.
+ * of node, `firstId` the id of the first one.
  */
 export function joinEndpoints(
   services: readonly CompleteService[],
@@ -120,6 +121,7 @@ export function joinEndpoints(
   deployments: readonly CompleteDeployment[],
   zones: ReadonlyMap<string, string>,
   warnings: string[],
+  firstId = 0,
 ): Join {
   const index = new SelectorIndex(pods, deployments);
   const join: Join = { servicePorts: [], bindings: [] };
@@ -138,7 +140,7 @@ export function joinEndpoints(
               distributionHints(distribution, nodeName, zones.get(nodeName) ?? ''),
             )
           : sliceEndpoints(service, port, own, warnings);
-      const id = join.servicePorts.length;
+      const id = firstId + join.servicePorts.length;
       join.servicePorts.push({
         id,
         namespace: object.namespace,
@@ -260,7 +262,8 @@ function podEndpoints(
       ...withHints(hintsFor(nodeName)),
     });
   }
-  if (!resolvable) {
+  // A headless Service has lost nothing that a rule would need.
+  if (!resolvable && service.clusterIp !== 0) {
     throw service.object.error(
       `The targetPort ${quote(port.targetPort)} of Service ${objectName(service.object)} is no port name of a container that it selects.`,
       ['spec', 'ports', port.index, 'targetPort'],

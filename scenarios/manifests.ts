@@ -1,11 +1,13 @@
 /** Kubernetes manifests, or a dump of a cluster, made into what the simulation needs: service ports, endpoints, workloads, a node. */
 import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
+import { FIRST_HEADLESS_ID } from '../model/workload.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { InputError } from './errors.ts';
 import { completeDeployment } from './manifest-deployments.ts';
 import type { CompleteDeployment } from './manifest-deployments.ts';
 import { completeSlices, joinEndpoints } from './manifest-endpoints.ts';
+import { completeHeadless, serviceAliases } from './manifest-headless.ts';
 import { clusterCidrOf, completeNodes } from './manifest-nodes.ts';
 import type { CompleteNode } from './manifest-nodes.ts';
 import { collectObjects } from './manifest-objects.ts';
@@ -57,6 +59,17 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
   const pods = allPods(objects, deployments, services, slices, places, warnings);
   const zones = new Map(nodes.map(({ name, zone }) => [name, zone]));
   const { servicePorts, bindings } = joinEndpoints(services, slices, pods, deployments, zones, warnings);
+  // Without DNS nobody asks for them, so that nothing is said of them here.
+  const headless = joinEndpoints(
+    completeHeadless(objects.services),
+    slices,
+    pods,
+    deployments,
+    zones,
+    [],
+    FIRST_HEADLESS_ID,
+  );
+  const aliases = serviceAliases(objects.services);
   const running = pods.filter((pod) => pod.deployment >= 0 && pod.ready && !pod.terminating);
   return {
     ...placeOf(node, clusterCidr),
@@ -71,8 +84,10 @@ export function readManifests(files: readonly ManifestFile[], options: ManifestO
       })),
       deployments: deployments.map((deployment) => deployment.model),
       pods: running.sort((a, b) => a.deployment - b.deployment).map(toModelPod),
-      bindings,
+      bindings: [...bindings, ...headless.bindings],
       firstFreePodAddress: places.firstFree,
+      ...(headless.servicePorts.length === 0 ? {} : { headlessPorts: headless.servicePorts }),
+      ...(aliases.length === 0 ? {} : { aliases }),
     },
     warnings,
   };

@@ -28,6 +28,7 @@ import { readText } from './source.ts';
 import type { Position, ReadFile } from './source.ts';
 import type { Axis, ClusterSpec, ManifestCluster, PointSpec, SyntheticCluster, TrafficSpec } from './spec.ts';
 import { toChurn } from './to-churn.ts';
+import { checkDns } from './to-dns.ts';
 import { toPropagation, toProxy, toSynthetic, toTraffic } from './to-spec.ts';
 import type { Fail } from './to-spec.ts';
 import { hasWayIn, trafficTargets } from './traffic.ts';
@@ -295,6 +296,8 @@ export class Resolver {
       planned(built);
       const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
       if (needed) placed(() => trafficTargets(traffic, built));
+      const { dns } = traffic;
+      if (dns !== undefined) placed(() => checkDns(dns, built, trafficTargets(traffic, built)));
       for (const { kind, key, what } of WAYS_IN) {
         if (traffic[`${kind}Ratio`] === 0 || cluster.state.servicePorts.some((svc) => hasWayIn(svc, kind))) continue;
         fail(`"traffic.${key}" is above 0 and no Service of the manifests has ${what}.`, ['traffic', key]);
@@ -330,6 +333,12 @@ const WAYS_IN = [
 
 function checkSyntheticTraffic(traffic: TrafficSpec, cluster: SyntheticCluster, fail: Fail): void {
   const { services } = cluster;
+  if (traffic.dns !== undefined) {
+    fail('"traffic.dns" needs a Service in front of CoreDNS, so a cluster of manifests; this one is synthetic.', [
+      'traffic',
+      'dns',
+    ]);
+  }
   if (traffic.onlyManifestServices) {
     fail('"only_manifest_services" needs a cluster of manifests; this one is synthetic.', [
       'traffic',

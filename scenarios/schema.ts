@@ -113,6 +113,45 @@ const cluster = z.strictObject({
     .describe('Fields of every readinessProbe of the manifests, in place of their own'),
 });
 
+const domain = z
+  .string()
+  .regex(/^[A-Za-z0-9_]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9_])?$/, 'must be a name such as "cluster.local"');
+
+/** Limits are glibc's [resolv/resolv.h RES_MAXNDOTS, RES_MAXRETRANS, RES_MAXRETRY] and the API server's for searches. */
+const dns = z.strictObject({
+  service: z.string().min(1).default('kube-system/kube-dns').describe('The Service that takes the queries, over UDP'),
+  name: z
+    .enum(['service', 'namespace', 'fqdn', 'absolute', 'srv', 'external'])
+    .default('service')
+    .describe(
+      'How clients write the name: cart; cart.shop; cart.shop.svc.cluster.local; the same with a dot at its end; the SRV record of the named port; a host outside',
+    ),
+  external_name: z
+    .string()
+    .regex(/^[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\.?$/, 'must be the name of a host')
+    .default('api.example.com')
+    .describe('The host outside, for name: external; a dot at its end keeps the search list out'),
+  client_namespace: z.string().min(1).max(63).optional().describe("The clients' namespace; the target's unless given"),
+  cluster_domain: domain.default('cluster.local'),
+  ndots: count(15).default(5).describe('Names with fewer dots are looked for in the search list first'),
+  search: z.array(domain).max(29).default([]).describe("Domains behind the cluster's three in the search list"),
+  aaaa: z.boolean().default(true).describe('Clients ask for AAAA along with A, from one socket'),
+  timeout_s: z.int().min(1).max(30).default(5).describe('How long a client waits for the answers to an attempt'),
+  attempts: z.int().min(1).max(5).default(2).describe('Attempts for each name'),
+  cache: z
+    .enum(['none', 'client', 'node'])
+    .default('none')
+    .describe('Who keeps answers for their TTL: nobody, each client, the node for all its clients'),
+  ttl_s: count(3600).default(5).describe("Of the cluster's records; kubeadm sets 30"),
+  external_ttl_s: count(86_400).default(30).describe('Of records from outside'),
+  server_delay_s: distribution
+    .default({ distribution: 'lognormal', median: 0.0003, sigma: 0.5 })
+    .describe('From a query to its answer, the way through the network included'),
+  upstream_delay_s: distribution
+    .default({ distribution: 'lognormal', median: 0.01, sigma: 0.5 })
+    .describe('Beside it, for a name that is not of the cluster'),
+});
+
 const traffic = z.strictObject({
   connections: z.int().min(1).max(10_000_000).default(1000),
   connections_per_s: z.number().positive().max(1e7).default(1000).describe('Poisson arrivals a second'),
@@ -166,6 +205,7 @@ const traffic = z.strictObject({
     .describe(
       'Source ports that a client uses in turn, from 32768 up; a port is taken again once its connection is over',
     ),
+  dns: dns.optional().describe('Pods look names up before they connect; unless given they know the addresses'),
 });
 
 const deployment = z.string().min(1).describe('Name of a Deployment, or namespace/name');
@@ -193,14 +233,16 @@ const churn = z.strictObject({
       warm_up_mode: failureMode,
       crash_after_s: distribution.optional().describe('From listening to the process ending of itself'),
       on_sigterm: z
-        .enum(['close', 'ignore', 'exit'])
+        .enum(['close', 'lame_duck', 'ignore', 'exit'])
         .default('close')
         .describe(
-          'close: no new connections, the others are served for shutdown_s; exit: it ends at once; ignore: it works on until SIGKILL',
+          'close: no new connections, the others are served for shutdown_s; lame_duck: new ones, too; exit: it ends at once; ignore: it works on until SIGKILL',
         ),
       shutdown_s: distribution
         .optional()
-        .describe('From SIGTERM to the end of a process that closes; 0.1 s unless given, cut off by SIGKILL'),
+        .describe(
+          'From SIGTERM to the end of a process that closes or is a lame duck; 0.1 s unless given, cut off by SIGKILL',
+        ),
       flapping: z
         .strictObject({ probe, mode: failureMode, period_s: distribution, failing_ratio: ratio.default(0.5) })
         .optional()

@@ -69,6 +69,31 @@ export type DistributionSpec =
   | { readonly kind: 'pareto'; readonly scale: number; readonly shape: number }
   | { readonly kind: 'empirical'; readonly values: readonly number[]; readonly weights: readonly number[] };
 
+/** How a client writes the name of what it connects to; `absolute` is the fqdn with a dot at its end. */
+type DnsNameForm = 'service' | 'namespace' | 'fqdn' | 'absolute' | 'srv' | 'external';
+
+/** Name look-ups of pods before each connection. */
+export interface DnsSpec {
+  /** The Service that takes the queries. */
+  readonly service: string;
+  readonly name: DnsNameForm;
+  readonly externalName: string;
+  /** Absent: the clients are in the namespace of what they connect to. */
+  readonly clientNamespace?: string;
+  readonly clusterDomain: string;
+  readonly ndots: number;
+  /** Behind the cluster's domains. */
+  readonly search: readonly string[];
+  readonly aaaa: boolean;
+  readonly timeoutSeconds: number;
+  readonly attempts: number;
+  readonly cache: 'none' | 'client' | 'node';
+  readonly ttlSeconds: number;
+  readonly externalTtlSeconds: number;
+  readonly serverDelaySeconds: DistributionSpec;
+  readonly upstreamDelaySeconds: DistributionSpec;
+}
+
 export interface TrafficSpec {
   /** Connections in all; arrivals stop after the last. */
   readonly connections: number;
@@ -107,6 +132,8 @@ export interface TrafficSpec {
   readonly retryBackoffSeconds: number;
   /** Source ports that a client uses in turn; absent: the whole default range, whoever still has a port. */
   readonly clientPorts?: number;
+  /** Absent: clients know the addresses. */
+  readonly dns?: DnsSpec;
 }
 
 interface PodChurnSpec {

@@ -72,10 +72,10 @@ function toPods(input: NonNullable<Entry['pods']>, path: Path, fail: Fail): Pods
     const keys = 'start_s, warm_up_s, crash_after_s, on_sigterm, shutdown_s, flapping';
     fail(`"${dotted(path)}" must have one of ${keys}.`, path);
   }
-  if (on_sigterm !== 'close' && shutdown_s !== undefined) {
+  if (on_sigterm !== 'close' && on_sigterm !== 'lame_duck' && shutdown_s !== undefined) {
     const why = on_sigterm === 'exit' ? 'ends at once' : 'ends by SIGKILL';
     fail(
-      `"${dotted([...path, 'shutdown_s'])}" is for on_sigterm close; a process that does ${quote(on_sigterm)} ${why}.`,
+      `"${dotted([...path, 'shutdown_s'])}" is for on_sigterm close and lame_duck; a process that does ${quote(on_sigterm)} ${why}.`,
       [...path, 'shutdown_s'],
     );
   }

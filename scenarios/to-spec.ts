@@ -3,6 +3,7 @@ import { parseCidr, parseIpv4 } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
 import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import { quote } from './errors.ts';
+import { toDns } from './to-dns.ts';
 import { dotted } from './schema-issues.ts';
 import { ENDPOINT_LIMIT } from './schema.ts';
 import type { DistributionInput, ExperimentInput } from './schema.ts';
@@ -153,6 +154,9 @@ export function toTraffic(input: ExperimentInput['traffic'], fail: Fail): Traffi
     retries: input.retries,
     retryBackoffSeconds: input.retry_backoff_s,
     ...(input.client_ports === undefined ? {} : { clientPorts: input.client_ports }),
+    ...(input.dns === undefined
+      ? {}
+      : { dns: toDns(input.dns, (each, key) => toDistribution(each, [...path, 'dns', key], fail)) }),
   };
 }
 

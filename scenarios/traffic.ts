@@ -10,10 +10,11 @@ import { constant, empirical, exponential, lognormal, pareto, zipf } from '../si
 import type { Distribution } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
 import type { BuiltCluster } from './cluster-builder.ts';
-import { InputError } from './errors.ts';
+import { InputError, quote } from './errors.ts';
 import { CLIENT_PORT_LIMIT, EXTERNAL_CLIENT_LIMIT } from './schema.ts';
 import { findServicePorts } from './service-lookup.ts';
 import type { DistributionSpec, TrafficSpec } from './spec.ts';
+import { dnsTargets } from './to-dns.ts';
 
 /** Linux' default net.ipv4.ip_local_port_range. */
 const FIRST_CLIENT_PORT = 32768;
@@ -231,7 +232,8 @@ export function planTraffic(spec: TrafficSpec, cluster: BuiltCluster, rng: Rng):
 /** The service ports that get traffic. InputErrors carry the path `traffic...`. */
 export function trafficTargets(spec: TrafficSpec, cluster: BuiltCluster): readonly ServicePort[] {
   const all = cluster.state.servicePorts;
-  const some = spec.onlyManifestServices ? all.slice(0, cluster.manifestServicePorts) : all;
+  const own = spec.onlyManifestServices ? all.slice(0, cluster.manifestServicePorts) : all;
+  const some = spec.dns === undefined ? own : dnsTargets(spec, spec.dns, cluster, own);
   if (some.length === 0 && spec.connections > 0) {
     throw new InputError('The cluster has no Service with a ClusterIP that traffic could go to.', {
       path: ['traffic'],
@@ -241,8 +243,16 @@ export function trafficTargets(spec: TrafficSpec, cluster: BuiltCluster): readon
   try {
     return findServicePorts(spec.popularity.service, some).map((i) => some[i]);
   } catch (error) {
-    if (error instanceof InputError) throw new InputError(error.message, { path: ['traffic', 'popularity', 'one'] });
-    throw error;
+    if (!(error instanceof InputError)) throw error;
+    const { service } = spec.popularity;
+    const isHeadless = cluster.workload.headlessPorts?.some((svc) =>
+      [svc.name, `${svc.namespace}/${svc.name}`].includes(service),
+    );
+    const message =
+      spec.dns === undefined && isHeadless === true
+        ? `The Service ${quote(service)} is headless: clients find its pods by name, which needs "traffic.dns".`
+        : error.message;
+    throw new InputError(message, { path: ['traffic', 'popularity', 'one'] });
   }
 }
 
@@ -255,6 +265,7 @@ function clientPods(count: number, cluster: BuiltCluster): Uint32Array {
       if ((endpoint.address & block.mask) >>> 0 === block.address) used.add(endpoint.address);
   }
   for (const pod of cluster.workload.pods) used.add(pod.address);
+  for (const svc of cluster.workload.headlessPorts ?? []) for (const { address } of svc.endpoints) used.add(address);
   const pods = new Uint32Array(count);
   let address = block.address + (~block.mask >>> 0) - 1;
   for (let i = 0; i < count; i++) {

@@ -166,10 +166,10 @@ describe('how the processes of pods end', () => {
   it.each([
     [
       'on_sigterm: exit, shutdown_s: 1',
-      /^e\.yaml:5:60: "churn\.0\.pods\.shutdown_s" is for on_sigterm close; .*"exit" ends at once\./,
+      /^e\.yaml:5:60: "churn\.0\.pods\.shutdown_s" is for on_sigterm close and lame_duck; .*"exit" ends at once\./,
     ],
     ['on_sigterm: ignore, shutdown_s: 1', /"ignore" ends by SIGKILL\./],
-    ['on_sigterm: wait', /"churn\.0\.pods\.on_sigterm" must be one of close, ignore, exit, got "wait"/],
+    ['on_sigterm: wait', /"churn\.0\.pods\.on_sigterm" must be one of close, lame_duck, ignore, exit, got "wait"/],
     ['shutdown_s: -1', /"churn\.0\.pods\.shutdown_s"/],
   ])('refuses %s', (keys, message) => {
     expect(refused('', pods(keys))).toMatch(message);
