@@ -10,6 +10,7 @@ import type { Propagation } from './api-fanout.ts';
 import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event.ts';
 import { DeploymentController } from './deployment.ts';
 import { EndpointSliceController } from './endpoint-slices.ts';
+import type { EndpointsApi } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
 import { NodeController } from './node-controller.ts';
 import { NodePool } from './node-pool.ts';
@@ -32,6 +33,8 @@ export interface ControlPlaneOptions {
   readonly nodeName: string;
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
+  /** Absent: EndpointSlices, with kube-controller-manager's defaults. */
+  readonly endpointsApi?: EndpointsApi;
   readonly sync: SyncPort;
   /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
   readonly reachable?: Reachable;
@@ -69,12 +72,9 @@ export class ControlPlane {
         text,
         ...(servicePortIds === undefined ? {} : { servicePortIds }),
       });
-    const portsOf = workload.deployments.map((_, deployment) =>
-      workload.bindings
-        .filter((binding) => binding.deployment === deployment)
-        .map((binding) => binding.servicePortId)
-        .sort((a, b) => a - b),
-    );
+    const portsOf = workload.deployments.map((): number[] => []);
+    for (const { deployment, servicePortId } of workload.bindings) portsOf[deployment].push(servicePortId);
+    for (const ids of portsOf) ids.sort((a, b) => a - b);
     const emitOfWorkload: EmitWorkloadEvent = (kind, text, deployment) => emit(kind, text, portsOf[deployment]);
     this.#emit = emitOfWorkload;
     this.#simulation = simulation;
@@ -137,6 +137,7 @@ export class ControlPlane {
       store: this.#store,
       emit,
       onWrite: (write) => this.#fanout.sendToNode(() => this.#proxier.receive(write)),
+      ...(options.endpointsApi === undefined ? {} : { api: options.endpointsApi }),
     });
     for (const pod of this.#deployments.adoptPods()) this.#kubelet.adopt(pod);
     for (const port of state.servicePorts) {
@@ -210,7 +211,7 @@ export class ControlPlane {
     return this.#proxier.latencies;
   }
 
-  /** Creates, updates and deletes of EndpointSlices. */
+  /** Creates, updates and deletes of EndpointSlices, or of Endpoints objects. */
   get endpointSliceWrites(): number {
     return this.#slices.writes;
   }
@@ -218,6 +219,11 @@ export class ControlPlane {
   /** Watch events that these writes cause: each goes to the kube-proxy of every node. */
   get endpointSliceEvents(): number {
     return this.#slices.writes * this.#workload.nodes.length;
+  }
+
+  /** What the API server sends in these events to all nodes together. */
+  get endpointSliceBytes(): number {
+    return this.#slices.bytesPerWatcher * this.#workload.nodes.length;
   }
 
   /** Syncs begun, the first one included. */

@@ -20,7 +20,9 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  *   that the rules led to throughout; null where no service port has two of them;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
- * - `endpoint_slice_events`: watch events, one a write and node.
+ * - `endpoint_slice_writes`, `endpoint_slice_events`, `endpoint_slice_bytes`: creates, updates and deletes of EndpointSlices, or of
+ *   Endpoints objects where the experiment asks for those; the watch events of them, one a write and node; what the API server sends in
+ *   these events to all nodes together, protobuf, before HTTP/2 and TLS.
  */
 const CHANGE_METRICS = [
   'programming_latency_p90_ms',
@@ -42,6 +44,7 @@ const CHANGE_METRICS = [
   'sync_operations',
   'restore_lines',
   'endpoint_slice_events',
+  'endpoint_slice_bytes',
 ] as const;
 
 /** Metrics that every experiment has beside OBSERVATION_COLUMNS. */

@@ -50,6 +50,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...meter.metrics(clientPolicy(traffic) !== undefined),
     endpoint_slice_writes: control.endpointSliceWrites,
     endpoint_slice_events: control.endpointSliceEvents,
+    endpoint_slice_bytes: control.endpointSliceBytes,
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),
   };
 }

@@ -18,7 +18,14 @@ import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
 import { clientPolicy } from './client-policy.ts';
-import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import {
+  endpointsApi,
+  engineFactory,
+  engineOptions,
+  observedNode,
+  proxierTiming,
+  unsupported,
+} from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { InstalledEndpoints } from './installed-endpoints.ts';
 import { observe } from './observe.ts';
@@ -79,6 +86,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       podStart: toDistribution(point.propagation.podStartSeconds),
       apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
+    endpointsApi: endpointsApi(point.propagation.endpoints),
     sync: {
       begin: (request) => syncs.begin(request),
       commit: (request) => {
