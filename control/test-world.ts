@@ -4,12 +4,14 @@ import type { ClusterState, Endpoint, ServicePort } from '../model/cluster.ts';
 import { PROTOCOL_TCP } from '../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { SimTime } from '../model/time.ts';
-import type { Deployment, Probe, WorkloadPlan } from '../model/workload.ts';
+import type { Deployment, Node, Probe, WorkloadPlan } from '../model/workload.ts';
 import type { Distribution } from '../sim/distributions.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import type { ControlEvent } from './control-event.ts';
 import { ControlPlane } from './control-plane.ts';
+import { DEFAULT_ENDPOINTS_API } from './endpoint-slices.ts';
+import type { EndpointsApi } from './endpoint-slices.ts';
 import type { ProxierTiming, SyncRequest } from './proxier.ts';
 
 /** 10.1.0.1 */
@@ -59,8 +61,12 @@ export function deploymentOf(changes: Partial<Deployment> = {}): Deployment {
   };
 }
 
+function nodesOf(count: number): Node[] {
+  return Array.from({ length: count }, (_, i) => ({ name: `node-${i + 1}`, address: 0x0a000001 + i, zone: 'a' }));
+}
+
 export function planOf(deployment: Deployment): WorkloadPlan {
-  const nodes = [1, 2].map((i) => ({ name: `node-${i}`, address: 0x0a000000 + i, zone: 'a' }));
+  const nodes = nodesOf(2);
   return {
     nodes,
     deployments: [deployment],
@@ -121,6 +127,10 @@ export interface WorldOptions {
   readonly podStart?: Distribution;
   readonly apiCall?: Distribution;
   readonly publishNotReadyAddresses?: boolean;
+  /** Changes to kube-controller-manager's defaults. */
+  readonly endpointsApi?: Partial<EndpointsApi>;
+  /** Number of nodes; the plan's two unless given. */
+  readonly nodes?: number;
   /** Time of one sync, ns. */
   readonly syncNs?: SimTime;
 }
@@ -142,7 +152,8 @@ export function worldOf(options: WorldOptions = {}): World {
   const hasProbe = readinessProbe !== undefined && options.withoutReadinessProbe !== true;
   const plan = planOf(hasProbe ? { ...withoutProbe, readinessProbe } : withoutProbe);
   const publishNotReadyAddresses = options.publishNotReadyAddresses ?? false;
-  const workload = { ...plan, bindings: plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses })) };
+  const nodes = options.nodes === undefined ? plan.nodes : nodesOf(options.nodes);
+  const workload = { ...plan, nodes, bindings: plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses })) };
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
@@ -176,6 +187,7 @@ export function worldOf(options: WorldOptions = {}): World {
         committed.push({ at: simulation.now, request });
       },
     },
+    endpointsApi: { ...DEFAULT_ENDPOINTS_API, ...options.endpointsApi },
     onEvent: (event) => events.push(event),
   });
   plane.start();
