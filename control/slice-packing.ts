@@ -35,7 +35,6 @@ export interface SliceChanges<E extends SliceEndpoint = SliceEndpoint> {
 
 /** Equal in all that the API shows. */
 export function sameEndpoint(a: SliceEndpoint, b: SliceEndpoint): boolean {
-  if (a === b) return true;
   return (
     a.address === b.address &&
     a.nodeName === b.nodeName &&
@@ -96,7 +95,10 @@ export function packSlices<E extends SliceEndpoint>(
 
 /** Equal endpoints in equal order. */
 export function sameContent(before: readonly SliceEndpoint[], kept: readonly SliceEndpoint[]): boolean {
-  return before.length === kept.length && before.every((endpoint, i) => sameEndpoint(endpoint, kept[i]));
+  return (
+    before.length === kept.length &&
+    before.every((endpoint, i) => endpoint === kept[i] || sameEndpoint(endpoint, kept[i]))
+  );
 }
 
 /** The fullest slice that can take `count` more [getSliceToFill]. */
