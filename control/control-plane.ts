@@ -25,6 +25,8 @@ export interface ControlPlaneOptions {
   /** At time 0, not running. */
   readonly simulation: Simulation;
   readonly rng: Rng;
+  /** Absent: EndpointSlices, with kube-controller-manager's defaults. */
+  readonly endpointsApi?: EndpointsApi;
   /** The cluster at the start. Endpoints with the address of a pod of the plan follow that pod, all others stay as they are. */
   readonly state: ClusterState;
   readonly workload: WorkloadPlan;
@@ -33,8 +35,6 @@ export interface ControlPlaneOptions {
   readonly nodeName: string;
   readonly proxier: ProxierTiming;
   readonly propagation: Propagation;
-  /** Absent: EndpointSlices, with kube-controller-manager's defaults. */
-  readonly endpointsApi?: EndpointsApi;
   readonly sync: SyncPort;
   /** Absent: all usable endpoints, as of service ports without Local policies and hints. */
   readonly reachable?: Reachable;
@@ -131,13 +131,13 @@ export class ControlPlane {
       onPodChanged: (pod) => this.#podChanged(pod),
     });
     this.#slices = new EndpointSliceController({
+      ...(options.endpointsApi === undefined ? {} : { api: options.endpointsApi }),
       fanout: this.#fanout,
       workload,
       servicePorts: state.servicePorts,
       store: this.#store,
       emit,
       onWrite: (write) => this.#fanout.sendToNode(() => this.#proxier.receive(write)),
-      ...(options.endpointsApi === undefined ? {} : { api: options.endpointsApi }),
     });
     for (const pod of this.#deployments.adoptPods()) this.#kubelet.adopt(pod);
     for (const port of state.servicePorts) {
@@ -216,14 +216,14 @@ export class ControlPlane {
     return this.#slices.writes;
   }
 
+  /** What the API server sends in watch events of these writes to all nodes together. */
+  get endpointSliceBytes(): number {
+    return this.#slices.bytesPerWatcher * this.#workload.nodes.length;
+  }
+
   /** Watch events that these writes cause: each goes to the kube-proxy of every node. */
   get endpointSliceEvents(): number {
     return this.#slices.writes * this.#workload.nodes.length;
-  }
-
-  /** What the API server sends in these events to all nodes together. */
-  get endpointSliceBytes(): number {
-    return this.#slices.bytesPerWatcher * this.#workload.nodes.length;
   }
 
   /** Syncs begun, the first one included. */

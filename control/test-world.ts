@@ -160,6 +160,7 @@ export function worldOf(options: WorldOptions = {}): World {
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
+    endpointsApi: { ...DEFAULT_ENDPOINTS_API, ...options.endpointsApi },
     state: stateOf(workload),
     workload,
     churn: { events: options.churn ?? [], behaviours: options.behaviours ?? [] },
@@ -187,7 +188,6 @@ export function worldOf(options: WorldOptions = {}): World {
         committed.push({ at: simulation.now, request });
       },
     },
-    endpointsApi: { ...DEFAULT_ENDPOINTS_API, ...options.endpointsApi },
     onEvent: (event) => events.push(event),
   });
   plane.start();

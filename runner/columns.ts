@@ -20,9 +20,7 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  *   that the rules led to throughout; null where no service port has two of them;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
- * - `endpoint_slice_writes`, `endpoint_slice_events`, `endpoint_slice_bytes`: creates, updates and deletes of EndpointSlices, or of
- *   Endpoints objects where the experiment asks for those; the watch events of them, one a write and node; what the API server sends in
- *   these events to all nodes together, protobuf, before HTTP/2 and TLS.
+ * - `endpoint_slice_events`: watch events, one a write and node.
  */
 const CHANGE_METRICS = [
   'programming_latency_p90_ms',
@@ -44,10 +42,13 @@ const CHANGE_METRICS = [
   'sync_operations',
   'restore_lines',
   'endpoint_slice_events',
-  'endpoint_slice_bytes',
 ] as const;
 
-/** Metrics that every experiment has beside OBSERVATION_COLUMNS. */
+/**
+ * Metrics that every experiment has beside OBSERVATION_COLUMNS. `endpoint_slice_writes`: creates, updates and deletes of EndpointSlices,
+ * or of Endpoints objects where the experiment asks for those; `endpoint_slice_bytes`: what the API server sends to all nodes together in
+ * the watch events of these writes, protobuf, before HTTP/2 and TLS.
+ */
 const OWN_METRICS = [
   'first_packets',
   'rules_scanned_max',
@@ -62,6 +63,7 @@ const OWN_METRICS = [
   'returning_connections_same_endpoint',
   'syncs',
   'endpoint_slice_writes',
+  'endpoint_slice_bytes',
   ...CHANGE_METRICS,
   'path_measured',
   ...COUNTER_NAMES.map((name) => `${name}_total`),

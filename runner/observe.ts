@@ -49,8 +49,8 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...axisColumns(trial),
     ...meter.metrics(clientPolicy(traffic) !== undefined),
     endpoint_slice_writes: control.endpointSliceWrites,
-    endpoint_slice_events: control.endpointSliceEvents,
     endpoint_slice_bytes: control.endpointSliceBytes,
+    endpoint_slice_events: control.endpointSliceEvents,
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),
   };
 }

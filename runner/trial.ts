@@ -74,6 +74,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const control: ControlPlane = new ControlPlane({
     simulation,
     rng,
+    endpointsApi: endpointsApi(point.propagation.endpoints),
     state: cluster.state,
     workload: cluster.workload,
     churn: planChurn(point.churn, cluster),
@@ -86,7 +87,6 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       podStart: toDistribution(point.propagation.podStartSeconds),
       apiCall: toDistribution(point.propagation.apiCallSeconds),
     },
-    endpointsApi: endpointsApi(point.propagation.endpoints),
     sync: {
       begin: (request) => syncs.begin(request),
       commit: (request) => {
