@@ -183,6 +183,26 @@ describe('max-endpoints-per-slice', () => {
   });
 });
 
+describe('slices that have lost endpoints', () => {
+  it('stay part full: nothing is moved, and new endpoints go to one of them', () => {
+    const rig = rigOf(undefined, { maxEndpointsPerSlice: 10 });
+    const pods = Array.from({ length: 30 }, (_, i) => rig.add(i + 1));
+    rig.change(...pods);
+    const gone = pods.filter((_, i) => i % 10 >= 4);
+    for (const pod of gone) rig.store.remove(pod);
+    const lengths = (writes: readonly SliceWrite[]): number[][] =>
+      writes.map((write) => [write.sliceId, write.endpoints.length]);
+    expect(lengths(rig.change(...gone))).toEqual([
+      [0, 4],
+      [1, 4],
+      [2, 4],
+    ]);
+    expect(lengths(rig.change(rig.add(101), rig.add(102)))).toEqual([[0, 6]]);
+    // Seven fit into no slice but a new one, though there is room for sixteen.
+    expect(lengths(rig.change(...Array.from({ length: 7 }, (_, i) => rig.add(201 + i))))).toEqual([[3, 7]]);
+  });
+});
+
 describe('endpoint-updates-batch-period', () => {
   it('runs from the first change, whatever comes after it', () => {
     const rig = rigOf(undefined, { batchNs: 3 * NS_PER_S });
