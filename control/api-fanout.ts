@@ -87,15 +87,18 @@ export class ApiFanout {
     this.#simulation.at(this.#simulation.now + delay, PRIORITY_KUBELET, arrive);
   }
 
-  /** The EndpointSlice controller's work on one Service: its informer's lag, its queue and its write. */
-  runEndpointSync(service: string, run: () => void): void {
+  /**
+   * The EndpointSlice controller's work on one Service: its informer's lag, its queue and its write. Later changes do not put off what
+   * waits in the queue for the batch period to pass [client-go workqueue/delaying_queue.go insert].
+   */
+  runEndpointSync(service: string, batchNs: SimTime, run: () => void): void {
     let stream = this.#endpointStreams.get(service);
     if (stream === undefined) {
       stream = this.#rng.stream(`endpoint-slice/${service}`);
       this.#endpointStreams.set(service, stream);
     }
     const delay = drawDelayNs(this.#propagation.endpointSlice, stream);
-    this.#simulation.at(this.#simulation.now + delay, PRIORITY_CONTROLLER, run);
+    this.#simulation.at(this.#simulation.now + batchNs + delay, PRIORITY_CONTROLLER, run);
   }
 
   /** The watch of a node's kube-proxy; the first observed node's has no name in its stream. */

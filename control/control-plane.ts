@@ -2,7 +2,6 @@
 import type { ChurnEvent, ChurnPlan } from '../model/churn.ts';
 import type { ClusterState } from '../model/cluster.ts';
 import type { SimTime } from '../model/time.ts';
-import { FIRST_HEADLESS_ID } from '../model/workload.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
 import { constant } from '../sim/distributions.ts';
 import type { RandomStream, Rng } from '../sim/rng.ts';
@@ -13,8 +12,8 @@ import type { ControlEvent, EmitEvent, EmitWorkloadEvent } from './control-event
 import { DeploymentController } from './deployment.ts';
 import { DnsWatch } from './dns-watch.ts';
 import type { DnsEndpoint } from './dns-zone.ts';
-import { EndpointSliceController } from './endpoint-slices.ts';
-import type { SliceWrite } from './endpoint-slices.ts';
+import { EndpointSliceController, isHeadless } from './endpoint-slices.ts';
+import type { EndpointsApi, SliceWrite } from './endpoint-slices.ts';
 import { Kubelet } from './kubelet.ts';
 import { latenciesOverNodes } from './latencies.ts';
 import type { LatenciesOverNodes } from './latencies.ts';
@@ -36,6 +35,8 @@ export interface ControlPlaneOptions {
   /** At time 0, not running. */
   readonly simulation: Simulation;
   readonly rng: Rng;
+  /** Absent: EndpointSlices, with kube-controller-manager's defaults. */
+  readonly endpointsApi?: EndpointsApi;
   /** The cluster at the start. Endpoints with the address of a pod of the plan follow that pod, all others stay as they are. */
   readonly state: ClusterState;
   readonly workload: WorkloadPlan;
@@ -86,8 +87,6 @@ export class ControlPlane {
   readonly #others: OtherProxies | undefined;
   readonly #watches: readonly DelayLine[];
   readonly #dnsWatch: DnsWatch | undefined;
-  /** Writes that no kube-proxy gets. */
-  #headlessWrites = 0;
   /** Ready endpoints of service ports that no Deployment is bound to, and endpoints of others that no pod stands behind. */
   readonly #fixedReady = new Map<number, number>();
   readonly #emit: EmitWorkloadEvent;
@@ -102,12 +101,9 @@ export class ControlPlane {
         text,
         ...(servicePortIds === undefined ? {} : { servicePortIds }),
       });
-    const portsOf = workload.deployments.map((_, deployment) =>
-      workload.bindings
-        .filter((binding) => binding.deployment === deployment)
-        .map((binding) => binding.servicePortId)
-        .sort((a, b) => a - b),
-    );
+    const portsOf = workload.deployments.map((): number[] => []);
+    for (const { deployment, servicePortId } of workload.bindings) portsOf[deployment].push(servicePortId);
+    for (const ids of portsOf) ids.sort((a, b) => a - b);
     const emitOfWorkload: EmitWorkloadEvent = (kind, text, deployment) => emit(kind, text, portsOf[deployment]);
     this.#emit = emitOfWorkload;
     this.#simulation = simulation;
@@ -167,6 +163,7 @@ export class ControlPlane {
       onPodChanged: (pod) => this.#podChanged(pod),
     });
     this.#slices = new EndpointSliceController({
+      ...(options.endpointsApi === undefined ? {} : { api: options.endpointsApi }),
       fanout: this.#fanout,
       workload,
       servicePorts: [...state.servicePorts, ...(workload.headlessPorts ?? [])],
@@ -281,14 +278,19 @@ export class ControlPlane {
     return this.#kubelet.detections;
   }
 
-  /** Creates, updates and deletes of EndpointSlices. */
+  /** Creates, updates and deletes of EndpointSlices, or of Endpoints objects. */
   get endpointSliceWrites(): number {
     return this.#slices.writes;
   }
 
+  /** What the API server sends in watch events of these writes to all nodes together. */
+  get endpointSliceBytes(): number {
+    return this.#slices.bytesPerWatcher * this.#workload.nodes.length;
+  }
+
   /** Watch events that these writes cause: each goes to the kube-proxy of every node, but those of headless Services to none. */
   get endpointSliceEvents(): number {
-    return (this.#slices.writes - this.#headlessWrites) * this.#workload.nodes.length;
+    return this.#slices.writesToProxies * this.#workload.nodes.length;
   }
 
   /** Syncs begun on an observed node, the first one included. */
@@ -313,8 +315,7 @@ export class ControlPlane {
 
   /** kube-proxy's informer leaves out what has the label service.kubernetes.io/headless [cmd/kube-proxy/app/server.go]. */
   #send(write: SliceWrite): void {
-    if (isHeadless(write)) this.#headlessWrites++;
-    else {
+    if (!isHeadless(write)) {
       this.#proxiers.forEach((proxier, i) => this.#watches[i].send(() => proxier.receive(write)));
       this.#others?.receive(this.#simulation.now, write);
     }
@@ -410,9 +411,4 @@ type ChurnOfPod = Extract<ChurnEvent, { kind: 'probe_failure' | 'probe_flapping'
 
 function isRunning(pod: PodRecord): boolean {
   return pod.container === 'running' && pod.deletedAt === undefined;
-}
-
-/** A Service is headless with all its ports. */
-function isHeadless({ servicePortIds }: SliceWrite): boolean {
-  return servicePortIds[0] >= FIRST_HEADLESS_ID;
 }

@@ -72,7 +72,7 @@ describe('CoreDNS in a control plane', () => {
     expect(named.committed.map((commit) => [commit.at, commit.request.delta])).toEqual(
       plain.committed.map((commit) => [commit.at, commit.request.delta]),
     );
-    expect(named.plane.latencies).toEqual(plain.plane.latencies);
+    expect(named.plane.latencies()).toEqual(plain.plane.latencies());
     // The headless Service has as many writes of its own, of which no kube-proxy gets an event.
     expect(named.plane.endpointSliceWrites).toBe(2 * plain.plane.endpointSliceWrites);
     expect(named.plane.endpointSliceEvents).toBe(plain.plane.endpointSliceEvents);

@@ -6,9 +6,10 @@ import type { Distribution } from '../sim/distributions.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { ApiFanout } from './api-fanout.ts';
-import { EndpointSliceController } from './endpoint-slices.ts';
-import type { SliceWrite } from './endpoint-slices.ts';
+import { DEFAULT_ENDPOINTS_API, EndpointSliceController } from './endpoint-slices.ts';
+import type { EndpointsApi, SliceWrite } from './endpoint-slices.ts';
 import { PodRecord, PodStore } from './pod-store.ts';
+import { PRIORITY_CONTROLLER } from './priorities.ts';
 import { constantly, deploymentOf, planOf, stateOf, WEB } from './test-world.ts';
 
 interface Rig {
@@ -23,7 +24,7 @@ interface Rig {
   change(...pods: PodRecord[]): SliceWrite[];
 }
 
-function rigOf(plan: WorkloadPlan = planOf(deploymentOf({ replicas: 0 }))): Rig {
+function rigOf(plan: WorkloadPlan = planOf(deploymentOf({ replicas: 0 })), api: Partial<EndpointsApi> = {}): Rig {
   const simulation = new Simulation();
   let draws = 0;
   const counted: Distribution = { mean: 1, next: () => ((draws += 1), 1) };
@@ -38,6 +39,7 @@ function rigOf(plan: WorkloadPlan = planOf(deploymentOf({ replicas: 0 }))): Rig 
     store,
     emit: () => undefined,
     onWrite: (write) => writes.push(write),
+    api: { ...DEFAULT_ENDPOINTS_API, ...api },
   });
   return {
     simulation,
@@ -66,6 +68,21 @@ function rigOf(plan: WorkloadPlan = planOf(deploymentOf({ replicas: 0 }))): Rig 
       simulation.runUntil(simulation.now + 2 * NS_PER_S);
       return [...writes];
     },
+  };
+}
+
+/** A Service over one Deployment for each of the port numbers. */
+function planOfPorts(...targetPorts: number[]): WorkloadPlan {
+  const base = planOf(deploymentOf({ replicas: 0 }));
+  return {
+    ...base,
+    deployments: targetPorts.map((_, i) => deploymentOf({ name: `web-${i}` })),
+    bindings: targetPorts.map((targetPort, deployment) => ({
+      servicePortId: WEB,
+      deployment,
+      targetPort,
+      protocol: PROTOCOL_TCP,
+    })),
   };
 }
 
@@ -126,18 +143,7 @@ describe('EndpointSliceController', () => {
   });
 
   it('puts pods with other port numbers into other slices', () => {
-    const base = planOf(deploymentOf({ replicas: 0 }));
-    const plan: WorkloadPlan = {
-      ...base,
-      deployments: [deploymentOf(), deploymentOf({ name: 'same' }), deploymentOf({ name: 'other' })],
-      bindings: [8080, 8080, 9090].map((targetPort, deployment) => ({
-        servicePortId: WEB,
-        deployment,
-        targetPort,
-        protocol: PROTOCOL_TCP,
-      })),
-    };
-    const rig = rigOf(plan);
+    const rig = rigOf(planOfPorts(8080, 8080, 9090));
     const writes = rig.change(rig.add(1, 0), rig.add(2, 1), rig.add(3, 2));
     expect(writes.map((write) => [write.ports[0].targetPort, write.endpoints.map((each) => each.address)])).toEqual([
       [8080, [1, 2]],
@@ -166,5 +172,132 @@ describe('EndpointSliceController', () => {
     expect(hints(undefined)).toBeUndefined();
     expect(hints('PreferClose')).toEqual({ zones: ['a'], nodes: [] });
     expect(hints('PreferSameNode')).toEqual({ zones: ['a'], nodes: ['node-1'] });
+  });
+});
+
+describe('max-endpoints-per-slice', () => {
+  it('is the size of slices', () => {
+    const rig = rigOf(undefined, { maxEndpointsPerSlice: 7 });
+    const pods = Array.from({ length: 16 }, (_, i) => rig.add(i + 1));
+    expect(rig.change(...pods).map((write) => write.endpoints.length)).toEqual([7, 7, 2]);
+  });
+});
+
+describe('slices that have lost endpoints', () => {
+  it('stay part full: nothing is moved, and new endpoints go to one of them', () => {
+    const rig = rigOf(undefined, { maxEndpointsPerSlice: 10 });
+    const pods = Array.from({ length: 30 }, (_, i) => rig.add(i + 1));
+    rig.change(...pods);
+    const gone = pods.filter((_, i) => i % 10 >= 4);
+    for (const pod of gone) rig.store.remove(pod);
+    const lengths = (writes: readonly SliceWrite[]): number[][] =>
+      writes.map((write) => [write.sliceId, write.endpoints.length]);
+    expect(lengths(rig.change(...gone))).toEqual([
+      [0, 4],
+      [1, 4],
+      [2, 4],
+    ]);
+    expect(lengths(rig.change(rig.add(101), rig.add(102)))).toEqual([[0, 6]]);
+    // Seven fit into no slice but a new one, though there is room for sixteen.
+    expect(lengths(rig.change(...Array.from({ length: 7 }, (_, i) => rig.add(201 + i))))).toEqual([[3, 7]]);
+  });
+});
+
+describe('endpoint-updates-batch-period', () => {
+  it('runs from the first change, whatever comes after it', () => {
+    const rig = rigOf(undefined, { batchNs: 3 * NS_PER_S });
+    const changeAt = (seconds: number): void => {
+      rig.simulation.at(seconds * NS_PER_S, PRIORITY_CONTROLLER, () => rig.controller.podChanged(rig.add(seconds)));
+    };
+    [10, 11, 13, 15].forEach(changeAt);
+    const writesBy = (seconds: number): number => (rig.simulation.runUntil(seconds * NS_PER_S), rig.writes.length);
+    // The controller's delay of 1 s comes on top: at 14 s it takes three pods, at 19 s the last one.
+    expect([13.9, 14.1, 18.9, 19.1].map(writesBy)).toEqual([0, 1, 1, 2]);
+    expect(rig.writes.map((write) => write.endpoints.length)).toEqual([3, 4]);
+    expect(rig.draws()).toBe(2);
+  });
+});
+
+describe('Endpoints objects', () => {
+  const objects = (plan?: WorkloadPlan): Rig => rigOf(plan, { kind: 'endpoints' });
+  const shown = (writes: readonly SliceWrite[]): number[][] =>
+    writes.map((write) => write.endpoints.map((endpoint) => endpoint.address));
+
+  it('hold ready and other pods, of which kube-proxy gets the ready ones, and no pod that is being deleted', () => {
+    const rig = objects();
+    rig.controller.initialSlices();
+    const [one, two] = [rig.add(1), rig.add(2)];
+    two.status = { ...two.status, ready: false };
+    expect(shown(rig.change(one, two))).toEqual([[1]]);
+    expect(rig.controller.readyEndpoints(WEB)).toBe(1);
+    expect(rig.writes[0].endpoints[0]).toMatchObject({ ready: true, serving: true, terminating: false });
+    one.deletedAt = rig.simulation.now;
+    expect(shown(rig.change(one))).toEqual([[]]);
+    // Nothing is left to be said of its end.
+    rig.store.remove(one);
+    expect(rig.change(one)).toEqual([]);
+    expect(rig.controller.writes).toBe(2);
+  });
+
+  it('have a trigger for each pod that becomes ready, stops being so or is deleted', () => {
+    const rig = objects();
+    rig.controller.initialSlices();
+    const [one, two, three] = [rig.add(1), rig.add(2), rig.add(3)];
+    three.status = { ...three.status, ready: false };
+    for (const [i, pod] of [one, two, three].entries()) pod.status = { ...pod.status, readyChangedAt: 5 + i };
+    expect(rig.change(one, two, three)[0].triggers).toEqual([5, 6]);
+    one.deletedAt = rig.simulation.now;
+    two.status = { ...two.status, ready: false, readyChangedAt: rig.simulation.now + 1 };
+    three.deletedAt = rig.simulation.now;
+    expect(rig.change(one, two, three)[0].triggers).toEqual([one.deletedAt, two.status.readyChangedAt]);
+  });
+
+  it('hold pods that are being deleted, as ready ones, where the Service publishes what is not ready', () => {
+    const base = planOf(deploymentOf({ replicas: 0 }));
+    const rig = objects({
+      ...base,
+      bindings: base.bindings.map((each) => ({ ...each, publishNotReadyAddresses: true })),
+    });
+    rig.controller.initialSlices();
+    const pod = rig.add(1);
+    pod.status = { ...pod.status, ready: false };
+    expect(shown(rig.change(pod))).toEqual([[1]]);
+    pod.deletedAt = rig.simulation.now;
+    expect(rig.change(pod)).toEqual([]);
+  });
+
+  it('are one object, written once, for all port numbers', () => {
+    const rig = objects(planOfPorts(8080, 9090));
+    rig.controller.initialSlices();
+    const writes = rig.change(rig.add(1, 0), rig.add(2, 1));
+    expect(writes.map((write) => [write.ports[0].targetPort, write.endpoints[0].address])).toEqual([
+      [8080, 1],
+      [9090, 2],
+    ]);
+    expect(rig.controller.writes).toBe(1);
+  });
+
+  it('are sent beyond a thousand addresses when those that stay or the time in the annotation change', () => {
+    const rig = objects();
+    rig.controller.initialSlices();
+    const all = Array.from({ length: 1005 }, (_, i) => rig.add(i + 1));
+    // By their texts 0.0.3.95 to 0.0.3.99 are the last ones of all, so they are left out.
+    const [hidden, last] = [all[0x0362 - 1], all[0x0363 - 1]];
+    const sent = (...pods: PodRecord[]): number => {
+      const before = rig.controller.writes;
+      rig.change(...pods);
+      return rig.controller.writes - before;
+    };
+    expect(sent(...all)).toBe(1);
+    expect(rig.controller.readyEndpoints(WEB)).toBe(1000);
+    expect(rig.writes[0].endpoints.some((endpoint) => endpoint.address === last.address)).toBe(false);
+    // The annotation goes, as no pod's readiness has changed; then there is nothing to say.
+    last.deletedAt = rig.simulation.now;
+    expect(sent(last)).toBe(1);
+    rig.store.remove(last);
+    expect(sent(last)).toBe(0);
+    hidden.status = { ...hidden.status, ready: false, readyChangedAt: rig.simulation.now };
+    expect(sent(hidden)).toBe(1);
+    expect(rig.writes[0].triggers).toEqual([]);
   });
 });

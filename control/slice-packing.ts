@@ -18,19 +18,19 @@ export interface SliceEndpoint {
 }
 
 /** An EndpointSlice object; its ports are those of a port map of the Service. */
-export interface Slice {
+export interface Slice<E extends SliceEndpoint = SliceEndpoint> {
   readonly id: number;
   portMap: string;
-  endpoints: readonly SliceEndpoint[];
+  endpoints: readonly E[];
 }
 
-export interface SliceChanges {
+export interface SliceChanges<E extends SliceEndpoint = SliceEndpoint> {
   /** Existing slices with their new content. */
-  readonly updates: { readonly slice: Slice; readonly endpoints: readonly SliceEndpoint[] }[];
+  readonly updates: { readonly slice: Slice<E>; readonly endpoints: readonly E[] }[];
   /** Contents of slices that do not exist yet. */
-  readonly creates: (readonly SliceEndpoint[])[];
+  readonly creates: (readonly E[])[];
   /** Slices that lost their last endpoint. */
-  readonly deletes: Slice[];
+  readonly deletes: Slice<E>[];
 }
 
 /** Equal in all that the API shows. */
@@ -55,17 +55,17 @@ export function hintsText(hints: EndpointHints | undefined): string {
  * refreshed where they are; (2) new ones fill the slices that are written anyway, fullest first; (3) the rest goes to
  * the one unchanged slice that it fills best, or to new slices.
  */
-export function packSlices(
-  slices: readonly Slice[],
-  desired: readonly SliceEndpoint[],
+export function packSlices<E extends SliceEndpoint>(
+  slices: readonly Slice<E>[],
+  desired: readonly E[],
   maxEndpoints: number,
-): SliceChanges {
+): SliceChanges<E> {
   const wanted = new Map(desired.map((endpoint) => [endpoint.address, endpoint]));
-  const touched: { slice: Slice; endpoints: SliceEndpoint[] }[] = [];
-  const unchanged: Slice[] = [];
-  const deletes: Slice[] = [];
+  const touched: { slice: Slice<E>; endpoints: E[] }[] = [];
+  const unchanged: Slice<E>[] = [];
+  const deletes: Slice<E>[] = [];
   for (const slice of slices) {
-    const kept: SliceEndpoint[] = [];
+    const kept: E[] = [];
     for (const old of slice.endpoints) {
       const current = wanted.get(old.address);
       if (current === undefined) continue;
@@ -73,14 +73,14 @@ export function packSlices(
       kept.push(current);
     }
     if (kept.length === 0 && slice.endpoints.length > 0) deletes.push(slice);
-    else if (isSameContent(slice.endpoints, kept)) unchanged.push(slice);
+    else if (sameContent(slice.endpoints, kept)) unchanged.push(slice);
     else touched.push({ slice, endpoints: kept });
   }
   const rest = [...wanted.values()];
   for (const each of [...touched].sort((a, b) => b.endpoints.length - a.endpoints.length)) {
     each.endpoints.push(...rest.splice(0, maxEndpoints - each.endpoints.length));
   }
-  const creates: SliceEndpoint[][] = [];
+  const creates: E[][] = [];
   while (rest.length > 0) {
     const best = rest.length < maxEndpoints ? closestFit(unchanged, rest.length, maxEndpoints) : undefined;
     if (best === undefined) {
@@ -93,13 +93,17 @@ export function packSlices(
   return { updates: touched, creates, deletes };
 }
 
-function isSameContent(before: readonly SliceEndpoint[], kept: readonly SliceEndpoint[]): boolean {
-  return before.length === kept.length && before.every((endpoint, i) => sameEndpoint(endpoint, kept[i]));
+/** Equal endpoints in equal order. */
+export function sameContent(before: readonly SliceEndpoint[], kept: readonly SliceEndpoint[]): boolean {
+  return (
+    before.length === kept.length &&
+    before.every((endpoint, i) => endpoint === kept[i] || sameEndpoint(endpoint, kept[i]))
+  );
 }
 
 /** The fullest slice that can take `count` more [getSliceToFill]. */
-function closestFit(slices: readonly Slice[], count: number, maxEndpoints: number): Slice | undefined {
-  let best: Slice | undefined;
+function closestFit<S extends Slice>(slices: readonly S[], count: number, maxEndpoints: number): S | undefined {
+  let best: S | undefined;
   for (const slice of slices) {
     if (slice.endpoints.length + count > maxEndpoints) continue;
     if (best === undefined || slice.endpoints.length > best.endpoints.length) best = slice;

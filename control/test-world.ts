@@ -5,12 +5,14 @@ import { PROTOCOL_TCP } from '../model/protocol.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { SimTime } from '../model/time.ts';
 import { FIRST_HEADLESS_ID } from '../model/workload.ts';
-import type { Deployment, Probe, WorkloadPlan } from '../model/workload.ts';
+import type { Deployment, Node, Probe, WorkloadPlan } from '../model/workload.ts';
 import type { Distribution } from '../sim/distributions.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import type { ControlEvent } from './control-event.ts';
 import { ControlPlane } from './control-plane.ts';
+import { DEFAULT_ENDPOINTS_API } from './endpoint-slices.ts';
+import type { EndpointsApi } from './endpoint-slices.ts';
 import type { ProxierTiming, SyncRequest } from './proxier.ts';
 import type { ProcessEnd } from './shutdown.ts';
 
@@ -61,8 +63,12 @@ export function deploymentOf(changes: Partial<Deployment> = {}): Deployment {
   };
 }
 
+function nodesOf(count: number): Node[] {
+  return Array.from({ length: count }, (_, i) => ({ name: `node-${i + 1}`, address: 0x0a000001 + i, zone: 'a' }));
+}
+
 export function planOf(deployment: Deployment): WorkloadPlan {
-  const nodes = [1, 2].map((i) => ({ name: `node-${i}`, address: 0x0a000000 + i, zone: 'a' }));
+  const nodes = nodesOf(2);
   return {
     nodes,
     deployments: [deployment],
@@ -137,6 +143,10 @@ export interface WorldOptions {
   readonly publishNotReadyAddresses?: boolean;
   /** CoreDNS watches, and a headless Service `web-pods` selects the same pods. */
   readonly withDns?: boolean;
+  /** Changes to kube-controller-manager's defaults. */
+  readonly endpointsApi?: Partial<EndpointsApi>;
+  /** Number of nodes; the plan's two unless given. */
+  readonly nodes?: number;
   /** Time of one sync, ns. */
   readonly syncNs?: SimTime;
 }
@@ -162,7 +172,9 @@ export function worldOf(options: WorldOptions = {}): World {
   const publishNotReadyAddresses = options.publishNotReadyAddresses ?? false;
   const published = plan.bindings.map((each) => ({ ...each, publishNotReadyAddresses }));
   const withDns = options.withDns ?? false;
-  const workload = withDns ? withHeadless({ ...plan, bindings: published }) : { ...plan, bindings: published };
+  const nodes = options.nodes === undefined ? plan.nodes : nodesOf(options.nodes);
+  const clusterIpOnly = { ...plan, nodes, bindings: published };
+  const workload = withDns ? withHeadless(clusterIpOnly) : clusterIpOnly;
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
@@ -177,6 +189,7 @@ export function worldOf(options: WorldOptions = {}): World {
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
+    endpointsApi: { ...DEFAULT_ENDPOINTS_API, ...options.endpointsApi },
     state: stateOf(workload),
     workload,
     churn: { events: options.churn ?? [], behaviours: options.behaviours ?? [] },

@@ -76,7 +76,11 @@ const DNS_METRICS = [
   'dns_delay_p99_ms',
 ] as const;
 
-/** Metrics that every experiment has beside OBSERVATION_COLUMNS. */
+/**
+ * Metrics that every experiment has beside OBSERVATION_COLUMNS. `endpoint_slice_writes`: creates, updates and deletes of EndpointSlices,
+ * or of Endpoints objects where the experiment asks for those; `endpoint_slice_bytes`: what the API server sends to all nodes together in
+ * the watch events of these writes, protobuf, before HTTP/2 and TLS.
+ */
 const OWN_METRICS = [
   'first_packets',
   'rules_scanned_max',
@@ -91,6 +95,7 @@ const OWN_METRICS = [
   'returning_connections_same_endpoint',
   'syncs',
   'endpoint_slice_writes',
+  'endpoint_slice_bytes',
   ...CHANGE_METRICS,
   'nodes',
   ...DNS_METRICS,

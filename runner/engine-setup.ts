@@ -1,4 +1,5 @@
 /** What an engine and the control plane get of a point: kube-proxy's options, the observed node, its timing, the factory. */
+import type { EndpointsApi } from '../control/endpoint-slices.ts';
 import type { ProxierTiming } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
 import type { EngineFactory, EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
@@ -7,7 +8,7 @@ import type { Cidr } from '../model/address.ts';
 import type { ClusterState, NodeSpec } from '../model/cluster.ts';
 import { protocolName } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
-import type { ProxySpec } from '../scenarios/spec.ts';
+import type { EndpointsSpec, ProxySpec } from '../scenarios/spec.ts';
 import { assert } from '../sim/assert.ts';
 
 /** Throws where no engine of this mode is there: the trial fails with that for its reason. */
@@ -103,4 +104,14 @@ export function unsupported(supports: EngineManifest, { servicePorts }: ClusterS
     if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
   }
   return [...missing];
+}
+
+/** How kube-controller-manager writes endpoints. */
+export function endpointsApi({ api, truncation, maxPerSlice, batchSeconds }: EndpointsSpec): EndpointsApi {
+  return {
+    kind: api,
+    truncation,
+    maxEndpointsPerSlice: maxPerSlice,
+    batchNs: Math.round(batchSeconds * NS_PER_S),
+  };
 }

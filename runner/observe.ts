@@ -56,6 +56,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...meter.metrics(clientPolicy(traffic) !== undefined),
     ...(traffic.dns === undefined ? { failed_connections_not_resolved: null } : {}),
     endpoint_slice_writes: control.endpointSliceWrites,
+    endpoint_slice_bytes: control.endpointSliceBytes,
     endpoint_slice_events: control.endpointSliceEvents,
     ...nodeColumns(control),
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),

@@ -11,7 +11,7 @@ import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
-import { proxierTiming } from './engine-setup.ts';
+import { endpointsApi, proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { observe } from './observe.ts';
 import { ObservedNode, trafficOf } from './observed-node.ts';
@@ -45,6 +45,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const control: ControlPlane = new ControlPlane({
     simulation,
     rng,
+    endpointsApi: endpointsApi(point.propagation.endpoints),
     state: cluster.state,
     workload: cluster.workload,
     churn: planChurn(point.churn, cluster),

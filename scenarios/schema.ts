@@ -329,6 +329,15 @@ const propagation = z.strictObject({
   watch_s: distribution.default({ distribution: 'lognormal', median: 0.005, sigma: 0.5 }),
   pod_start_s: distribution.default({ distribution: 'lognormal', median: 1.5, sigma: 0.3 }),
   api_call_s: distribution.default(0).describe('To make a pod; a ReplicaSet makes 1, then 2, 4, ... at a time'),
+  endpoints_api: z
+    .enum(['slices', 'endpoints'])
+    .default('slices')
+    .describe('What kube-proxy watches: EndpointSlices, or one Endpoints object a Service, as before v1.19'),
+  endpoints_truncation: z.boolean().default(true).describe('An Endpoints object holds 1,000 addresses at most'),
+  max_endpoints_per_slice: z.int().min(1).max(1000).default(100),
+  endpoint_batch_s: seconds
+    .default(0)
+    .describe("From the first change of a Service's pods to the look at all that have changed by then"),
 });
 
 const scalar = z.union([z.number(), z.string(), z.boolean()]);

@@ -246,6 +246,17 @@ export interface PropagationSpec {
   readonly watchSeconds: DistributionSpec;
   readonly podStartSeconds: DistributionSpec;
   readonly apiCallSeconds: DistributionSpec;
+  readonly endpoints: EndpointsSpec;
+}
+
+/** What kube-controller-manager writes endpoints into, and how often. */
+export interface EndpointsSpec {
+  readonly api: 'slices' | 'endpoints';
+  /** Of Endpoints objects, to 1,000 addresses. */
+  readonly truncation: boolean;
+  readonly maxPerSlice: number;
+  /** endpoint-updates-batch-period */
+  readonly batchSeconds: number;
 }
 
 /** One point of the sweep: everything that a trial needs besides engine, replication and seed. */

@@ -216,5 +216,11 @@ export function toPropagation(input: ExperimentInput['propagation'], fail: Fail)
     watchSeconds: toDistribution(input.watch_s, [...path, 'watch_s'], fail),
     podStartSeconds: toDistribution(input.pod_start_s, [...path, 'pod_start_s'], fail),
     apiCallSeconds: toDistribution(input.api_call_s, [...path, 'api_call_s'], fail),
+    endpoints: {
+      api: input.endpoints_api,
+      truncation: input.endpoints_truncation,
+      maxPerSlice: input.max_endpoints_per_slice,
+      batchSeconds: input.endpoint_batch_s,
+    },
   };
 }
