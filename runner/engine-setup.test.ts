@@ -1,16 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_ENGINE_OPTIONS } from '../engines/engine.ts';
-import type { EngineManifest } from '../engines/engine.ts';
 import { parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
-import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
-import type { NodeSpec, ServicePort } from '../model/cluster.ts';
+import type { NodeSpec } from '../model/cluster.ts';
 import { kubeProxyBehaviour } from '../model/kube-proxy-versions.ts';
-import { PROTOCOL_SCTP } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
-import { buildCluster } from '../scenarios/cluster-builder.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
-import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming } from './engine-setup.ts';
 
 const proxy = (lines = '') => load(`${HEAD}${CLUSTER}${lines}`).resolvePoint({}).proxy;
 const NODE: NodeSpec = {
@@ -86,54 +82,6 @@ describe('proxierTiming', () => {
   it('takes a given minSyncPeriod, 0 included', () => {
     expect(proxierTiming(proxy('proxy: { min_sync_period_s: 0 }\n'), 'iptables').minSyncPeriodNs).toBe(0);
     expect(proxierTiming(proxy('proxy: { min_sync_period_s: 5 }\n'), 'ipvs').minSyncPeriodNs).toBe(5 * NS_PER_S);
-  });
-});
-
-describe('unsupported', () => {
-  const poor: EngineManifest = {
-    protocols: ['tcp', 'udp'],
-    serviceTypes: ['ClusterIP'],
-    externalIps: false,
-    sessionAffinity: false,
-    trafficPolicyLocal: false,
-    sourceRanges: false,
-    ipFamilies: ['IPv4'],
-    schedulers: [],
-    partialSync: true,
-  };
-  const rich: EngineManifest = {
-    ...poor,
-    protocols: ['tcp', 'udp', 'sctp'],
-    serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
-    externalIps: true,
-    sessionAffinity: true,
-    trafficPolicyLocal: true,
-  };
-  const [plain] = buildCluster(load(`${HEAD}${CLUSTER}`).resolvePoint({}).cluster).state.servicePorts;
-  const special: ServicePort = {
-    ...plain,
-    protocol: PROTOCOL_SCTP,
-    nodePort: 30000,
-    extras: {
-      ...NO_SERVICE_EXTRAS,
-      externalIps: [1],
-      loadBalancerVips: [2],
-      externalPolicyLocal: true,
-      affinitySeconds: 1,
-    },
-  };
-
-  it('names what a cluster has and an engine has not, once each', () => {
-    expect(unsupported(poor, { servicePorts: [plain] })).toEqual([]);
-    expect(unsupported(poor, { servicePorts: [special, special] })).toEqual([
-      'protocol sctp',
-      'node ports',
-      'load balancers',
-      'external IPs',
-      'session affinity',
-      'traffic policy Local',
-    ]);
-    expect(unsupported(rich, { servicePorts: [plain, special] })).toEqual([]);
   });
 });
 

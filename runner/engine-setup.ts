@@ -1,11 +1,10 @@
 /** What an engine and the control plane get of a point: kube-proxy's options, the observed node, its timing, the factory. */
 import type { ProxierTiming } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
-import type { EngineFactory, EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import type { EngineFactory, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
 import { ENGINES } from '../engines/registry.ts';
 import type { Cidr } from '../model/address.ts';
-import type { ClusterState, NodeSpec } from '../model/cluster.ts';
-import { protocolName } from '../model/protocol.ts';
+import type { NodeSpec } from '../model/cluster.ts';
 import { NS_PER_S } from '../model/time.ts';
 import type { ProxySpec } from '../scenarios/spec.ts';
 import { assert } from '../sim/assert.ts';
@@ -83,24 +82,4 @@ export function proxierTiming(proxy: ProxySpec, engine: EngineName): ProxierTimi
     maxIntervalNs: engine === 'ipvs' || engine === 'userspace' ? syncPeriodNs : 3600 * NS_PER_S,
     carriesTraffic: engine === 'userspace',
   };
-}
-
-/** What a cluster has that an engine says it does not model, in words; such a trial would answer another question. */
-export function unsupported(supports: EngineManifest, { servicePorts }: ClusterState): string[] {
-  const missing = new Set<string>();
-  for (const { protocol, nodePort, extras } of servicePorts) {
-    const name = protocolName(protocol);
-    if (!supports.protocols.includes(name)) missing.add(`protocol ${name}`);
-    if (nodePort > 0 && !supports.serviceTypes.includes('NodePort')) missing.add('node ports');
-    if (extras === undefined) continue;
-    if (extras.loadBalancerVips.length > 0 && !supports.serviceTypes.includes('LoadBalancer')) {
-      missing.add('load balancers');
-    }
-    if (extras.externalIps.length > 0 && !supports.externalIps) missing.add('external IPs');
-    if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
-    const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
-    if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
-    if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
-  }
-  return [...missing];
 }

@@ -3,6 +3,7 @@ import { costContext } from '../costs/context.ts';
 import { CostModel } from '../costs/cost-model.ts';
 import { ControlPlane } from '../control/control-plane.ts';
 import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
+import { unsupported } from '../engines/unsupported.ts';
 import { servicePortName, type Endpoint, type ServicePort } from '../model/cluster.ts';
 import type { Observation, TimelineRow } from '../model/observation.ts';
 import type { SyncReport } from '../model/sync-report.ts';
@@ -18,7 +19,7 @@ import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
 import { clientPolicy } from './client-policy.ts';
-import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { InstalledEndpoints } from './installed-endpoints.ts';
 import { observe } from './observe.ts';
@@ -50,7 +51,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     rng: rng.sub(`engine-${trial.engine}`),
     answers: (address) => control.podCondition(address) === 'serving',
   });
-  const missing = unsupported(engine.supports, cluster.state);
+  const missing = unsupported(engine.supports, cluster.state.servicePorts);
   if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
   const simulation = new Simulation();
   const meter = new TrialMeter();
