@@ -48,6 +48,7 @@ export class ControlPlane {
   readonly #simulation: Simulation;
   readonly #workload: WorkloadPlan;
   readonly #churn: ChurnPlan;
+  readonly #nodeName: string;
   readonly #store: PodStore;
   readonly #fanout: ApiFanout;
   readonly #kubelet: Kubelet;
@@ -80,6 +81,7 @@ export class ControlPlane {
     this.#simulation = simulation;
     this.#workload = workload;
     this.#churn = options.churn;
+    this.#nodeName = options.nodeName;
     this.#store = new PodStore(workload.deployments.length);
     this.#fanout = new ApiFanout(simulation, rng, options.propagation);
     this.#kubelet = new Kubelet({
@@ -225,6 +227,16 @@ export class ControlPlane {
     return this.#proxier.syncs;
   }
 
+  /** Syncs that took their time and changed no rule. */
+  get failedSyncs(): number {
+    return this.#proxier.failedSyncs;
+  }
+
+  /** How long the observed node's rules have lacked some change that had come to it, ns. */
+  get behindNs(): number {
+    return this.#proxier.behindNs;
+  }
+
   /** EndpointSlice events that went along with a sync that was asked for already. */
   get coalescedChanges(): number {
     return this.#proxier.coalescedChanges;
@@ -250,6 +262,11 @@ export class ControlPlane {
     switch (event.kind) {
       case 'proxy_restart':
         return this.#proxier.restart(event.downNs);
+      case 'sync_failure':
+        if (event.node === undefined || event.node === this.#nodeName) {
+          this.#proxier.failSyncs(event.at + event.durationNs);
+        }
+        return;
       case 'node_drain':
         return this.#nodes.drain(event);
       case 'node_failure':

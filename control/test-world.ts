@@ -131,6 +131,7 @@ export interface World {
   readonly events: ControlEvent[];
   readonly begun: { readonly at: SimTime; readonly request: SyncRequest }[];
   readonly committed: { readonly at: SimTime; readonly request: SyncRequest }[];
+  readonly failed: { readonly at: SimTime; readonly request: SyncRequest }[];
   /** Time in ns of the first event of this kind after `from`, NaN when there is none. */
   timeOf(kind: ControlEvent['kind'], from?: SimTime): number;
 }
@@ -146,6 +147,7 @@ export function worldOf(options: WorldOptions = {}): World {
   const events: ControlEvent[] = [];
   const begun: World['begun'] = [];
   const committed: World['committed'] = [];
+  const failed: World['failed'] = [];
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
@@ -175,6 +177,9 @@ export function worldOf(options: WorldOptions = {}): World {
       commit: (request) => {
         committed.push({ at: simulation.now, request });
       },
+      fail: (request) => {
+        failed.push({ at: simulation.now, request });
+      },
     },
     onEvent: (event) => events.push(event),
   });
@@ -185,6 +190,7 @@ export function worldOf(options: WorldOptions = {}): World {
     events,
     begun,
     committed,
+    failed,
     timeOf: (kind, from = 0) => events.find((event) => event.kind === kind && event.at >= from)?.at ?? NaN,
   };
 }

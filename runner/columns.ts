@@ -20,6 +20,8 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  *   that the rules led to throughout; null where no service port has two of them;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
+ * - `failed_syncs`: changed no rule, and are in `sync_cpu_s` by the time that they took and nowhere else; `rules_behind_s`: how long in all
+ *   this node's rules lacked some change that its kube-proxy had been sent (waiting, syncing and failing syncs alike);
  * - `endpoint_slice_events`: watch events, one a write and node.
  */
 const CHANGE_METRICS = [
@@ -41,6 +43,8 @@ const CHANGE_METRICS = [
   'sync_cpu_s',
   'sync_operations',
   'restore_lines',
+  'failed_syncs',
+  'rules_behind_s',
   'endpoint_slice_events',
 ] as const;
 

@@ -3,7 +3,7 @@ import type { ControlPlane } from '../control/control-plane.ts';
 import type { CostModel } from '../costs/cost-model.ts';
 import type { Cell, Observation } from '../model/observation.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
-import { NS_PER_MS } from '../model/time.ts';
+import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec } from '../scenarios/spec.ts';
 import { clientPolicy } from './client-policy.ts';
@@ -50,6 +50,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...meter.metrics(clientPolicy(traffic) !== undefined),
     endpoint_slice_writes: control.endpointSliceWrites,
     endpoint_slice_events: control.endpointSliceEvents,
+    rules_behind_s: control.behindNs / NS_PER_S,
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),
   };
 }

@@ -21,6 +21,7 @@ export class SyncLog {
   #restoreLines = 0;
   readonly #incrementalMs: number[] = [];
   #count = 0;
+  #failures = 0;
 
   constructor(point: PointSpec, engine: Trial['engine']) {
     this.#profile = point.profile;
@@ -58,6 +59,12 @@ export class SyncLog {
     this.#last = report;
   }
 
+  /** A sync that was begun has failed after so long. It made no report: what it asked of the kernel is not known. */
+  fail(durationNs: number): void {
+    this.#failures++;
+    this.#cpuNs += durationNs;
+  }
+
   /** Over all syncs, the first one included. Restore lines are null in a mode that feeds none to iptables-restore. */
   metrics(): Record<string, Cell> {
     const incremental = this.#incrementalMs;
@@ -66,6 +73,7 @@ export class SyncLog {
       sync_incremental_mean_ms:
         incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
       syncs: this.#count,
+      failed_syncs: this.#failures,
       sync_cpu_s: this.#cpuNs / NS_PER_S,
       sync_operations: this.#operations,
       restore_lines: this.#restoreLines === 0 ? null : this.#restoreLines,

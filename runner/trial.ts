@@ -90,6 +90,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
         installed.commit(request);
         costs ??= costModel(trial, cluster, report);
       },
+      fail: (_, durationNs) => syncs.fail(durationNs),
       interrupt: () => {
         driver.flush();
         engine.interrupt?.(simulation.now);

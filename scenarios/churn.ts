@@ -58,6 +58,8 @@ function planEvent(
   switch (entry.kind) {
     case 'proxy_restart':
       return { kind: 'proxy_restart', at, downNs: nanoseconds(entry.downSeconds) };
+    case 'sync_failure':
+      return planSyncFailure(entry, cluster, at, path);
     case 'node_drain':
     case 'node_failure':
       return planNodeEvent(entry, cluster, at, path);
@@ -124,6 +126,21 @@ function planNodeEvent(
   const graceNs = nanoseconds(entry.graceSeconds);
   const evictionNs = nanoseconds(entry.evictionSeconds);
   return { kind: 'node_failure', at, node, what: entry.what, durationNs, graceNs, evictionNs };
+}
+
+function planSyncFailure(
+  { node, durationSeconds }: Extract<TimedChurnSpec, { kind: 'sync_failure' }>,
+  cluster: BuiltCluster,
+  at: SimTime,
+  path: Path,
+): ChurnEvent {
+  if (node !== undefined && node !== cluster.node.name) {
+    throw new InputError(
+      `The kube-proxy of ${quote(node)} is not observed, so its syncs cannot fail; the observed node is ${cluster.node.name}.${didYouMean(node, [cluster.node.name])}`,
+      { path: [...path, 'node'] },
+    );
+  }
+  return { kind: 'sync_failure', at, durationNs: nanoseconds(durationSeconds), node };
 }
 
 function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodBehaviour[], path: Path): PodBehaviour {

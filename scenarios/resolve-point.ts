@@ -240,19 +240,18 @@ export class Resolver {
   #checkTogether(point: PointSpec, draft: Draft, fail: Fail): void {
     const { cluster, traffic, churn } = point;
     if (cluster.kind === 'synthetic') {
-      if (churn.some((entry) => entry.kind !== 'proxy_restart'))
+      if (churn.some((entry) => !CHURN_OF_KUBE_PROXY.has(entry.kind)))
         fail('Churn needs Deployments, so a cluster of manifests; this one is synthetic.', ['churn']);
       checkSyntheticTraffic(traffic, cluster, fail);
+      // One service is enough to have the nodes.
+      if (churn.length > 0) inFile(draft, () => planChurn(churn, buildCluster({ ...cluster, services: 1 })));
     } else {
       const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
-      try {
+      inFile(draft, () => {
         for (const warning of unseenFaults(planChurn(churn, built), built)) this.#warnings.add(warning);
         const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
         if (needed) trafficTargets(traffic, built);
-      } catch (error) {
-        if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
-        throw error;
-      }
+      });
       for (const { kind, key, what } of WAYS_IN) {
         if (traffic[`${kind}Ratio`] === 0 || cluster.state.servicePorts.some((svc) => hasWayIn(svc, kind))) continue;
         fail(`"traffic.${key}" is above 0 and no Service of the manifests has ${what}.`, ['traffic', key]);
@@ -268,6 +267,19 @@ export class Resolver {
         );
       }
     }
+  }
+}
+
+/** Churn that needs no Deployment. */
+const CHURN_OF_KUBE_PROXY: ReadonlySet<string> = new Set(['proxy_restart', 'sync_failure']);
+
+/** Gives an InputError of the builders its place in the file. */
+function inFile(draft: Draft, build: () => void): void {
+  try {
+    build();
+  } catch (error) {
+    if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
+    throw error;
   }
 }
 

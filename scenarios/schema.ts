@@ -193,6 +193,10 @@ const churn = z.strictObject({
     .strictObject({ at_s: seconds, down_s: seconds.default(1).describe('From its end to its next start') })
     .optional()
     .describe('kube-proxy on the observed node stops and starts again'),
+  sync_failure: z
+    .strictObject({ at_s: seconds, duration_s: duration, node: node.optional() })
+    .optional()
+    .describe('Syncs of kube-proxy that would end in this time fail: they take as long, and change no rule'),
 });
 
 const proxy = z.strictObject({

@@ -142,7 +142,14 @@ export type TimedChurnSpec =
       readonly graceSeconds: number;
       readonly evictionSeconds: number;
     }
-  | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number };
+  | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number }
+  | {
+      readonly kind: 'sync_failure';
+      readonly atSeconds: number;
+      readonly durationSeconds: number;
+      /** Absent: every observed node. */
+      readonly node: string | undefined;
+    };
 
 /** How the pods of a Deployment behave from beginning to end. */
 export interface PodsSpec {
