@@ -183,7 +183,7 @@ describe('whatever syncs fail', () => {
             until_s,
             options,
           );
-          const fresh: ClusterState = (undisturbed.committed[undisturbed.committed.length - 1] as World['committed'][0])
+          const fresh: ClusterState = (undisturbed.committed[undisturbed.committed.length - 1])
             .request.state;
           expect(sortedState(kernelOf(world.committed))).toEqual(
             sortedState(fresh.servicePorts.map(({ id, endpoints }) => [id, endpoints])),
