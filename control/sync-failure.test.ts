@@ -183,8 +183,7 @@ describe('whatever syncs fail', () => {
             until_s,
             options,
           );
-          const fresh: ClusterState = (undisturbed.committed[undisturbed.committed.length - 1])
-            .request.state;
+          const fresh: ClusterState = undisturbed.committed[undisturbed.committed.length - 1].request.state;
           expect(sortedState(kernelOf(world.committed))).toEqual(
             sortedState(fresh.servicePorts.map(({ id, endpoints }) => [id, endpoints])),
           );

@@ -209,7 +209,11 @@ describe('wrong manifests and churn', () => {
       'churn:\n  - sync_failure: { at_s: 1, duration_s: 5, node: node-2 }\n',
       /^e\.yaml:6:51: The kube-proxy of "node-2" is not observed, .*; the observed node is node-1\. Did you mean "node-1"\?$/,
     ],
-    ['failing syncs without an end', 'churn:\n  - sync_failure: { at_s: 1 }\n', /^e\.yaml:6:19: .*duration_s" is missing/],
+    [
+      'failing syncs without an end',
+      'churn:\n  - sync_failure: { at_s: 1 }\n',
+      /^e\.yaml:6:19: .*duration_s" is missing/,
+    ],
     [
       'a kind of failure that does not exist',
       'churn:\n  - probe_flapping: { deployment: web, mode: hangs, at_s: 1, duration_s: 9, period_s: 2 }\n',
