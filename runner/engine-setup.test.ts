@@ -22,6 +22,14 @@ describe('engineOptions', () => {
     expect(engineOptions(proxy(), 'ipvs', NODE)).toEqual(DEFAULT_ENGINE_OPTIONS);
   });
 
+  it('leave conn_reuse_mode to kube-proxy, which sets it to 0 before Linux 5.9, unless told otherwise', () => {
+    const mode = (lines: string) => engineOptions(proxy(`proxy: { ${lines} }\n`), 'ipvs', NODE);
+    expect(mode('node_kernel: "5.8"')).toMatchObject({ kernel: [5, 8], ipvsConnReuseMode: 0 });
+    expect(mode('node_kernel: "5.9"')).toMatchObject({ kernel: [5, 9], ipvsConnReuseMode: 1 });
+    expect(mode('node_kernel: "5.8", ipvs_conn_reuse_mode: 1').ipvsConnReuseMode).toBe(1);
+    expect(mode('ipvs_conn_reuse_mode: 0').ipvsConnReuseMode).toBe(0);
+  });
+
   it('open node ports on the primary address in nftables mode, unless told otherwise', () => {
     const primary = [{ address: 0xc0a80002, mask: 0xffffffff, prefixLength: 32 }];
     expect(engineOptions(proxy(), 'nftables', NODE)).toEqual({ ...DEFAULT_ENGINE_OPTIONS, nodePortAddresses: primary });

@@ -2,6 +2,7 @@
 import type { ProxierTiming } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
 import type { EngineFactory, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import { ipvsSysctls } from '../engines/ipvs/program/node-settings.ts';
 import { ENGINES } from '../engines/registry.ts';
 import type { Cidr } from '../model/address.ts';
 import type { NodeSpec } from '../model/cluster.ts';
@@ -25,6 +26,8 @@ export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSp
     largeClusterEndpoints: proxy.largeClusterEndpoints,
     ipvsScheduler: proxy.ipvsScheduler,
     ipvsConnTabBits: proxy.ipvsConnTabBits,
+    kernel: proxy.nodeKernel,
+    ipvsConnReuseMode: proxy.ipvsConnReuseMode ?? connReuseMode(proxy.nodeKernel),
     kubeProxy: proxy.kubeProxy,
     masqueradeRandomFully: proxy.masqueradeRandomFully,
     localhostNodePorts: proxy.localhostNodePorts,
@@ -34,6 +37,11 @@ export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSp
     conntrackMax: proxy.conntrackMax,
     serviceCidrs: proxy.serviceCidrs,
   };
+}
+
+/** What kube-proxy leaves on a kernel whose own default is 1. */
+function connReuseMode(kernel: readonly [number, number]): 0 | 1 {
+  return ipvsSysctls(false, kernel).some(({ name, value }) => name.endsWith('/conn_reuse_mode') && value === 0) ? 0 : 1;
 }
 
 /** nftables mode opens node ports on the primary address unless told otherwise (pkg/proxy/util/nodeport_addresses.go), the others everywhere. */

@@ -187,6 +187,9 @@ export interface ProxySpec {
   readonly largeClusterEndpoints: number;
   readonly ipvsScheduler: string;
   readonly ipvsConnTabBits: number;
+  /** Absent: what kube-proxy makes of it on this kernel. */
+  readonly ipvsConnReuseMode: 0 | 1 | undefined;
+  readonly nodeKernel: readonly [number, number];
   readonly evaluator: 'literal' | 'indexed';
   readonly masqueradeRandomFully: boolean;
   readonly localhostNodePorts: boolean;
