@@ -38,8 +38,8 @@ export interface TrafficDriverOptions {
   readonly isRemoved?: (servicePortId: number, address: number, port: number) => boolean;
   /** Called once a connection when its fate is known, and again as `broken` if it is cut later. */
   readonly onOutcome?: (servicePortId: number, outcome: ConnectionOutcome) => void;
-  /** Called for each new connection that reaches a process. */
-  readonly onEndpoint?: (clientAddress: number, servicePortId: number, address: number, port: number) => void;
+  /** Called for each new connection that reaches a process, with its place in the pool. */
+  readonly onEndpoint?: (pool: ConnectionPool, slot: number) => void;
 }
 
 export class TrafficDriver {
@@ -256,8 +256,7 @@ export class TrafficDriver {
     meter.clients.established++;
     if (fate === 'stale') meter.staleConnections++;
     this.#options.onOutcome?.(pool.servicePortId[slot], fate);
-    const { clientAddress, servicePortId, endpointAddress, endpointPort } = pool;
-    this.#options.onEndpoint?.(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
+    this.#options.onEndpoint?.(pool, slot);
     if (!waits) return true;
     meter.clients.answered(simulation.now - pool.wantedNs[slot]);
     if (pool.packets[slot] > 1) this.#scheduleNextPacket(slot);

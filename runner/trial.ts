@@ -120,9 +120,9 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     policy: clientPolicy(point.traffic),
     clientPorts: point.traffic.clientPorts,
     isRemoved: (id, address, port) => installed.isRemoved(id, address, port),
-    onEndpoint: (client, id, address, port) => {
-      balance.add(id, address, port);
-      affinity?.add(client, id, address, port);
+    onEndpoint: ({ clientAddress, servicePortId, endpointAddress, endpointPort, packets }, slot) => {
+      balance.add(servicePortId[slot], endpointAddress[slot], endpointPort[slot], packets[slot]);
+      affinity?.add(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
     },
     onOutcome: (id, outcome) => timeline?.count(id, outcome),
   });
