@@ -3,11 +3,12 @@ import type { SimTime } from '../model/time.ts';
 import { assert } from '../sim/assert.ts';
 import type { EventHandle } from '../sim/event-queue.ts';
 import { PRIORITY_PROXIER_SYNC } from './priorities.ts';
-import type { SyncRunner, SyncRunnerOptions } from './sync-runner.ts';
+import type { RunReason, SyncRunner, SyncRunnerOptions } from './sync-runner.ts';
 
 /**
  * After each run the runner rests for the minimum interval; requests of that time, or of the run itself, are one request,
- * served when the rest is over. There is no burst.
+ * served when the rest is over. There is no burst. After a run that failed there is another when the retry interval is over; any
+ * run before that, if it succeeds, stops the retry, and if it fails, counts from its own end.
  */
 export class CompletionRunner implements SyncRunner {
   readonly #options: SyncRunnerOptions;
@@ -15,6 +16,9 @@ export class CompletionRunner implements SyncRunner {
   #requested = false;
   #startPlanned = false;
   #interval: EventHandle | undefined;
+  #retry: EventHandle | undefined;
+  /** The retry interval has ended in a rest. */
+  #retryDue = false;
 
   constructor(options: SyncRunnerOptions) {
     assert(options.maxIntervalNs >= options.minIntervalNs, 'the maximum interval is shorter than the minimum interval');
@@ -28,6 +32,16 @@ export class CompletionRunner implements SyncRunner {
     return true;
   }
 
+  failed(): void {
+    this.completed();
+    const { simulation, retryIntervalNs } = this.#options;
+    this.#retry = simulation.at(simulation.now + retryIntervalNs, PRIORITY_PROXIER_SYNC, () => {
+      this.#retry = undefined;
+      if (this.#state === 'ready') this.#start('retry');
+      else this.#retryDue = true;
+    });
+  }
+
   completed(at: SimTime = this.#options.simulation.now): void {
     assert(this.#state === 'running', 'a sync is completed that was not begun');
     const { simulation, minIntervalNs, maxIntervalNs } = this.#options;
@@ -35,6 +49,7 @@ export class CompletionRunner implements SyncRunner {
     simulation.at(Math.max(simulation.now, at + minIntervalNs), PRIORITY_PROXIER_SYNC, () => {
       this.#state = 'ready';
       if (this.#requested) this.#start('requested');
+      else if (this.#retryDue) this.#start('retry');
     });
     this.#interval = simulation.at(at + maxIntervalNs, PRIORITY_PROXIER_SYNC, () => {
       this.#interval = undefined;
@@ -53,11 +68,15 @@ export class CompletionRunner implements SyncRunner {
     });
   }
 
-  #start(reason: 'requested' | 'interval'): void {
+  #start(reason: RunReason): void {
     this.#state = 'running';
     this.#requested = false;
-    if (this.#interval !== undefined) this.#options.simulation.cancel(this.#interval);
+    this.#retryDue = false;
+    for (const timer of [this.#interval, this.#retry]) {
+      if (timer !== undefined) this.#options.simulation.cancel(timer);
+    }
     this.#interval = undefined;
+    this.#retry = undefined;
     this.#options.run(reason);
   }
 }

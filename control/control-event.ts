@@ -22,6 +22,7 @@ type ControlEventKind =
   | 'proxy_started'
   | 'sync_started'
   | 'sync_finished'
+  | 'sync_failed'
   | 'rollout_finished'
   | 'progress_deadline_exceeded'
   | 'node_cordoned'

@@ -298,6 +298,16 @@ export class ControlPlane {
     return this.#proxiers[node].syncs;
   }
 
+  /** Syncs of an observed node that took their time and changed no rule. */
+  failedSyncs(node = 0): number {
+    return this.#proxiers[node].failedSyncs;
+  }
+
+  /** How long an observed node's rules have lacked some change that had come to it, ns. */
+  behindNs(node = 0): number {
+    return this.#proxiers[node].behindNs;
+  }
+
   /** EndpointSlice events that went along with a sync that was asked for already, on an observed node. */
   coalescedChanges(node = 0): number {
     return this.#proxiers[node].coalescedChanges;
@@ -338,6 +348,13 @@ export class ControlPlane {
     switch (event.kind) {
       case 'proxy_restart':
         return this.#proxiers[0].restart(event.downNs);
+      case 'sync_failure':
+        for (const proxier of this.#proxiers) {
+          if (event.node === undefined || event.node === proxier.nodeName) {
+            proxier.failSyncs(event.at + event.durationNs);
+          }
+        }
+        return;
       case 'pod_churn':
         return this.#replayPodChurn(event);
       case 'node_drain':

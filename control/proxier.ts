@@ -7,12 +7,13 @@ import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { SimTime } from '../model/time.ts';
 import { assert } from '../sim/assert.ts';
 import type { Simulation } from '../sim/simulation.ts';
+import { BehindClock } from './behind-clock.ts';
 import type { EmitEvent } from './control-event.ts';
 import type { SliceWrite } from './endpoint-slices.ts';
 import { PRIORITY_PROXIER_COMMIT, PRIORITY_PROXIER_SYNC } from './priorities.ts';
 import type { SliceCache } from './slice-cache.ts';
 import { createSyncRunner } from './sync-runner.ts';
-import type { SyncRunner, SyncRunnerKind } from './sync-runner.ts';
+import type { RunReason, SyncRunner, SyncRunnerKind } from './sync-runner.ts';
 
 /** kube-proxy's iptables and nftables modes rewrite everything at least this often [pkg/proxy/util FullSyncPeriod]. */
 export const FULL_SYNC_PERIOD_NS = 3600 * NS_PER_S;
@@ -32,6 +33,8 @@ export interface SyncPort {
   begin(request: SyncRequest): number;
   /** At now + that: the rules take effect. */
   commit(request: SyncRequest): void;
+  /** At now + that, where the sync fails: it has taken its time, and no rule has changed. */
+  fail?(request: SyncRequest, durationNs: SimTime): void;
   /** kube-proxy's process stops; what it had written stays as it is. */
   interrupt?(): void;
 }
@@ -40,7 +43,7 @@ export interface SyncPort {
 export interface ProxierTiming {
   readonly syncRunner: SyncRunnerKind;
   readonly minSyncPeriodNs: SimTime;
-  /** Retry after a failed sync; no sync fails yet, so nothing reads it. */
+  /** From a failed sync to the retry [RetryAfter(syncPeriod); from v1.34 on the runner's retryInterval, which is syncPeriod]. */
   readonly syncPeriodNs: SimTime;
   /** From a sync to one that nobody asked for: IPVS and userspace syncPeriod, iptables and nftables 1 hour. */
   readonly maxIntervalNs: SimTime;
@@ -77,6 +80,12 @@ export class Proxier {
   #triggers: SimTime[] = [];
   #lastFullSync: SimTime = 0;
   #syncs = 0;
+  #failedSyncs = 0;
+  /** Syncs that would end before this fail. */
+  #failsUntil: SimTime = 0;
+  /** What a failed sync was to write is not known piece by piece any more [needFullSync]. */
+  #needsFullSync = false;
+  readonly #behind = new BehindClock();
   /** Number of kube-proxy's process; what an earlier one has begun does not end. */
   #process = 1;
   #isDown = false;
@@ -94,8 +103,21 @@ export class Proxier {
     this.#committed = { servicePorts: [] };
   }
 
+  get nodeName(): string {
+    return this.#options.nodeName;
+  }
+
   get syncs(): number {
     return this.#syncs;
+  }
+
+  get failedSyncs(): number {
+    return this.#failedSyncs;
+  }
+
+  /** How long so far the rules have lacked some change that had come to the node, ns. */
+  get behindNs(): SimTime {
+    return this.#behind.totalNs(this.#simulation.now);
   }
 
   /** Changes that found a sync asked for already and went along with it. */
@@ -135,9 +157,15 @@ export class Proxier {
     if (!this.#cache.receive(write)) return;
     for (const id of write.servicePortIds) this.#changedIds.add(id);
     this.#triggers.push(...write.triggers);
+    this.#behind.changed(this.#simulation.now);
     if (this.#isDown) return;
     if (this.#options.timing.carriesTraffic === true) this.#takeOver();
     else if (!this.#runner.request()) this.#coalescedChanges++;
+  }
+
+  /** From now until then no sync succeeds, but for the one that a trial starts with. */
+  failSyncs(until: SimTime): void {
+    this.#failsUntil = Math.max(this.#failsUntil, until);
   }
 
   /** The process stops and a new one starts `downNs` later, with a full sync that the traffic does not wait for. */
@@ -145,10 +173,7 @@ export class Proxier {
     const { emit, nodeName, sync } = this.#options;
     const process = ++this.#process;
     this.#isDown = true;
-    // What a sync that will not end was to bring is still to come.
-    for (const id of this.#underWay?.ids ?? []) this.#changedIds.add(id);
-    this.#triggers.unshift(...(this.#underWay?.triggers ?? []));
-    this.#underWay = undefined;
+    this.#takeBack();
     emit('proxy_stopped', `kube-proxy on ${nodeName} stopped`);
     sync.interrupt?.();
     this.#simulation.at(this.#simulation.now + downNs, PRIORITY_PROXIER_SYNC, () => {
@@ -162,12 +187,13 @@ export class Proxier {
 
   /** A runner in the state of a run; it is deaf once the process has ended. */
   #newRunner(): SyncRunner {
-    const { syncRunner, minSyncPeriodNs, maxIntervalNs } = this.#options.timing;
+    const { syncRunner, minSyncPeriodNs, maxIntervalNs, syncPeriodNs } = this.#options.timing;
     const process = this.#process;
     return createSyncRunner(syncRunner, {
       simulation: this.#simulation,
       minIntervalNs: minSyncPeriodNs,
       maxIntervalNs,
+      retryIntervalNs: syncPeriodNs,
       run: (reason) => {
         if (process === this.#process) this.#begin(reason);
       },
@@ -189,9 +215,9 @@ export class Proxier {
     return port === undefined ? [] : (this.#options.reachable ?? usableEndpoints)(port);
   }
 
-  #begin(reason: 'requested' | 'interval'): void {
+  #begin(reason: RunReason): void {
     const isDue = reason === 'interval' || this.#simulation.now - this.#lastFullSync >= FULL_SYNC_PERIOD_NS;
-    this.#run(isDue && this.#options.timing.carriesTraffic !== true);
+    this.#run(this.#needsFullSync || (isDue && this.#options.timing.carriesTraffic !== true));
   }
 
   #run(isFull: boolean): void {
@@ -206,10 +232,38 @@ export class Proxier {
     this.#underWay = { ids, triggers };
     this.#simulation.at(this.#simulation.now + duration, PRIORITY_PROXIER_COMMIT, () => {
       if (process !== this.#process) return;
+      if (this.#simulation.now < this.#failsUntil) {
+        this.#fail(request, duration);
+        return;
+      }
       this.#underWay = undefined;
       this.#finish(request, triggers, duration);
       this.#runner.completed();
     });
+  }
+
+  /**
+   * iptables-restore or the transaction has failed: the kernel has none of it. IPVS mode, which writes piece by piece and goes on after an
+   * error, is taken to have met one at every piece; it has no retry of its own up to v1.33, and its next run is due at that time anyway.
+   */
+  #fail(request: SyncRequest, duration: SimTime): void {
+    const { emit, nodeName, sync, timing } = this.#options;
+    this.#failedSyncs++;
+    // A process that carries the traffic has taken the changes over without the sync; a full one would cut its connections.
+    if (request.kind === 'full' || timing.carriesTraffic !== true) this.#needsFullSync = true;
+    const ids = this.#underWay?.ids;
+    this.#takeBack();
+    sync.fail?.(request, duration);
+    const when = `again after ${timing.syncPeriodNs / NS_PER_S} s at the latest`;
+    emit('sync_failed', `${request.kind} sync on ${nodeName} failed after ${duration / NS_PER_MS} ms; ${when}`, ids);
+    this.#runner.failed();
+  }
+
+  /** What a sync that has begun was to bring is still to come. */
+  #takeBack(): void {
+    for (const id of this.#underWay?.ids ?? []) this.#changedIds.add(id);
+    this.#triggers.unshift(...(this.#underWay?.triggers ?? []));
+    this.#underWay = undefined;
   }
 
   /** The changes that no sync has begun to write, with the state that they lead to. */
@@ -226,6 +280,7 @@ export class Proxier {
     const { triggers, delta } = this.#takeChanges();
     this.#options.sync.commit({ kind: 'partial', state: this.#cache.state, delta });
     this.#committed = this.#cache.state;
+    this.#behind.caughtUp(this.#simulation.now, false);
     for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
   }
 
@@ -233,6 +288,8 @@ export class Proxier {
   #finish(request: SyncRequest, triggers: readonly SimTime[], duration: SimTime): void {
     this.#options.sync.commit(request);
     this.#committed = request.state;
+    if (request.kind === 'full') this.#needsFullSync = false;
+    this.#behind.caughtUp(this.#simulation.now, this.#changedIds.size > 0);
     for (const trigger of triggers) this.#latencies.push(this.#simulation.now - trigger);
     const ids = request.delta.upserted.map((port) => port.id);
     const what = `${request.kind} sync on ${this.#options.nodeName}`;

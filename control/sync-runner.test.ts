@@ -10,17 +10,28 @@ interface Rig {
   request(at: number): void;
 }
 
-/** A first run that ends at 0, further runs of `duration`. */
-function rigOf(kind: SyncRunnerKind, minInterval: number, maxInterval: number, duration: number): Rig {
+/** A first run that ends at 0, further runs of `duration`, in vain if they end before `failsUntil`. */
+function rigOf(
+  kind: SyncRunnerKind,
+  minInterval: number,
+  maxInterval: number,
+  duration: number,
+  failsUntil = 0,
+  retryInterval = maxInterval,
+): Rig {
   const simulation = new Simulation();
   const runs: [number, string][] = [];
   const runner = createSyncRunner(kind, {
     simulation,
     minIntervalNs: minInterval,
     maxIntervalNs: maxInterval,
+    retryIntervalNs: retryInterval,
     run: (reason) => {
       runs.push([simulation.now, reason]);
-      simulation.at(simulation.now + duration, PRIORITY_PROXIER_COMMIT, () => runner.completed());
+      simulation.at(simulation.now + duration, PRIORITY_PROXIER_COMMIT, () => {
+        if (simulation.now < failsUntil) runner.failed();
+        else runner.completed();
+      });
     },
   });
   runner.completed();
@@ -131,7 +142,70 @@ describe('the runner with a token bucket', () => {
   });
 });
 
+describe('a run that fails', () => {
+  it('from-completion: is tried again when the retry interval is over, counted from the last failure', () => {
+    const rig = rigOf('from-completion', 10, 1000, 3, 50, 40);
+    rig.request(20);
+    rig.request(30);
+    rig.simulation.runUntil(500);
+    // 20..23 fails; 30 waits until 33; 33..36 fails and moves the retry from 63 to 76; 76..79 succeeds.
+    expect(rig.runs).toEqual([
+      [20, 'requested'],
+      [33, 'requested'],
+      [76, 'retry'],
+    ]);
+  });
+
+  it('token-bucket: is tried again when the retry interval is over, counted from the last failure', () => {
+    const rig = rigOf('token-bucket', 10, 1000, 3, 50, 40);
+    rig.request(20);
+    rig.request(30);
+    rig.simulation.runUntil(500);
+    // There is a token at 30; 30..33 fails, so 33 + 40.
+    expect(rig.runs).toEqual([
+      [20, 'requested'],
+      [30, 'requested'],
+      [73, 'retry'],
+    ]);
+  });
+
+  it('token-bucket: a request without a token comes before the retry and takes its place', () => {
+    const rig = rigOf('token-bucket', 10, 1000, 0, 22, 40);
+    for (const at of [20, 21, 22]) rig.request(at);
+    rig.simulation.runUntil(500);
+    expect(rig.runs.map(([at]) => at)).toEqual([20, 21, 31]);
+  });
+
+  it('from-completion: waits for the rest to be over where the retry interval is the shorter one', () => {
+    const rig = rigOf('from-completion', 10, 1000, 3, 30, 4);
+    rig.request(20);
+    rig.simulation.runUntil(500);
+    expect(rig.runs).toEqual([
+      [20, 'requested'],
+      [33, 'retry'],
+    ]);
+  });
+});
+
 describe.each(['token-bucket', 'from-completion'] as const)('the %s runner', (kind) => {
+  it('has no retry any more once a run has succeeded', () => {
+    const rig = rigOf(kind, 10, 1000, 3, 30, 40);
+    rig.request(20);
+    rig.request(40);
+    rig.simulation.runUntil(500);
+    expect(rig.runs.map(([at]) => at)).toEqual([20, 40]);
+  });
+
+  it('runs once where the maximum interval is the retry interval', () => {
+    const rig = rigOf(kind, 10, 40, 0, 30, 40);
+    rig.request(20);
+    rig.simulation.runUntil(99);
+    expect(rig.runs).toEqual([
+      [20, 'requested'],
+      [60, 'interval'],
+    ]);
+  });
+
   it('never overlaps runs that are longer than the interval', () => {
     const rig = rigOf(kind, 0, 1000, 30);
     for (let at = 5; at < 100; at += 5) rig.request(at);
@@ -149,7 +223,13 @@ describe.each(['token-bucket', 'from-completion'] as const)('the %s runner', (ki
   it('refuses a maximum below the minimum', () => {
     const simulation = new Simulation();
     const make = (): unknown =>
-      createSyncRunner(kind, { simulation, minIntervalNs: 2, maxIntervalNs: 1, run: () => undefined });
+      createSyncRunner(kind, {
+        simulation,
+        minIntervalNs: 2,
+        maxIntervalNs: 1,
+        retryIntervalNs: 1,
+        run: () => undefined,
+      });
     expect(make).toThrow(/maximum interval/);
   });
 });

@@ -9,9 +9,13 @@ export interface SyncRunnerOptions {
   readonly minIntervalNs: SimTime;
   /** From the completion of a run to the start of one that nobody asked for. */
   readonly maxIntervalNs: SimTime;
-  /** Begins a run; `completed` must be called when it is over. */
-  readonly run: (reason: 'requested' | 'interval') => void;
+  /** From the end of a run that has failed to the next one, unless one comes before. */
+  readonly retryIntervalNs: SimTime;
+  /** Begins a run; `completed` or `failed` must be called when it is over. */
+  readonly run: (reason: RunReason) => void;
 }
+
+export type RunReason = 'requested' | 'interval' | 'retry';
 
 /** Runs never overlap. A runner begins in the state of a run: the caller's first run is under way, `completed` tells of its end. */
 export interface SyncRunner {
@@ -19,6 +23,8 @@ export interface SyncRunner {
   request(): boolean;
   /** The run is over: now, or, for the run that was before the beginning, at an earlier time. */
   completed(at?: SimTime): void;
+  /** The run is over, and was in vain: there is another one after the retry interval at the latest. */
+  failed(): void;
 }
 
 export type SyncRunnerKind = 'token-bucket' | 'from-completion';

@@ -159,6 +159,7 @@ export interface World {
   readonly committed: { readonly at: SimTime; readonly request: SyncRequest }[];
   /** The processes that are no more. */
   readonly ended: { readonly at: SimTime; readonly address: number; readonly how: ProcessEnd }[];
+  readonly failed: { readonly at: SimTime; readonly request: SyncRequest }[];
   /** Time in ns of the first event of this kind after `from`, NaN when there is none. */
   timeOf(kind: ControlEvent['kind'], from?: SimTime): number;
 }
@@ -186,6 +187,7 @@ export function worldOf(options: WorldOptions = {}): World {
     ...options.timing,
   };
   const ended: World['ended'] = [];
+  const failed: World['failed'] = [];
   const plane = new ControlPlane({
     simulation,
     rng: new Rng(options.seed ?? 1),
@@ -204,6 +206,9 @@ export function worldOf(options: WorldOptions = {}): World {
           },
           commit: (request) => {
             committed.push({ at: simulation.now, request });
+          },
+          fail: (request) => {
+            failed.push({ at: simulation.now, request });
           },
         },
       },
@@ -228,6 +233,7 @@ export function worldOf(options: WorldOptions = {}): World {
     begun,
     committed,
     ended,
+    failed,
     timeOf: (kind, from = 0) => events.find((event) => event.kind === kind && event.at >= from)?.at ?? NaN,
   };
 }

@@ -1,9 +1,9 @@
-/** The runner of kube-proxy's old generation, up to v1.33 [pkg/util/async/bounded_frequency_runner.go Loop, tryRun]. */
+/** The runner of kube-proxy's old generation, up to v1.33 [pkg/util/async/bounded_frequency_runner.go Loop, tryRun, RetryAfter, doRetry]. */
 import { assert } from '../sim/assert.ts';
 import type { SimTime } from '../model/time.ts';
 import type { EventHandle } from '../sim/event-queue.ts';
 import { PRIORITY_PROXIER_SYNC } from './priorities.ts';
-import type { SyncRunner, SyncRunnerOptions } from './sync-runner.ts';
+import type { RunReason, SyncRunner, SyncRunnerOptions } from './sync-runner.ts';
 
 /** Every mode makes its runner with burstSyncs = 2. */
 const BURST = 2;
@@ -11,7 +11,8 @@ const BURST = 2;
 /**
  * Each run takes a token; there are at most two, and one comes back a minimum interval. So after a while of quiet two runs may follow
  * each other at once. Without a token a run waits until the minimum interval has passed since the last completion. A minimum
- * interval of 0 sets no limit.
+ * interval of 0 sets no limit. A run that failed brings the timer forward to the end of the retry interval; the end of the next run
+ * sets it anew, whatever becomes of that.
  */
 export class TokenBucketRunner implements SyncRunner {
   readonly #options: SyncRunnerOptions;
@@ -22,7 +23,7 @@ export class TokenBucketRunner implements SyncRunner {
   #running = true;
   #requested = false;
   #startPlanned = false;
-  /** The only timer: the next run that is allowed when one waits for it, else the one that nobody asks for. */
+  /** The only timer: the next run that is allowed when one waits for it, else the retry or the one that nobody asks for. */
   #timer: EventHandle | undefined;
   #waits = false;
 
@@ -42,11 +43,20 @@ export class TokenBucketRunner implements SyncRunner {
   }
 
   completed(at: SimTime = this.#options.simulation.now): void {
+    this.#ended(at, this.#options.maxIntervalNs, 'interval');
+  }
+
+  failed(): void {
+    const { simulation, maxIntervalNs, retryIntervalNs } = this.#options;
+    if (retryIntervalNs < maxIntervalNs) this.#ended(simulation.now, retryIntervalNs, 'retry');
+    else this.#ended(simulation.now, maxIntervalNs, 'interval');
+  }
+
+  #ended(at: SimTime, untilNextNs: SimTime, reason: RunReason): void {
     assert(this.#running, 'a sync is completed that was not begun');
-    const { maxIntervalNs } = this.#options;
     this.#running = false;
     this.#lastRunNs = at;
-    this.#setTimer(at + maxIntervalNs, 'interval');
+    this.#setTimer(at + untilNextNs, reason);
     if (this.#requested) this.#planStart();
   }
 
@@ -61,7 +71,7 @@ export class TokenBucketRunner implements SyncRunner {
     });
   }
 
-  #tryRun(reason: 'requested' | 'interval'): void {
+  #tryRun(reason: RunReason): void {
     if (this.#takeToken()) {
       this.#running = true;
       this.#requested = false;
@@ -83,7 +93,7 @@ export class TokenBucketRunner implements SyncRunner {
     return true;
   }
 
-  #setTimer(at: SimTime, reason: 'requested' | 'interval'): void {
+  #setTimer(at: SimTime, reason: RunReason): void {
     this.#clearTimer();
     this.#timer = this.#options.simulation.at(at, PRIORITY_PROXIER_SYNC, () => {
       this.#timer = undefined;

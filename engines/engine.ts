@@ -43,6 +43,10 @@ export interface EngineOptions {
   readonly ipvsScheduler: IpvsScheduler;
   /** The IPVS connection table has 2^bits buckets (module option conn_tab_bits). */
   readonly ipvsConnTabBits: number;
+  /** The node's Linux, [major, minor], 4.1 or later: what IPVS does with a SYN that meets an old connection. */
+  readonly kernel: readonly [number, number];
+  /** net.ipv4.vs.conn_reuse_mode; 1: a SYN may take the place of a closed connection. */
+  readonly ipvsConnReuseMode: 0 | 1;
   readonly kubeProxy: KubeProxyBehaviour;
   /** MASQUERADE --random-fully, as kube-proxy writes it where iptables knows it (1.6.2 and later). */
   readonly masqueradeRandomFully: boolean;
@@ -67,6 +71,8 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   largeClusterEndpoints: 1000,
   ipvsScheduler: 'rr',
   ipvsConnTabBits: 12,
+  kernel: [6, 18],
+  ipvsConnReuseMode: 1,
   kubeProxy: CURRENT_KUBE_PROXY,
   masqueradeRandomFully: true,
   localhostNodePorts: true,

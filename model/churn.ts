@@ -72,7 +72,17 @@ export type ChurnEvent =
       readonly durationNs: SimTime | undefined;
     }
   /** kube-proxy on the observed node stops, and starts again `downNs` later. */
-  | { readonly kind: 'proxy_restart'; readonly at: SimTime; readonly downNs: SimTime };
+  | { readonly kind: 'proxy_restart'; readonly at: SimTime; readonly downNs: SimTime }
+  /**
+   * Syncs of kube-proxy that would end from `at` on within `durationNs` fail: the xtables lock is held, iptables-restore or the transaction
+   * returns an error. `node`: of that node alone; undefined: of every observed one.
+   */
+  | {
+      readonly kind: 'sync_failure';
+      readonly at: SimTime;
+      readonly durationNs: SimTime;
+      readonly node: string | undefined;
+    };
 
 /** A random time in seconds. The distributions of sim/ have this shape, and are drawn from sim/'s streams. */
 export interface RandomSeconds {

@@ -31,6 +31,8 @@ export const REASON_UNALLOCATED_VIP = 8;
 export const REASON_CONNTRACK_FULL = 9;
 /** userspace: no endpoint took the connection. */
 export const REASON_NO_ANSWER = 10;
+/** IPVS: a SYN that ended the old connection of its port, and has to be sent again. */
+export const REASON_PORT_REUSED = 11;
 
 export const REASON_NAMES = [
   'none',
@@ -44,6 +46,7 @@ export const REASON_NAMES = [
   'unallocated_vip',
   'conntrack_full',
   'no_answer',
+  'port_reused',
 ] as const;
 
 /** The arrays of a VerdictBatch. */

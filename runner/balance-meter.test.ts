@@ -2,14 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { BalanceMeter } from './balance-meter.ts';
 
 const key = (address: number): number => address * 65_536 + 80;
-const NONE = { load_max_over_mean_ratio: null, load_variation_ratio: null };
+const NONE = {
+  load_max_over_mean_ratio: null,
+  load_variation_ratio: null,
+  load_packets_max_over_mean_ratio: null,
+  load_packets_variation_ratio: null,
+};
 
 function balance(
   loads: Readonly<Record<number, readonly number[]>>,
   steady: Readonly<Record<number, readonly number[]>>,
 ) {
   const meter = new BalanceMeter();
-  for (const [id, addresses] of Object.entries(loads)) for (const each of addresses) meter.add(Number(id), each, 80);
+  for (const [id, addresses] of Object.entries(loads)) for (const each of addresses) meter.add(Number(id), each, 80, 5);
   return meter.metrics((id) => new Set((steady[id] ?? []).map(key)));
 }
 
@@ -25,7 +30,23 @@ describe('BalanceMeter', () => {
     expect(balance({ 1: [10, 11, 12, 12, 11, 10] }, { 1: [10, 11, 12] })).toEqual({
       load_max_over_mean_ratio: 1,
       load_variation_ratio: 0,
+      load_packets_max_over_mean_ratio: 1,
+      load_packets_variation_ratio: 0,
     });
+  });
+
+  it('weighs connections by their packets beside', () => {
+    const meter = new BalanceMeter();
+    // Connections 2 and 2; packets 30 and 10 of service port 1, weight 40; 4 and 0 of service port 2, weight 4.
+    meter.add(1, 10, 80, 10);
+    meter.add(1, 10, 80, 20);
+    meter.add(1, 11, 80, 4);
+    meter.add(1, 11, 80, 6);
+    meter.add(2, 20, 80, 4);
+    const found = meter.metrics((id) => new Set((id === 1 ? [10, 11] : [20, 21]).map(key)));
+    expect(found['load_max_over_mean_ratio']).toBeCloseTo((4 * 1 + 1 * 2) / 5, 12);
+    expect(found['load_packets_max_over_mean_ratio']).toBeCloseTo((40 * 1.5 + 4 * 2) / 44, 12);
+    expect(found['load_packets_variation_ratio']).toBeCloseTo((40 * 0.5 + 4 * 1) / 44, 12);
   });
 
   it('leaves out endpoints that came or left, and weights service ports by connections', () => {

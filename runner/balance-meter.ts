@@ -1,34 +1,61 @@
-/** How evenly new connections are spread over the endpoints of a Service. */
+/** How evenly new connections, and the packets that they will have, are spread over the endpoints of a Service. */
 import type { Cell } from '../model/observation.ts';
 
 const PORT_RANGE = 65_536;
 
-export class BalanceMeter {
-  /** Service port -> endpoint -> connections, in the order of their first connections. */
-  readonly #counts = new Map<number, Map<number, number>>();
+interface Load {
+  connections: number;
+  packets: number;
+}
 
-  /** A new connection has reached an endpoint. */
-  add(servicePortId: number, address: number, port: number): void {
-    let counts = this.#counts.get(servicePortId);
-    if (counts === undefined) {
-      counts = new Map();
-      this.#counts.set(servicePortId, counts);
+export class BalanceMeter {
+  /** Service port -> endpoint -> load, in the order of their first connections. */
+  readonly #loads = new Map<number, Map<number, Load>>();
+
+  /** A new connection of so many packets has reached an endpoint. */
+  add(servicePortId: number, address: number, port: number, packets: number): void {
+    let loads = this.#loads.get(servicePortId);
+    if (loads === undefined) {
+      loads = new Map();
+      this.#loads.set(servicePortId, loads);
     }
     const key = address * PORT_RANGE + port;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+    const load = loads.get(key);
+    if (load === undefined) loads.set(key, { connections: 1, packets });
+    else {
+      load.connections++;
+      load.packets += packets;
+    }
   }
 
   /**
-   * Over the endpoints that the rules led to throughout (`steady`), those without a connection included: the largest number of
-   * connections over the mean, and standard deviation over mean. A mean over service ports, weighted by their connections; a service
-   * port with fewer than two such endpoints has no balance.
+   * Over the endpoints that the rules led to throughout (`steady`), those without a connection included: the largest load over the
+   * mean, and standard deviation over mean. A mean over service ports, weighted by their loads; a service port with fewer than two
+   * such endpoints has no balance.
    */
   metrics(steady: (servicePortId: number) => Set<number>): Record<string, Cell> {
+    const connections = this.#spread(steady, (load) => load.connections);
+    const packets = this.#spread(steady, (load) => load.packets);
+    return {
+      load_max_over_mean_ratio: connections.maxOverMean,
+      load_variation_ratio: connections.variation,
+      load_packets_max_over_mean_ratio: packets.maxOverMean,
+      load_packets_variation_ratio: packets.variation,
+    };
+  }
+
+  #spread(
+    steady: (servicePortId: number) => Set<number>,
+    sizeOf: (load: Load) => number,
+  ): { maxOverMean: Cell; variation: Cell } {
     let weights = 0;
     let maxOverMean = 0;
     let variation = 0;
-    for (const [id, counts] of this.#counts) {
-      const loads = [...steady(id)].map((key) => counts.get(key) ?? 0);
+    for (const [id, found] of this.#loads) {
+      const loads = [...steady(id)].map((key) => {
+        const load = found.get(key);
+        return load === undefined ? 0 : sizeOf(load);
+      });
       const total = loads.reduce((sum, load) => sum + load, 0);
       if (loads.length < 2 || total === 0) continue;
       const mean = total / loads.length;
@@ -37,9 +64,7 @@ export class BalanceMeter {
       maxOverMean += (total * Math.max(...loads)) / mean;
       variation += (total * Math.sqrt(squares / loads.length)) / mean;
     }
-    return {
-      load_max_over_mean_ratio: weights === 0 ? null : maxOverMean / weights,
-      load_variation_ratio: weights === 0 ? null : variation / weights,
-    };
+    if (weights === 0) return { maxOverMean: null, variation: null };
+    return { maxOverMean: maxOverMean / weights, variation: variation / weights };
   }
 }

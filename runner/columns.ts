@@ -20,8 +20,11 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  * - `first_byte_delay_*_ms`: from a connection's first SYN to the SYN that was answered, retries included; null as above;
  * - `load_*_ratio`: largest number of connections of an endpoint over the mean, standard deviation over the mean, over the endpoints
  *   that the rules led to throughout; null where no service port has two of them;
+ * - `load_packets_*_ratio`: the same of the packets that these connections were to have, so that a long connection weighs more;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed;
+ * - `failed_syncs`: changed no rule, and are in `sync_cpu_s` by the time that they took and nowhere else; `rules_behind_s`: how long in all
+ *   this node's rules lacked some change that its kube-proxy had been sent (waiting, syncing and failing syncs alike);
  * - `endpoint_slice_events`: watch events, one a write and node.
  * - `programming_latency_over_nodes_*`: of every change on every node of the cluster; `..._last_node_*`: of a change, until the last node
  *   has it (changes that all nodes have by the end); `..._slowest_node_p99_ms`: the largest p99 of a node. The other columns of
@@ -47,9 +50,13 @@ const CHANGE_METRICS = [
   'first_byte_delay_p99_ms',
   'load_max_over_mean_ratio',
   'load_variation_ratio',
+  'load_packets_max_over_mean_ratio',
+  'load_packets_variation_ratio',
   'sync_cpu_s',
   'sync_operations',
   'restore_lines',
+  'failed_syncs',
+  'rules_behind_s',
   'endpoint_slice_events',
   'programming_latency_over_nodes_p50_ms',
   'programming_latency_over_nodes_p90_ms',

@@ -1,16 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_ENGINE_OPTIONS } from '../engines/engine.ts';
-import type { EngineManifest } from '../engines/engine.ts';
 import { parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
-import { NO_SERVICE_EXTRAS } from '../model/cluster.ts';
-import type { NodeSpec, ServicePort } from '../model/cluster.ts';
+import type { NodeSpec } from '../model/cluster.ts';
 import { kubeProxyBehaviour } from '../model/kube-proxy-versions.ts';
-import { PROTOCOL_SCTP } from '../model/protocol.ts';
 import { NS_PER_S } from '../model/time.ts';
-import { buildCluster } from '../scenarios/cluster-builder.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
-import { engineFactory, engineOptions, observedNode, proxierTiming, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode, proxierTiming } from './engine-setup.ts';
 
 const proxy = (lines = '') => load(`${HEAD}${CLUSTER}${lines}`).resolvePoint({}).proxy;
 const NODE: NodeSpec = {
@@ -24,6 +20,14 @@ describe('engineOptions', () => {
   it('are the defaults of the engines where an experiment says nothing', () => {
     expect(engineOptions(proxy(), 'iptables', NODE)).toEqual(DEFAULT_ENGINE_OPTIONS);
     expect(engineOptions(proxy(), 'ipvs', NODE)).toEqual(DEFAULT_ENGINE_OPTIONS);
+  });
+
+  it('leave conn_reuse_mode to kube-proxy, which sets it to 0 before Linux 5.9, unless told otherwise', () => {
+    const mode = (lines: string) => engineOptions(proxy(`proxy: { ${lines} }\n`), 'ipvs', NODE);
+    expect(mode('node_kernel: "5.8"')).toMatchObject({ kernel: [5, 8], ipvsConnReuseMode: 0 });
+    expect(mode('node_kernel: "5.9"')).toMatchObject({ kernel: [5, 9], ipvsConnReuseMode: 1 });
+    expect(mode('node_kernel: "5.8", ipvs_conn_reuse_mode: 1').ipvsConnReuseMode).toBe(1);
+    expect(mode('ipvs_conn_reuse_mode: 0').ipvsConnReuseMode).toBe(0);
   });
 
   it('open node ports on the primary address in nftables mode, unless told otherwise', () => {
@@ -86,54 +90,6 @@ describe('proxierTiming', () => {
   it('takes a given minSyncPeriod, 0 included', () => {
     expect(proxierTiming(proxy('proxy: { min_sync_period_s: 0 }\n'), 'iptables').minSyncPeriodNs).toBe(0);
     expect(proxierTiming(proxy('proxy: { min_sync_period_s: 5 }\n'), 'ipvs').minSyncPeriodNs).toBe(5 * NS_PER_S);
-  });
-});
-
-describe('unsupported', () => {
-  const poor: EngineManifest = {
-    protocols: ['tcp', 'udp'],
-    serviceTypes: ['ClusterIP'],
-    externalIps: false,
-    sessionAffinity: false,
-    trafficPolicyLocal: false,
-    sourceRanges: false,
-    ipFamilies: ['IPv4'],
-    schedulers: [],
-    partialSync: true,
-  };
-  const rich: EngineManifest = {
-    ...poor,
-    protocols: ['tcp', 'udp', 'sctp'],
-    serviceTypes: ['ClusterIP', 'NodePort', 'LoadBalancer'],
-    externalIps: true,
-    sessionAffinity: true,
-    trafficPolicyLocal: true,
-  };
-  const [plain] = buildCluster(load(`${HEAD}${CLUSTER}`).resolvePoint({}).cluster).state.servicePorts;
-  const special: ServicePort = {
-    ...plain,
-    protocol: PROTOCOL_SCTP,
-    nodePort: 30000,
-    extras: {
-      ...NO_SERVICE_EXTRAS,
-      externalIps: [1],
-      loadBalancerVips: [2],
-      externalPolicyLocal: true,
-      affinitySeconds: 1,
-    },
-  };
-
-  it('names what a cluster has and an engine has not, once each', () => {
-    expect(unsupported(poor, { servicePorts: [plain] })).toEqual([]);
-    expect(unsupported(poor, { servicePorts: [special, special] })).toEqual([
-      'protocol sctp',
-      'node ports',
-      'load balancers',
-      'external IPs',
-      'session affinity',
-      'traffic policy Local',
-    ]);
-    expect(unsupported(rich, { servicePorts: [plain, special] })).toEqual([]);
   });
 });
 

@@ -2,11 +2,11 @@
 import type { EndpointsApi } from '../control/endpoint-slices.ts';
 import type { ProxierTiming } from '../control/proxier.ts';
 import { DEFAULT_ENGINE_OPTIONS, IPVS_SCHEDULERS } from '../engines/engine.ts';
-import type { EngineFactory, EngineManifest, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import type { EngineFactory, EngineName, EngineOptions, IpvsScheduler } from '../engines/engine.ts';
+import { ipvsSysctls } from '../engines/ipvs/program/node-settings.ts';
 import { ENGINES } from '../engines/registry.ts';
 import type { Cidr } from '../model/address.ts';
-import type { ClusterState, NodeSpec } from '../model/cluster.ts';
-import { protocolName } from '../model/protocol.ts';
+import type { NodeSpec } from '../model/cluster.ts';
 import { NS_PER_S } from '../model/time.ts';
 import type { EndpointsSpec, ProxySpec } from '../scenarios/spec.ts';
 import { assert } from '../sim/assert.ts';
@@ -27,6 +27,8 @@ export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSp
     largeClusterEndpoints: proxy.largeClusterEndpoints,
     ipvsScheduler: proxy.ipvsScheduler,
     ipvsConnTabBits: proxy.ipvsConnTabBits,
+    kernel: proxy.nodeKernel,
+    ipvsConnReuseMode: proxy.ipvsConnReuseMode ?? connReuseMode(proxy.nodeKernel),
     kubeProxy: proxy.kubeProxy,
     masqueradeRandomFully: proxy.masqueradeRandomFully,
     localhostNodePorts: proxy.localhostNodePorts,
@@ -36,6 +38,11 @@ export function engineOptions(proxy: ProxySpec, engine: EngineName, node: NodeSp
     conntrackMax: proxy.conntrackMax,
     serviceCidrs: proxy.serviceCidrs,
   };
+}
+
+/** What kube-proxy leaves on a kernel whose own default is 1. */
+function connReuseMode(kernel: readonly [number, number]): 0 | 1 {
+  return ipvsSysctls(false, kernel).some(({ name, value }) => name.endsWith('/conn_reuse_mode') && value === 0) ? 0 : 1;
 }
 
 /** nftables mode opens node ports on the primary address unless told otherwise (pkg/proxy/util/nodeport_addresses.go), the others everywhere. */
@@ -84,26 +91,6 @@ export function proxierTiming(proxy: ProxySpec, engine: EngineName): ProxierTimi
     maxIntervalNs: engine === 'ipvs' || engine === 'userspace' ? syncPeriodNs : 3600 * NS_PER_S,
     carriesTraffic: engine === 'userspace',
   };
-}
-
-/** What a cluster has that an engine says it does not model, in words; such a trial would answer another question. */
-export function unsupported(supports: EngineManifest, { servicePorts }: ClusterState): string[] {
-  const missing = new Set<string>();
-  for (const { protocol, nodePort, extras } of servicePorts) {
-    const name = protocolName(protocol);
-    if (!supports.protocols.includes(name)) missing.add(`protocol ${name}`);
-    if (nodePort > 0 && !supports.serviceTypes.includes('NodePort')) missing.add('node ports');
-    if (extras === undefined) continue;
-    if (extras.loadBalancerVips.length > 0 && !supports.serviceTypes.includes('LoadBalancer')) {
-      missing.add('load balancers');
-    }
-    if (extras.externalIps.length > 0 && !supports.externalIps) missing.add('external IPs');
-    if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
-    const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
-    if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
-    if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
-  }
-  return [...missing];
 }
 
 /** How kube-controller-manager writes endpoints. */

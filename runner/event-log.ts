@@ -23,6 +23,7 @@ const SPEAKERS: Readonly<Record<string, string>> = {
   proxy_started: 'kube-proxy',
   sync_started: 'kube-proxy',
   sync_finished: 'kube-proxy',
+  sync_failed: 'kube-proxy',
 };
 
 /** kubectl prints so many addresses of an Endpoints object and counts the others [pkg/printers/internalversion/printers.go formatEndpoints]. */

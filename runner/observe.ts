@@ -3,7 +3,7 @@ import type { ControlPlane } from '../control/control-plane.ts';
 import type { CostModel } from '../costs/cost-model.ts';
 import type { Cell, Observation } from '../model/observation.ts';
 import { ORIGIN_EXTERNAL, ORIGIN_HOST, ORIGIN_POD } from '../model/packet.ts';
-import { NS_PER_MS } from '../model/time.ts';
+import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec } from '../scenarios/spec.ts';
 import { clientPolicy } from './client-policy.ts';
@@ -59,6 +59,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     endpoint_slice_bytes: control.endpointSliceBytes,
     endpoint_slice_events: control.endpointSliceEvents,
     ...nodeColumns(control),
+    rules_behind_s: meanOf(syncs.map((_, node) => control.behindNs(node))) / NS_PER_S,
     path_measured: origins.every((origin) => costs.pathMeasured(origin)),
   };
 }
@@ -108,4 +109,8 @@ export function axisColumns(trial: Trial): Record<string, Cell> {
     if (name !== 'services' && name !== 'endpoints_per_service') columns[name] = value;
   }
   return columns;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

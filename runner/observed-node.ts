@@ -6,6 +6,7 @@ import type { SyncPort } from '../control/proxier.ts';
 import type { ProcessEnd } from '../control/shutdown.ts';
 import type { Engine } from '../engines/engine.ts';
 import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
+import { unsupported } from '../engines/unsupported.ts';
 import type { Endpoint, NodeSpec, ServicePort } from '../model/cluster.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
@@ -17,12 +18,12 @@ import type { Rng } from '../sim/rng.ts';
 import type { Simulation } from '../sim/simulation.ts';
 import { clientPolicy } from './client-policy.ts';
 import type { DnsMeter } from './dns-meter.ts';
-import { engineFactory, engineOptions, observedNode, unsupported } from './engine-setup.ts';
+import { engineFactory, engineOptions, observedNode } from './engine-setup.ts';
 import { InstalledEndpoints } from './installed-endpoints.ts';
 import type { Trial } from './sweep-plan.ts';
 import { SyncLog } from './sync-log.ts';
 import type { Timeline } from './timeline.ts';
-import { TrafficDriver } from './traffic-driver.ts';
+import { TrafficDriver, type TrafficDriverOptions } from './traffic-driver.ts';
 import { trialDns, type TrialDns } from './trial-dns.ts';
 import { TrialMeter } from './trial-meter.ts';
 
@@ -39,7 +40,7 @@ export interface ObservedNodeOptions {
 }
 
 /** Called for each new connection that reaches a process. */
-export type OnEndpoint = (clientAddress: number, servicePortId: number, address: number, port: number) => void;
+export type OnEndpoint = NonNullable<TrafficDriverOptions['onEndpoint']>;
 
 export class ObservedNode {
   readonly name: string;
@@ -65,7 +66,7 @@ export class ObservedNode {
       rng: rngOfEngine,
       answers,
     });
-    const missing = unsupported(this.#engine.supports, view.state);
+    const missing = unsupported(this.#engine.supports, view.state.servicePorts);
     if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
     this.syncs = new SyncLog(trial.point, trial.engine);
     this.installed = new InstalledEndpoints((svc) => this.#reachable(svc));
@@ -163,6 +164,7 @@ export class ObservedNode {
         this.installed.commit(request);
         this.#costs ??= this.#costModel(report);
       },
+      fail: (_, durationNs) => this.syncs.fail(durationNs),
       interrupt: () => {
         this.flush();
         engine.interrupt?.(simulation.now);

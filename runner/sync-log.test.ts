@@ -36,9 +36,25 @@ describe('SyncLog', () => {
       sync_full_ms: first / 1e6,
       sync_incremental_mean_ms: partial / 1e6,
       syncs: 3,
+      failed_syncs: 0,
       sync_cpu_s: (first + partial + last) / 1e9,
       sync_operations: 2,
       restore_lines: 197,
+    });
+  });
+
+  it('counts failed syncs apart, with the time that they took', () => {
+    const point = loaded.resolvePoint({});
+    const log = new SyncLog(point, 'iptables');
+    const first = report({ restoreLines: 100 });
+    log.record(first, true);
+    log.fail(5e8);
+    expect(syncMetrics([log])).toMatchObject({
+      syncs: 1,
+      failed_syncs: 1,
+      sync_cpu_s: (syncDurationNs(point.profile, first, 'iptables') + 5e8) / 1e9,
+      restore_lines: 100,
+      sync_incremental_mean_ms: null,
     });
   });
 

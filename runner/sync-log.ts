@@ -23,6 +23,7 @@ export class SyncLog {
   #count = 0;
   /** Asked for again and again, by the number of changed service ports. */
   readonly #lengthsNs: Record<'full' | 'partial', number[]> = { full: [], partial: [] };
+  #failures = 0;
 
   constructor(point: PointSpec, engine: Trial['engine']) {
     this.#profile = point.profile;
@@ -77,11 +78,18 @@ export class SyncLog {
     return this.#incrementalMs;
   }
 
+  /** A sync that was begun has failed after so long. It made no report: what it asked of the kernel is not known. */
+  fail(durationNs: number): void {
+    this.#failures++;
+    this.#cpuNs += durationNs;
+  }
+
   /** Over all syncs, the first one included, by column. */
   totals(): SyncTotals {
     return {
       sync_full_ms: this.#fullMs,
       syncs: this.#count,
+      failed_syncs: this.#failures,
       sync_cpu_s: this.#cpuNs / NS_PER_S,
       sync_operations: this.#operations,
       restore_lines: this.#restoreLines,
@@ -92,6 +100,7 @@ export class SyncLog {
 interface SyncTotals {
   readonly sync_full_ms: number;
   readonly syncs: number;
+  readonly failed_syncs: number;
   readonly sync_cpu_s: number;
   readonly sync_operations: number;
   readonly restore_lines: number;
@@ -109,6 +118,7 @@ export function syncMetrics(logs: readonly SyncLog[]): Record<string, Cell> {
     sync_incremental_mean_ms:
       incremental.length === 0 ? null : incremental.reduce((sum, ms) => sum + ms, 0) / incremental.length,
     syncs: mean('syncs'),
+    failed_syncs: mean('failed_syncs'),
     sync_cpu_s: mean('sync_cpu_s'),
     sync_operations: mean('sync_operations'),
     restore_lines: restoreLines === 0 ? null : restoreLines,

@@ -76,7 +76,9 @@ function play(fates: readonly Fate[]): { meter: TrialMeter; affinity: AffinityMe
     source: source as unknown as ConnectionSource,
     pods: { podCondition: () => 'serving', isReady: () => true },
     meter,
-    onEndpoint: (...reached) => affinity.add(...reached),
+    onEndpoint: ({ clientAddress, servicePortId, endpointAddress, endpointPort }, slot) => {
+      affinity.add(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
+    },
   });
   driver.start();
   simulation.runUntil(fates.length + 10);

@@ -50,8 +50,8 @@ export interface TrafficDriverOptions {
     ((query: NameQuery, found: (found: FoundAddress | 'known' | undefined) => void) => void) | undefined;
   /** Called once a connection when its fate is known, and again as `broken` if it is cut later. */
   readonly onOutcome?: (servicePortId: number, outcome: ConnectionOutcome) => void;
-  /** Called for each new connection that reaches a process. */
-  readonly onEndpoint?: (clientAddress: number, servicePortId: number, address: number, port: number) => void;
+  /** Called for each new connection that reaches a process, with its place in the pool. */
+  readonly onEndpoint?: (pool: ConnectionPool, slot: number) => void;
 }
 
 /** Whose look-up it is, and of which service port; `again`: of a retry. */
@@ -340,8 +340,7 @@ export class TrafficDriver {
     if (pool.protocol[slot] !== PROTOCOL_UDP) pool.marks[slot] |= MARK_ESTABLISHED;
     if (fate === 'stale') meter.staleConnections++;
     this.#options.onOutcome?.(pool.servicePortId[slot], fate);
-    const { clientAddress, servicePortId, endpointAddress, endpointPort } = pool;
-    this.#options.onEndpoint?.(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
+    this.#options.onEndpoint?.(pool, slot);
     if (!waits) return true;
     meter.clients.answered(simulation.now - pool.wantedNs[slot]);
     if (pool.packets[slot] > 1) this.#scheduleNextPacket(slot);

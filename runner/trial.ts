@@ -87,10 +87,14 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   log?.attach(cluster, control);
   control.start();
   nodes.forEach((node, i) =>
-    node.start(control, timelines[i], (client, id, address, port) => {
-      balance.add(id, address, port);
-      affinity?.add(client, id, address, port);
-    }),
+    node.start(
+      control,
+      timelines[i],
+      ({ clientAddress, servicePortId, endpointAddress, endpointPort, packets }, slot) => {
+        balance.add(servicePortId[slot], endpointAddress[slot], endpointPort[slot], packets[slot]);
+        affinity?.add(clientAddress[slot], servicePortId[slot], endpointAddress[slot], endpointPort[slot]);
+      },
+    ),
   );
   for (const timeline of timelines) {
     timeline.sample(0);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { buildCluster } from './cluster-builder.ts';
 import { planChurn, unseenFaults } from './churn.ts';
 import { InputError } from './errors.ts';
+import { CLUSTER, HEAD, load } from './load-fixtures.ts';
 import { readManifests } from './manifests.ts';
 import type { ChurnSpec } from './spec.ts';
 
@@ -133,6 +134,26 @@ describe('planChurn', () => {
       { kind: 'crash', at: 2e9, deployment: 1, pod: 1 },
       { kind: 'node_drain', at: 3e9, node: 'node-2', intervalNs: 5e8, durationNs: undefined },
       { kind: 'node_failure', at: 4e9, node: 'node-3', durationNs: 60e9, graceNs: 40e9, evictionNs: 300e9 },
+    ]);
+  });
+
+  it('takes restarts and failing syncs of kube-proxy, also of a cluster made up from numbers', () => {
+    const kubeProxy: ChurnSpec[] = [
+      { kind: 'sync_failure', atSeconds: 2, durationSeconds: 0.5, node: undefined },
+      { kind: 'sync_failure', atSeconds: 3, durationSeconds: 1, node: 'node-1' },
+      { kind: 'proxy_restart', atSeconds: 1, downSeconds: 2 },
+    ];
+    expect(planChurn(kubeProxy, cluster).events).toEqual([
+      { kind: 'proxy_restart', at: 1e9, downNs: 2e9 },
+      { kind: 'sync_failure', at: 2e9, durationNs: 5e8, node: undefined },
+      { kind: 'sync_failure', at: 3e9, durationNs: 1e9, node: 'node-1' },
+    ]);
+    const { churn } = load(
+      `${HEAD}${CLUSTER}churn:\n  - sync_failure: { at_s: 1, duration_s: 5 }\n  - proxy_restart: { at_s: 2 }\n`,
+    ).resolvePoint({});
+    expect(churn).toEqual([
+      { kind: 'sync_failure', atSeconds: 1, durationSeconds: 5, node: undefined },
+      { kind: 'proxy_restart', atSeconds: 2, downSeconds: 1 },
     ]);
   });
 

@@ -64,6 +64,8 @@ function planEvent(
       const durationNs = durationSeconds === undefined ? undefined : nanoseconds(durationSeconds);
       return { kind: 'pod_churn', at, perSecond, durationNs };
     }
+    case 'sync_failure':
+      return planSyncFailure(entry, cluster, at, path);
     case 'node_drain':
     case 'node_failure':
       return planNodeEvent(entry, cluster, at, path);
@@ -131,6 +133,23 @@ function planNodeEvent(
   const graceNs = nanoseconds(entry.graceSeconds);
   const evictionNs = nanoseconds(entry.evictionSeconds);
   return { kind: 'node_failure', at, node, what: entry.what, durationNs, graceNs, evictionNs };
+}
+
+function planSyncFailure(
+  { node, durationSeconds }: Extract<TimedChurnSpec, { kind: 'sync_failure' }>,
+  cluster: BuiltCluster,
+  at: SimTime,
+  path: Path,
+): ChurnEvent {
+  const observed = [cluster.node.name, ...cluster.others.map((other) => other.node.name)];
+  if (node !== undefined && !observed.includes(node)) {
+    const names = observed.slice(0, 10).join(', ');
+    throw new InputError(
+      `The kube-proxy of ${quote(node)} is not observed, so its syncs cannot fail; observed is ${names}.${didYouMean(node, observed)}`,
+      { path: [...path, 'node'] },
+    );
+  }
+  return { kind: 'sync_failure', at, durationNs: nanoseconds(durationSeconds), node };
 }
 
 function planPods(entry: PodsSpec, cluster: BuiltCluster, earlier: readonly PodBehaviour[], path: Path): PodBehaviour {

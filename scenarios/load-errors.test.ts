@@ -123,6 +123,11 @@ describe('wrong keys and values', () => {
       /^e\.yaml:7:3: Churn needs Deployments/,
     ],
     [
+      'failing syncs of a synthetic node that is not observed',
+      `${HEAD}${CLUSTER}churn:\n  - sync_failure: { at_s: 1, duration_s: 5, node: node-9 }\n`,
+      /^e\.yaml:7:51: .*observed is node-1/,
+    ],
+    [
       'an unknown profile',
       `${HEAD}${CLUSTER}profile: linux-6.18-nativ\n`,
       /^e\.yaml:6:10: There is no cost profile "linux-6\.18-nativ"; .* Did you mean "linux-6\.18-native"\?$/,
@@ -198,6 +203,16 @@ describe('wrong manifests and churn', () => {
       'the end of the observed node',
       'churn:\n  - node_failure: { node: node-1, at_s: 1 }\n',
       /^e\.yaml:6:27: The machine of "node-1" cannot fail: it is an observed node/,
+    ],
+    [
+      'failing syncs of a node that is not observed',
+      'churn:\n  - sync_failure: { at_s: 1, duration_s: 5, node: node-2 }\n',
+      /^e\.yaml:6:51: The kube-proxy of "node-2" is not observed, .*; observed is node-1\. Did you mean "node-1"\?$/,
+    ],
+    [
+      'failing syncs without an end',
+      'churn:\n  - sync_failure: { at_s: 1 }\n',
+      /^e\.yaml:6:19: .*duration_s" is missing/,
     ],
     [
       'a kind of failure that does not exist',

@@ -270,19 +270,13 @@ export class Resolver {
   /** What only shows when traffic and churn meet the cluster. A large synthetic cluster is not built for this. */
   #checkTogether(point: PointSpec, draft: Draft, fail: Fail): void {
     const { cluster, traffic, churn } = point;
-    const placed = <T>(look: () => T): T => {
-      try {
-        return look();
-      } catch (error) {
-        if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
-        throw error;
-      }
-    };
     const planned = (built: BuiltCluster): void => {
-      for (const warning of placed(() => unseenFaults(planChurn(churn, built), built))) this.#warnings.add(warning);
+      inFile(draft, () => {
+        for (const warning of unseenFaults(planChurn(churn, built), built)) this.#warnings.add(warning);
+      });
     };
     if (cluster.kind === 'synthetic') {
-      if (!cluster.deployments && churn.some((entry) => entry.kind !== 'proxy_restart')) {
+      if (!cluster.deployments && churn.some((entry) => !CHURN_OF_KUBE_PROXY.has(entry.kind))) {
         fail(
           'Churn needs Deployments; this cluster is synthetic and has them by "cluster.synthetic.deployments: true".',
           ['churn'],
@@ -295,9 +289,9 @@ export class Resolver {
       const built = buildCluster({ ...cluster, extraServices: Math.min(cluster.extraServices, 1000) });
       planned(built);
       const needed = traffic.connections > 0 && (traffic.onlyManifestServices || cluster.extraServices <= 1000);
-      if (needed) placed(() => trafficTargets(traffic, built));
+      if (needed) inFile(draft, () => trafficTargets(traffic, built));
       const { dns } = traffic;
-      if (dns !== undefined) placed(() => checkDns(dns, built, trafficTargets(traffic, built)));
+      if (dns !== undefined) inFile(draft, () => checkDns(dns, built, trafficTargets(traffic, built)));
       for (const { kind, key, what } of WAYS_IN) {
         if (traffic[`${kind}Ratio`] === 0 || cluster.state.servicePorts.some((svc) => hasWayIn(svc, kind))) continue;
         fail(`"traffic.${key}" is above 0 and no Service of the manifests has ${what}.`, ['traffic', key]);
@@ -322,6 +316,19 @@ function checkObserved(observedNodes: number, nodes: number, fail: Fail): void {
     'cluster',
     'observed_nodes',
   ]);
+}
+
+/** Churn that needs no Deployment. */
+const CHURN_OF_KUBE_PROXY: ReadonlySet<string> = new Set(['proxy_restart', 'sync_failure']);
+
+/** Gives an InputError of the builders its place in the file. */
+function inFile(draft: Draft, build: () => unknown): void {
+  try {
+    build();
+  } catch (error) {
+    if (error instanceof InputError && error.file === undefined) throw draft.error(error.message, error.path ?? []);
+    throw error;
+  }
 }
 
 /** How connections come in from outside: the same key for the share of traffic and for the share of synthetic services. */

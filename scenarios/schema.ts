@@ -20,6 +20,9 @@ const IPVS_SCHEDULER_NAMES = [
   'rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos',
 ] as const; // prettier-ignore
 
+/** Major and minor version of Linux. */
+const KERNEL = /^\d+\.\d+$/;
+
 const ratio = z.number().min(0).max(1);
 const seconds = z.number().min(0).max(SECONDS_LIMIT);
 const positive = z.number().positive().max(1e9);
@@ -184,7 +187,7 @@ const traffic = z.strictObject({
     .describe('Payload of a packet; only userspace mode, which copies it, cares'),
   client_kernel: z
     .string()
-    .regex(/^\d+\.\d+$/, 'must be a Linux version such as "6.1", in quotes')
+    .regex(KERNEL, 'must be a Linux version such as "6.1", in quotes')
     .optional()
     .describe(
       "The clients' Linux, which sends SYNs again: before 6.5 after 1, 3, 7 s; from 6.5 after 1, 2, 3, 4, 5, 7 s",
@@ -282,6 +285,10 @@ const churn = z.strictObject({
     .strictObject({ at_s: seconds, down_s: seconds.default(1).describe('From its end to its next start') })
     .optional()
     .describe('kube-proxy on the observed node stops and starts again'),
+  sync_failure: z
+    .strictObject({ at_s: seconds, duration_s: duration, node: node.optional() })
+    .optional()
+    .describe('Syncs of kube-proxy that would end in this time fail: they take as long, and change no rule'),
 });
 
 const proxy = z.strictObject({
@@ -297,6 +304,17 @@ const proxy = z.strictObject({
   large_cluster_endpoints: count(100_000_000).default(1000),
   ipvs_scheduler: z.enum(IPVS_SCHEDULER_NAMES).default('rr'),
   ipvs_conn_tab_bits: z.int().min(8).max(27).default(12),
+  ipvs_conn_reuse_mode: z
+    .union([z.literal(0), z.literal(1), z.literal('default')])
+    .default('default')
+    .describe(
+      'net.ipv4.vs.conn_reuse_mode; default is what kube-proxy makes of it: 0 before Linux 5.9, 1 from there on',
+    ),
+  node_kernel: z
+    .string()
+    .regex(KERNEL, 'must be a Linux version such as "6.18", in quotes')
+    .default('6.18')
+    .describe("The nodes' Linux, 4.1 or later; IPVS mode's treatment of reused ports depends on it"),
   evaluator: z.enum(['literal', 'indexed']).default('indexed'),
   masquerade_random_fully: z.boolean().default(true).describe('iptables writes MASQUERADE --random-fully'),
   localhost_node_ports: z.boolean().default(true),

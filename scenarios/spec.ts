@@ -187,7 +187,14 @@ export type TimedChurnSpec =
       /** Absent: to the end. */
       readonly durationSeconds: number | undefined;
     }
-  | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number };
+  | { readonly kind: 'proxy_restart'; readonly atSeconds: number; readonly downSeconds: number }
+  | {
+      readonly kind: 'sync_failure';
+      readonly atSeconds: number;
+      readonly durationSeconds: number;
+      /** Absent: every observed node. */
+      readonly node: string | undefined;
+    };
 
 /** How the pods of a Deployment behave from beginning to end. */
 export interface PodsSpec {
@@ -227,6 +234,9 @@ export interface ProxySpec {
   readonly largeClusterEndpoints: number;
   readonly ipvsScheduler: string;
   readonly ipvsConnTabBits: number;
+  /** Absent: what kube-proxy makes of it on this kernel. */
+  readonly ipvsConnReuseMode: 0 | 1 | undefined;
+  readonly nodeKernel: readonly [number, number];
   readonly evaluator: 'literal' | 'indexed';
   readonly masqueradeRandomFully: boolean;
   readonly localhostNodePorts: boolean;

@@ -11,7 +11,7 @@ type Entry = ExperimentInput['churn'][number];
 
 const KINDS = [
   'rolling_update', 'probe_failure', 'probe_flapping', 'crash', 'scale', 'pods', 'node_drain', 'node_failure', 'pod_churn',
-  'proxy_restart',
+  'proxy_restart', 'sync_failure',
 ] as const satisfies readonly (keyof Entry)[]; // prettier-ignore
 
 export function toChurn(input: ExperimentInput['churn'], fail: Fail): ChurnSpec[] {
@@ -55,6 +55,10 @@ function toTimed(entry: Entry): TimedChurnSpec {
   if (entry.proxy_restart !== undefined) {
     const { at_s: atSeconds, down_s: downSeconds } = entry.proxy_restart;
     return { kind: 'proxy_restart', atSeconds, downSeconds };
+  }
+  if (entry.sync_failure !== undefined) {
+    const { at_s: atSeconds, duration_s: durationSeconds, node } = entry.sync_failure;
+    return { kind: 'sync_failure', atSeconds, durationSeconds, node };
   }
   const { deployment, at_s: atSeconds } = entry.rolling_update as NonNullable<Entry['rolling_update']>;
   return { kind: 'rolling_update', deployment, atSeconds };

@@ -181,6 +181,8 @@ export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBeh
     largeClusterEndpoints: input.large_cluster_endpoints,
     ipvsScheduler: input.ipvs_scheduler,
     ipvsConnTabBits: input.ipvs_conn_tab_bits,
+    ipvsConnReuseMode: input.ipvs_conn_reuse_mode === 'default' ? undefined : input.ipvs_conn_reuse_mode,
+    nodeKernel: toNodeKernel(input.node_kernel, fail),
     evaluator: input.evaluator,
     masqueradeRandomFully: input.masquerade_random_fully,
     localhostNodePorts: input.localhost_node_ports,
@@ -191,6 +193,16 @@ export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBeh
     serviceCidrs: toBlocks(input.service_cidrs, ['proxy', 'service_cidrs'], fail),
     localDetection: toLocalDetection(input.detect_local, fail),
   };
+}
+
+/** conn_reuse_mode is there from 4.1 on. */
+function toNodeKernel(text: string, fail: Fail): readonly [number, number] {
+  const version = toKernelVersion(text);
+  const [major, minor] = version;
+  if (major < 4 || (major === 4 && minor < 1)) {
+    fail(`"proxy.node_kernel" must be at least 4.1, got ${text}.`, ['proxy', 'node_kernel']);
+  }
+  return version;
 }
 
 function toNodePortAddresses(given: readonly string[] | undefined, fail: Fail): ProxySpec['nodePortAddresses'] {

@@ -156,6 +156,11 @@ describe('proxy', () => {
       minSyncPeriodSeconds: undefined,
     });
     expect(proxy('node_port_addresses: [primary]').nodePortAddresses).toBe('primary');
+    expect(proxy('nfacct: false')).toMatchObject({ ipvsConnReuseMode: undefined, nodeKernel: [6, 18] });
+    expect(proxy('{ ipvs_conn_reuse_mode: 0, node_kernel: "5.4" }')).toMatchObject({
+      ipvsConnReuseMode: 0,
+      nodeKernel: [5, 4],
+    });
   });
 
   it.each([
@@ -186,6 +191,9 @@ describe('proxy', () => {
       /^e\.yaml:7:24: "proxy\.node_port_addresses" must be "primary" alone, or blocks\.$/,
     ],
     ['service_cidrs: [10.96.0.0/33]', /^e\.yaml:7:19: "proxy\.service_cidrs\.0" must be an IPv4 block/],
+    ['ipvs_conn_reuse_mode: 2', /^e\.yaml:7:25: "proxy\.ipvs_conn_reuse_mode" must be .*0.*1.*"default".*got 2\.$/],
+    ['node_kernel: "3.10"', /^e\.yaml:7:16: "proxy\.node_kernel" must be at least 4\.1, got 3\.10\.$/],
+    ['node_kernel: 6.18', /^e\.yaml:7:16: "proxy\.node_kernel" must be/],
     ['conntrack_max: 0', /^e\.yaml:7:18: "proxy\.conntrack_max" must be at least 1, got 0\.$/],
   ])('refuses %s', (line, message) => {
     expect(fails(text([], `proxy:\n  ${line}\n`))).toMatch(message);

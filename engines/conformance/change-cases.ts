@@ -61,7 +61,7 @@ export const CHANGE_CASES: readonly ConformanceCase[] = [
     ],
   },
   {
-    name: 'graceful termination: a SYN on the old ports goes to another server',
+    name: 'graceful termination: a SYN on the old ports ends the old connection, and goes to another server when it is sent again',
     mode: 'ipvs',
     services: [ONE],
     steps: [
@@ -73,7 +73,21 @@ export const CHANGE_CASES: readonly ConformanceCase[] = [
         dst: VIP,
         flags: 'SYN',
         origin: 'pod',
-        expect: { outcome: 'endpoint', first: false, dst: EP2, work: { ipvs_connection_inserts: 1, nat_setups: 1 } },
+        expect: {
+          outcome: 'drop',
+          reason: 'port_reused',
+          first: false,
+          dst: VIP,
+          work: { ipvs_connection_inserts: 0 },
+        },
+      },
+      {
+        at: 3,
+        src: POD,
+        dst: VIP,
+        flags: 'SYN',
+        origin: 'pod',
+        expect: { outcome: 'endpoint', first: true, dst: EP2, work: { ipvs_connection_inserts: 1, nat_setups: 1 } },
       },
     ],
   },

@@ -296,6 +296,7 @@ export function generateProgram({ mode, seed, packets, world = 'plain' }: Genera
     ipvsScheduler: pick(stream, IPVS_SCHEDULERS),
     ipvsConnTabBits: pick(stream, [1, 8, 12]),
     ...(world === 'whole' ? wholeOptions(stream) : {}),
+    ...(mode === 'ipvs' ? reuseOptions(new Rng(seed).stream('lockstep/ipvs/reuse')) : {}),
   };
   const dead = mode === 'userspace' ? { deadEndpoints: deadEndpoints(stream) } : {};
   return { mode, seed, node, options, ...dead, steps: new Generator(stream, world, mode).steps(packets) };
@@ -321,6 +322,22 @@ const NODE_PORT_ADDRESSES = [[], [], ['192.168.0.1/32'], ['192.168.0.0/24'], ['1
   (texts) => texts.map((text) => parseCidr(text) as Cidr),
 );
 const SERVICE_CIDRS = [[], [parseCidr('10.96.0.0/12') as Cidr]];
+
+/** Kernels on either side of each change of IPVS' reuse of ports. */
+function reuseOptions(stream: RandomStream): Pick<EngineOptions, 'kernel' | 'ipvsConnReuseMode'> {
+  return {
+    kernel: pick(stream, [
+      [6, 18],
+      [6, 18],
+      [5, 16],
+      [5, 15],
+      [5, 9],
+      [5, 8],
+      [4, 1],
+    ] as const),
+    ipvsConnReuseMode: pick(stream, [1, 1, 0] as const),
+  };
+}
 
 function wholeOptions(stream: RandomStream): Partial<EngineOptions> {
   return {

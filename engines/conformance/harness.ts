@@ -14,12 +14,12 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../model/packet.ts';
-import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../../model/protocol.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import { REASON_NAMES, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
-import type { Engine, EngineFactory, EngineManifest, EngineOptions } from '../engine.ts';
+import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
 
 const OUTCOME_NAMES = ['accept', 'endpoint', 'reply', 'reject', 'drop'] as const;
 type OutcomeName = (typeof OUTCOME_NAMES)[number];
@@ -124,23 +124,6 @@ export function service(words: ServiceWords): ServicePort {
     ...(isPlain ? {} : { extras }),
     endpoints: endpoints.map(endpoint),
   };
-}
-
-/** What these service ports ask of an engine that its manifest does not promise, in words; none when it can do all. */
-export function missingFeatures(services: readonly ServicePort[], supports: EngineManifest): string[] {
-  const missing = new Set<string>();
-  for (const { protocol, extras = NO_SERVICE_EXTRAS } of services) {
-    const name = protocolName(protocol);
-    if (!supports.protocols.includes(name)) missing.add(name);
-    if (extras.externalIps.length > 0 && !supports.externalIps) missing.add('external IPs');
-    if (extras.loadBalancerVips.length > 0 && !supports.serviceTypes.includes('LoadBalancer'))
-      missing.add('LoadBalancer');
-    if (extras.affinitySeconds > 0 && !supports.sessionAffinity) missing.add('session affinity');
-    const isLocal = extras.externalPolicyLocal || extras.internalPolicyLocal;
-    if (isLocal && !supports.trafficPolicyLocal) missing.add('traffic policy Local');
-    if (extras.loadBalancerSourceRanges.length > 0 && !supports.sourceRanges) missing.add('source ranges');
-  }
-  return [...missing];
 }
 
 export const CASE_NODE: NodeSpec = {

@@ -6,6 +6,7 @@ import { cidr, service } from './harness.ts';
 import { EXTERNAL, HERE, LB, NODE_PORT, STRANGER, syn } from './ipvs-case-words.ts';
 import { IPVS_PERSISTENCE_CASES } from './ipvs-persistence-cases.ts';
 import { IPVS_RANGE_CASES } from './ipvs-range-cases.ts';
+import { IPVS_REUSE_CASES } from './ipvs-reuse-cases.ts';
 
 const external = service({ name: 'one', at: VIP, externalIps: ['198.51.100.9'], endpoints: [EP1] });
 const LOCAL_ONLY = {
@@ -298,4 +299,5 @@ export const IPVS_CASES: readonly ConformanceCase[] = [
   ...OTHER_CASES,
   ...REPORT_CASES,
   ...IPVS_PERSISTENCE_CASES,
+  ...IPVS_REUSE_CASES,
 ];

@@ -5,10 +5,11 @@ import { COUNTER_NAMES } from '../../model/counters.ts';
 import { NS_PER_S } from '../../model/time.ts';
 import type { Engine, EngineFactory, EngineOptions } from '../engine.ts';
 import { IPVS_SCHEDULERS } from '../engine.ts';
+import { unsupported } from '../unsupported.ts';
 import type { CaseStep, ConformanceCase, Expectation } from './cases.ts';
 import { CHANGE_CASES } from './change-cases.ts';
 import { DELIVERY_CASES } from './delivery-cases.ts';
-import { answer, CASE_NODE, makeEngine, missingFeatures, send, sendAll, service } from './harness.ts';
+import { answer, CASE_NODE, makeEngine, send, sendAll, service } from './harness.ts';
 import type { PacketWords, VerdictWords } from './harness.ts';
 import { IPTABLES_ACCESS_CASES } from './iptables-access-cases.ts';
 import { IPTABLES_AFFINITY_CASES } from './iptables-affinity-cases.ts';
@@ -121,7 +122,7 @@ export function runConformance({ name, factory, evaluator = 'literal', skip = []
       const run = (): void => {
         runCase(make(options, node, deadEndpoints), conformanceCase);
       };
-      test(caseName, run, missingFeatures(servicesOf(conformanceCase), supports));
+      test(caseName, run, unsupported(supports, servicesOf(conformanceCase)));
     }
 
     it('leaves out what it does not model, and nothing else', () => {

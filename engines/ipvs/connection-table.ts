@@ -261,6 +261,11 @@ export class ConnectionTable {
     this.#queues.put(slot, QUEUE_OF_STATE[state]);
   }
 
+  /** Of a connection: was it made from a template? */
+  isControlled(slot: number): boolean {
+    return this.#control[slot] !== NONE;
+  }
+
   /** Takes the connection out of its bucket, its real server's counts and its template's control. */
   remove(slot: number): void {
     const state = this.state[slot];

@@ -12,7 +12,7 @@ import { IPVS_SCHEDULERS } from '../engine.ts';
 import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { dumpEngine } from './dump.ts';
-import { Forwarding } from './forwarding.ts';
+import { Forwarding, reusePolicy } from './forwarding.ts';
 import { GracefulTermination } from './graceful-termination.ts';
 import { IpSets } from './ipsets.ts';
 import { PacketPath } from './packet-path.ts';
@@ -66,7 +66,8 @@ class IpvsEngine implements Engine {
     const seed = rng.stream('connection-hash').nextUint32();
     this.#connections = new ConnectionTable(servers, options.ipvsConnTabBits, seed);
     const scheduler = createScheduler(options.ipvsScheduler, servers, rng);
-    const forwarding = new Forwarding(isLiteral, servers, this.#connections, scheduler);
+    const reuse = reusePolicy(options.ipvsConnReuseMode, options.kernel);
+    const forwarding = new Forwarding(isLiteral, servers, this.#connections, scheduler, reuse);
     this.#walk = new RuleWalk(ruleOptions, isLiteral, sets, node.addresses, forwarding.isOfVirtualServer);
     this.#termination = new GracefulTermination(servers);
     this.#syncer = new Syncer({

@@ -18,7 +18,7 @@ import type { RealServers } from './real-servers.ts';
 import type { Scheduler } from './schedulers/scheduler.ts';
 import { NONE } from './service-table.ts';
 import type { ServiceTable } from './service-table.ts';
-import { STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } from './tcp-states.ts';
+import { STATE_CLOSE, STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } from './tcp-states.ts';
 
 /** IPVS leaves the packet alone. */
 export const IPVS_PASS = 0;
@@ -28,7 +28,38 @@ export const IPVS_REQUEST = 1;
 export const IPVS_NO_SERVER = 2;
 /** The real server of its connection has been deleted; the connection is gone, too. */
 const IPVS_SERVER_GONE = 3;
-type IpvsVerdict = 0 | 1 | 2 | 3;
+/** A SYN that has ended the old connection of its port; its flow is held to the old server and must be forgotten. */
+export const IPVS_PORT_REUSED = 4;
+type IpvsVerdict = 0 | 1 | 2 | 3 | 4;
+
+/** What connection tracking has of a packet: nothing, an entry that it is about to create, or one from before. */
+export const UNTRACKED = 0;
+export const TRACKED_NEW = 1;
+export const TRACKED_OLD = 2;
+export type Tracking = 0 | 1 | 2;
+
+/** What the kernel does with a SYN that finds a connection. */
+export interface ReusePolicy {
+  /** It may take the place of a closed one. */
+  readonly ofClosed: boolean;
+  /** It may take the place of one whose server has weight 0. */
+  readonly ofQuiesced: boolean;
+  /** It is dropped from this on. */
+  readonly dropsFrom: Tracking;
+}
+
+/**
+ * conn_reuse_mode guards everything until Linux 5.16 (c95c07836fa4 takes weight 0 out of it); a SYN that opens a flow of its own passes from
+ * 5.9 on (f0a5e4d7a594, uses_old_conntrack), before all that are tracked are dropped (f719e3754ee2).
+ */
+export function reusePolicy(mode: 0 | 1, [major, minor]: readonly [number, number]): ReusePolicy {
+  const version = major * 1000 + minor;
+  return {
+    ofClosed: mode === 1,
+    ofQuiesced: mode === 1 || version >= 5016,
+    dropsFrom: version >= 5009 ? TRACKED_OLD : TRACKED_NEW,
+  };
+}
 
 export class Forwarding {
   /** Of the latest request: its connection's slot, and the service port. */
@@ -40,13 +71,21 @@ export class Forwarding {
   readonly #servers: RealServers;
   readonly #connections: ConnectionTable;
   readonly #scheduler: Scheduler;
+  readonly #reuse: ReusePolicy;
 
-  constructor(isLiteral: boolean, servers: RealServers, connections: ConnectionTable, scheduler: Scheduler) {
+  constructor(
+    isLiteral: boolean,
+    servers: RealServers,
+    connections: ConnectionTable,
+    scheduler: Scheduler,
+    reuse: ReusePolicy,
+  ) {
     this.#isLiteral = isLiteral;
     this.#services = servers.services;
     this.#servers = servers;
     this.#connections = connections;
     this.#scheduler = scheduler;
+    this.#reuse = reuse;
   }
 
   /** The packet as a reply of a connection: its slot, moved by the packet, or -1. Counters go to rows[row + ...]. */
@@ -96,6 +135,7 @@ export class Forwarding {
     dstAddress: number,
     dstPort: number,
     tcpFlags: number,
+    tracking: Tracking,
     rows: Uint32Array,
     row: number,
   ): IpvsVerdict {
@@ -107,9 +147,10 @@ export class Forwarding {
     if (slot !== NONE) {
       const server = connections.server[slot];
       const opens = protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_ACK)) === TCP_SYN;
-      // conn_reuse_mode 1: a new connection may take the place of one that is closed or whose server is quiesced.
-      if (opens && (connections.state[slot] === STATE_TIME_WAIT || this.#servers.weight[server] === 0)) {
+      if (opens && this.#isReused(slot)) {
+        this.servicePortId = connections.servicePortId[slot];
         connections.remove(slot);
+        if (tracking >= this.#reuse.dropsFrom) return IPVS_PORT_REUSED;
       } else {
         this.servicePortId = connections.servicePortId[slot];
         if (!this.#servers.isLive(server)) {
@@ -121,6 +162,15 @@ export class Forwarding {
       }
     }
     return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, rows, row);
+  }
+
+  /** ip_vs_in_hook, is_new_conn_expected: a connection that a template controls is never taken for a closed one. */
+  #isReused(slot: number): boolean {
+    const connections = this.#connections;
+    const reuse = this.#reuse;
+    if (reuse.ofQuiesced && this.#servers.weight[connections.server[slot]] === 0) return true;
+    const state = connections.state[slot];
+    return reuse.ofClosed && (state === STATE_TIME_WAIT || state === STATE_CLOSE) && !connections.isControlled(slot);
   }
 
   #schedule(

@@ -17,6 +17,7 @@ import {
   REASON_NONE,
   REASON_NO_ENDPOINTS,
   REASON_PORT_CLASH,
+  REASON_PORT_REUSED,
   REASON_SERVER_UNAVAILABLE,
   REASON_SOURCE_RANGE,
   REASON_UNUSED_VIP_PORT,
@@ -25,7 +26,8 @@ import type { RandomStream } from '../../sim/rng.ts';
 import { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } from '../conntrack/table.ts';
 import type { ConntrackTable, TrackStatus } from '../conntrack/table.ts';
 import type { ConnectionTable } from './connection-table.ts';
-import { IPVS_NO_SERVER, IPVS_PASS, IPVS_REQUEST } from './forwarding.ts';
+import { IPVS_NO_SERVER, IPVS_PASS, IPVS_PORT_REUSED, IPVS_REQUEST } from './forwarding.ts';
+import { TRACKED_NEW, TRACKED_OLD, UNTRACKED } from './forwarding.ts';
 import type { Forwarding } from './forwarding.ts';
 import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './literal-walk.ts';
 import type { WalkedPacket } from './literal-walk.ts';
@@ -233,9 +235,9 @@ export class PacketPath {
     if (isFirst) walk.natDestination();
     let isLocalDelivery = false;
     if (packets.origin[i] === ORIGIN_HOST) {
-      if (!this.#hooks(packets, i) || !this.#leavesByOutput()) return;
+      if (!this.#hooks(packets, i, isFirst) || !this.#leavesByOutput()) return;
     } else if (walk.isLocal(this.#dstAddress)) {
-      if (this.#isStopped(walk.filterInput()) || !this.#hooks(packets, i)) return;
+      if (this.#isStopped(walk.filterInput()) || !this.#hooks(packets, i, isFirst)) return;
       // Translated requests leave the node again through LOCAL_OUT and POSTROUTING.
       isLocalDelivery = this.#outcome !== OUTCOME_ENDPOINT;
       if (!isLocalDelivery && !this.#leavesByOutput()) return;
@@ -249,13 +251,14 @@ export class PacketPath {
   }
 
   /** LOCAL_IN and LOCAL_OUT: reply look-up, then request; false when the packet ends here. */
-  #hooks(packets: PacketBatch, i: number): boolean {
+  #hooks(packets: PacketBatch, i: number, isFirst: boolean): boolean {
     const slot = this.#replyLookup(packets, i);
     if (slot !== NONE) {
       this.#isReplyOf(slot);
       return true;
     }
     const forwarding = this.#forwarding;
+    const tracking = isFirst ? TRACKED_NEW : this.#conntrack.entry < 0 ? UNTRACKED : TRACKED_OLD;
     const verdict = forwarding.request(
       packets.protocol[i],
       this.#srcAddress,
@@ -263,6 +266,7 @@ export class PacketPath {
       this.#dstAddress,
       this.#dstPort,
       packets.tcpFlags[i],
+      tracking,
       this.#rows,
       this.#row,
     );
@@ -275,6 +279,13 @@ export class PacketPath {
       this.#dstAddress = this.#connections.serverAddress[forwarding.connection];
       this.#dstPort = this.#connections.serverPort[forwarding.connection];
       return true;
+    }
+    if (verdict === IPVS_PORT_REUSED) {
+      this.#outcome = OUTCOME_DROP;
+      this.#reason = REASON_PORT_REUSED;
+      // ip_vs_conn_drop_conntrack
+      if (tracking === TRACKED_OLD) this.#conntrack.deleteEntry(this.#conntrack.entry);
+      return false;
     }
     const noServer = verdict === IPVS_NO_SERVER;
     this.#outcome = noServer ? OUTCOME_REJECT : OUTCOME_DROP;

@@ -13,6 +13,7 @@ export const STATE_SYN_SENT = 2;
 export const STATE_SYN_RECV = 3;
 export const STATE_FIN_WAIT = 4;
 export const STATE_TIME_WAIT = 5;
+export const STATE_CLOSE = 6;
 export const STATE_CLOSE_WAIT = 7;
 export const STATE_LAST_ACK = 8;
 /** The one state of a UDP connection, and of an SCTP one: they count as inactive. */

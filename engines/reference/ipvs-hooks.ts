@@ -2,7 +2,14 @@
 import { DESTINATIONS_EXAMINED, HASH_PROBES, NAT_SETUPS, SERVICE_CHAIN_ENTRIES } from '../../model/counters.ts';
 import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
-import { OUTCOME_DROP, OUTCOME_REJECT, REASON_NO_ENDPOINTS, REASON_SERVER_UNAVAILABLE } from '../../model/verdict.ts';
+import {
+  OUTCOME_DROP,
+  OUTCOME_REJECT,
+  REASON_NO_ENDPOINTS,
+  REASON_PORT_REUSED,
+  REASON_SERVER_UNAVAILABLE,
+} from '../../model/verdict.ts';
+import type { EngineOptions } from '../engine.ts';
 import type { Tracked } from './conntrack.ts';
 import type { Connection, ConnectionTable, Template } from './ipvs-connections.ts';
 import type { RealServer, ServiceTable, VirtualServer } from './ipvs-servers.ts';
@@ -16,15 +23,18 @@ export type Handling =
   | { readonly kind: 'untouched' }
   | { readonly kind: 'reply'; readonly connection: Connection }
   | { readonly kind: 'request'; readonly connection: Connection }
-  | { readonly kind: 'refused'; readonly verdict: Verdict };
+  /** `forgetsFlow`: the entry that the flow had before goes, too. */
+  | { readonly kind: 'refused'; readonly verdict: Verdict; readonly forgetsFlow?: boolean };
 
 export class IpvsHooks {
   readonly #services: ServiceTable;
   readonly #connections: ConnectionTable;
+  readonly #options: EngineOptions;
 
-  constructor(services: ServiceTable, connections: ConnectionTable) {
+  constructor(services: ServiceTable, connections: ConnectionTable, options: EngineOptions) {
     this.#services = services;
     this.#connections = connections;
+    this.#options = options;
   }
 
   handle(packet: Packet, path: Path, received: Tracked, work: Work): Handling {
@@ -37,9 +47,18 @@ export class IpvsHooks {
     }
     if (path === 'FORWARD' || direction(received) === 'reply') return { kind: 'untouched' };
     let connection = this.#connections.findRequest(packet, work);
-    if (connection !== undefined && isReuse(packet, connection)) {
-      mark(connection.state === 'TW' ? 'connection reused in TIME_WAIT' : 'connection reused at weight 0');
+    const reuse = connection === undefined ? undefined : this.#reuse(packet, connection);
+    if (connection !== undefined && reuse !== undefined) {
       this.#connections.remove(connection);
+      // Linux 5.9 lets a SYN pass whose flow is as new as the connection that it asks for.
+      const isHeld = received.kind === 'hit' || (received.kind === 'new' && !this.#isKernel(5, 9));
+      if (isHeld) {
+        mark(`connection reused ${reuse}, SYN of ${received.kind} dropped`);
+        const verdict = verdictOf(packet, OUTCOME_DROP, REASON_PORT_REUSED);
+        const { servicePortId } = connection;
+        return { kind: 'refused', verdict: { ...verdict, servicePortId }, forgetsFlow: received.kind === 'hit' };
+      }
+      mark(`connection reused ${reuse}`);
       connection = undefined;
     }
     if (connection === undefined) {
@@ -56,6 +75,28 @@ export class IpvsHooks {
     mark(`connection found for ${received.kind}`);
     this.#connections.move(connection, packet, 'in');
     return { kind: 'request', connection };
+  }
+
+  /** Why a SYN may take the place of the connection that it finds; undefined when it belongs to it [ip_vs_in_hook]. */
+  #reuse(packet: Packet, connection: Connection): string | undefined {
+    if (packet.protocol !== PROTOCOL_TCP) return undefined;
+    if ((packet.flags & TCP_SYN) === 0 || (packet.flags & TCP_ACK) !== 0) return undefined;
+    const isAllowed = this.#options.ipvsConnReuseMode === 1;
+    if (connection.server.weight === 0) {
+      if (isAllowed || this.#isKernel(5, 16)) return 'at weight 0';
+      mark('connection kept at weight 0');
+      return undefined;
+    }
+    const closed = { TW: 'in TIME_WAIT', CL: 'in CLOSE' }[connection.state];
+    if (closed === undefined) return undefined;
+    if (isAllowed && connection.template === undefined) return closed;
+    mark(isAllowed ? 'closed connection kept by its template' : `connection kept ${closed}`);
+    return undefined;
+  }
+
+  #isKernel(major: number, minor: number): boolean {
+    const [ownMajor, ownMinor] = this.#options.kernel;
+    return ownMajor > major || (ownMajor === major && ownMinor >= minor);
   }
 
   /** [ip_vs_service_find, ip_vs_schedule] */
@@ -121,11 +162,4 @@ export class IpvsHooks {
 function direction(received: Tracked): string {
   if (received.kind !== 'hit') return received.kind;
   return received.isReply ? 'reply' : 'original';
-}
-
-/** conn_reuse_mode 1: a SYN that finds an old connection in TIME_WAIT, or one to a server of weight 0. */
-function isReuse(packet: Packet, connection: Connection): boolean {
-  if (packet.protocol !== PROTOCOL_TCP) return false;
-  if ((packet.flags & TCP_SYN) === 0 || (packet.flags & TCP_ACK) !== 0) return false;
-  return connection.state === 'TW' || connection.server.weight === 0;
 }

@@ -73,7 +73,7 @@ class ReferenceIpvs implements Engine {
     const initval = world.rng.stream('connection-hash').nextUint32();
     this.#connections = new ConnectionTable(world.options.ipvsConnTabBits, initval);
     this.#proxy = new ReferenceIpvsProxy(world);
-    this.#hooks = new IpvsHooks(this.#proxy.table, this.#connections);
+    this.#hooks = new IpvsHooks(this.#proxy.table, this.#connections, world.options);
     this.#statistic = world.rng.stream('statistic');
   }
 
@@ -148,6 +148,7 @@ class ReferenceIpvs implements Engine {
     }
     const handling = this.#hooks.handle(packet, path, received, work);
     if (handling.kind === 'refused') {
+      if (handling.forgetsFlow === true && received.kind === 'hit') this.#conntrack.delete(received.entry);
       const { servicePortId } = handling.verdict;
       return { ...this.#ofFlow(handling.verdict, received), servicePortId };
     }
