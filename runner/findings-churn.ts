@@ -18,7 +18,8 @@ export function churnFindings(
   const p99 = value('programming_latency_p99_ms');
   if (p50 === undefined || p99 === undefined) return [];
   const findings: Finding[] = [];
-  const rows = timeline.filter((row) => row.engine === engine);
+  // Of several observed nodes the first speaks for all.
+  const rows = timeline.filter((row) => row.engine === engine && row.node === timeline[0]?.node);
   const [first] = churn;
   if (first?.kind === 'probe_failure')
     findings.push(...probeFailure(rows, engine, first.atSeconds, first.durationSeconds));

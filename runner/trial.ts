@@ -107,7 +107,9 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     : undefined;
   const followed = followedServices(cluster, point);
   const timeline =
-    point.timelineSeconds > 0 ? new Timeline(followed, control, trial.engine, trial.replication) : undefined;
+    point.timelineSeconds > 0
+      ? new Timeline(followed, control, trial.engine, trial.replication, cluster.node.name)
+      : undefined;
   const driver: TrafficDriver = new TrafficDriver({
     simulation,
     engine,
