@@ -2,7 +2,7 @@
 import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
-import { fixed, short, shown } from './finding-words.ts';
+import { duration, fixed, short, shown } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
 import { FAILURE_KINDS } from './trial-meter.ts';
 
@@ -37,6 +37,23 @@ export function churnFindings(
       `(median; p99 ${fixed(p99, 0)} ms; means of the replications).`,
   });
   return findings;
+}
+
+/** How long the kubelet takes to see that a probe fails: the same in every mode, unless the trials differ. */
+export function detectionFindings(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
+  const rows = engines.flatMap((engine) => {
+    const row = summary.find((one) => one.engine === engine && one.metric === 'probe_detection_mean_ms');
+    return row?.mean === undefined || row.mean === null ? [] : [{ ...row, mean: row.mean }];
+  });
+  const same = rows.every((row) => row.mean === rows[0]?.mean);
+  return (same ? rows.slice(0, 1) : rows).map(({ engine, mean, ci95_low: low, ci95_high: high }) => {
+    const interval =
+      low === null || high === null ? '' : `; 95 % interval ${duration(Math.max(0, low))} to ${duration(high)}`;
+    return {
+      id: same ? 'probe-detection' : `probe-detection-${engine}`,
+      text: `${same ? '' : `${shown(engine)}: `}${same ? 'A' : 'a'} failed probe was detected after ${duration(mean)} (mean${interval}).`,
+    };
+  });
 }
 
 /** From the first failed probe to the rules, and back, as the timeline has it. */

@@ -297,7 +297,7 @@ describe('timeline rows', () => {
       of('n2', 2, 7, 5),
       of('n2', 3, 2),
     ];
-    const mixed = [0, 3, 1, 4, 2, 5].map((i) => blocks[i] as TimelineFileRow);
+    const mixed = [0, 3, 1, 4, 2, 5].map((i) => blocks[i]);
     const chart = churnTimeline(blocks);
     expect(churnTimeline(mixed)).toEqual(chart);
     // Counts and events are of the first node alone: the second one's would double them.

@@ -1,7 +1,7 @@
 /** From the rows of timeline.csv to the instants of a chart: one trial an engine, summed over the services that change. */
 import type { Cell } from '../../model/observation.ts';
 import type { TimelineFileRow } from '../csv.ts';
-import { axisTitle } from './series.ts';
+import { axisTitle } from './axis-words.ts';
 
 /** One instant of one engine, summed over the services that change. */
 export interface Instant {

@@ -158,5 +158,7 @@ function overtakingSentence(
 /** Names the panel that a sentence is about, when there are several. */
 export function panelNote(panels: readonly string[], panel: string, hidden: number): string {
   const which = panels.length > 1 ? ` This is said of the panel "${panel}".` : '';
-  return hidden > 0 ? `${which} ${hidden} more panels are left out; their numbers are in summary.csv.` : which;
+  return hidden > 0
+    ? `${which} ${hidden} more ${hidden === 1 ? 'panel is' : 'panels are'} left out; all numbers are in summary.csv.`
+    : which;
 }
