@@ -1,7 +1,7 @@
 /** What change does along an experiment's own axes, in sentences: the curve of losses first, then what its other charts of change say. */
 import { axisAt, axisHead, axisValue } from '../reports/charts/axis-words.ts';
 import { changeCharts } from '../reports/charts/all.ts';
-import { chooseAxis, isNumericAxis, pointKey, statisticRows, sweptAxes } from '../reports/charts/change-axis.ts';
+import { lineChoice, pointKey, statisticRows } from '../reports/charts/change-axis.ts';
 import { LONGEST_LATENCY, LOSSES } from '../reports/charts/change-metrics.ts';
 import type { Curve } from '../reports/charts/change-words.ts';
 import { curveOf } from '../reports/charts/change-words.ts';
@@ -31,9 +31,7 @@ interface Line {
 
 /** "With iptables and minSyncPeriod 1 s, 3.1 % of new connections were lost without preStop; from 2 s on none." */
 function lossCurve(summary: readonly SummaryRow[]): Finding[] {
-  const rows = LOSSES.statistics.flatMap((statistic) => statisticRows(summary, statistic, LOSSES.factor));
-  const numeric = sweptAxes(rows).filter((axis) => isNumericAxis(rows, axis));
-  const chosen = chooseAxis(rows, numeric, LOSSES);
+  const chosen = lineChoice(summary, LOSSES);
   if (chosen === undefined) return [];
   const { axis, others } = chosen;
   const combinations = new Map<string, SummaryRow[]>();

@@ -12,7 +12,7 @@ import { syncVsServices } from './sync-vs-services.ts';
 import { workVsServices } from './work-vs-services.ts';
 
 /** Charts against an experiment's own axes; summary.csv has what further metrics do. */
-const CHANGE_CHARTS_MAX = 4;
+const CHANGE_CHARTS_MAX = 5;
 
 /** The charts of change against an experiment's own axes, in the order of their metrics. */
 export function changeCharts(summary: Results['summary']): Chart[] {

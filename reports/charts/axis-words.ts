@@ -10,6 +10,8 @@ interface AxisWords {
   readonly unit: string;
   /** One value with its name. */
   readonly at: (value: string) => string;
+  /** Values that have a word of their own. */
+  readonly words?: Readonly<Record<string, string>>;
 }
 
 /** A setting in seconds, by the name that Kubernetes gives it. */
@@ -28,6 +30,13 @@ const counted = (noun: string): AxisWords => ({
 });
 const named = (name: string): AxisWords => ({ title: name, span: name, unit: '', at: (value) => `${name} ${value}` });
 
+/** A setting whose values are words that need no name before them. */
+const choice = (title: string, words: Readonly<Record<string, string>>): AxisWords => ({
+  ...named(title),
+  at: (value) => value,
+  words,
+});
+
 const KNOWN: readonly (readonly [path: RegExp, words: AxisWords])[] = [
   [/^cluster\.pre_stop_s$/, seconds('preStop')],
   [/^proxy\.min_sync_period_s$/, seconds('minSyncPeriod')],
@@ -41,7 +50,11 @@ const KNOWN: readonly (readonly [path: RegExp, words: AxisWords])[] = [
   [/^churn\.\d+\.pod_churn\.per_s$/, counted('pod changes per s')],
   [/^churn\.\d+\.probe_\w+\.mode$/, named('mode of failure')],
   [/^proxy\.ipvs_scheduler$/, named('scheduler')],
-  [/^propagation\.endpoints_api$/, named('API')],
+  [/^proxy\.minimize_iptables_restore$/, choice('syncs', { true: 'partial syncs', false: 'full syncs' })],
+  [/^propagation\.endpoints_api$/, choice('API', { endpoints: 'Endpoints', slices: 'EndpointSlices' })],
+  [/^traffic\.dns\.name$/, named('name')],
+  [/^traffic\.dns\.ndots$/, named('ndots')],
+  [/^churn\.\d+\.pods\.stop_s$/, seconds('time to stop')],
   [/^kube_?proxy$/i, named('kube-proxy')],
 ];
 
@@ -66,15 +79,17 @@ export function axisSpan(axis: string): string {
 
 /** One value of an axis with its name: "preStop 5 s", "5,000 nodes". */
 export function axisAt(axis: string, value: Cell): string {
-  return wordsOf(axis).at(valueText(value));
+  const words = wordsOf(axis);
+  return words.at(valueText(value, words));
 }
 
 /** One value where the axis is known from what stands before: "5 s", "5,000". */
 export function axisValue(axis: string, value: Cell): string {
-  return `${valueText(value)}${wordsOf(axis).unit}`;
+  const words = wordsOf(axis);
+  return `${valueText(value, words)}${words.unit}`;
 }
 
-function valueText(value: Cell): string {
+function valueText(value: Cell, { words }: AxisWords): string {
   if (value === null) return 'not set';
-  return typeof value === 'number' ? formatNumber(value) : String(value);
+  return typeof value === 'number' ? formatNumber(value) : (words?.[String(value)] ?? String(value));
 }

@@ -192,6 +192,24 @@ export function linesWithoutEngines(
   };
 }
 
+/** What a line chart of the metric against a numeric axis is made of; undefined where no such axis changes it. */
+export function lineChoice(rows: readonly SummaryRow[], metric: ChangeMetric) {
+  const own = metricRows(rows, metric);
+  const candidates = sweptAxes(own).filter(
+    (axis) => isNumericAxis(own, axis) && (metric.isOfChange || axis in (own[0]?.axes ?? {})),
+  );
+  const chosen = chooseAxis(own, candidates, metric);
+  if (chosen === undefined) return undefined;
+  const lines = linesWithoutEngines(chosen.rows, chosen.others);
+  return { ...chosen, drawn: lines?.rows ?? chosen.rows, lineAxis: lines?.lineAxis };
+}
+
+/** The rows of all statistics of a metric; none where the first is absent. */
+export function metricRows(rows: readonly SummaryRow[], { statistics, factor }: ChangeMetric): SummaryRow[] {
+  const [first = [], ...others] = statistics.map((statistic) => statisticRows(rows, statistic, factor));
+  return first.length === 0 ? [] : [first, ...others].flat();
+}
+
 function sameInAllEngines(rows: readonly SummaryRow[], engines: number): boolean {
   const points = new Map<string, SummaryRow[]>();
   for (const row of rows) {

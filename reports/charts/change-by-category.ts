@@ -2,7 +2,7 @@
 import type { Cell } from '../../model/observation.ts';
 import type { SummaryRow } from '../csv.ts';
 import { axisHead, axisValue } from './axis-words.ts';
-import { chooseAxis, isNumericAxis, linesWithoutEngines, statisticRows, sweptAxes } from './change-axis.ts';
+import { chooseAxis, isNumericAxis, lineChoice, linesWithoutEngines, metricRows, sweptAxes } from './change-axis.ts';
 import type { ChangeMetric } from './change-metrics.ts';
 import type { Chart, Json, JsonObject } from './chart.ts';
 import { VEGA_LITE_SCHEMA } from './chart.ts';
@@ -15,7 +15,7 @@ import { panels } from './layout.ts';
 import { field, valueScale } from './scale.ts';
 import type { Estimate } from './series.ts';
 import { estimates, formatIn, lineOf, pointValue } from './series.ts';
-import { MARK_COLOUR, STRONG_COLOUR } from './theme.ts';
+import { STRONG_COLOUR } from './theme.ts';
 import { formatShare, formatTimes, joinWords } from './words.ts';
 
 /** More values than this are a list, not a comparison. */
@@ -35,9 +35,8 @@ interface Layout {
 
 /** Undefined where the metric is absent, no text axis changes it, or a line chart already tells its two values apart. */
 export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetric): Chart | undefined {
-  const own = metric.statistics.flatMap((statistic) => statisticRows(rows, statistic, metric.factor));
+  const own = metricRows(rows, metric);
   const firstLabel = metric.statistics[0]?.label ?? '';
-  if (!own.some((row) => row.metric === firstLabel)) return undefined;
   const chosen = chooseAxis(
     own,
     sweptAxes(own).filter((axis) => !isNumericAxis(own, axis)),
@@ -45,6 +44,7 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
   );
   if (chosen === undefined) return undefined;
   const { axis } = chosen;
+  if (lineChoice(rows, metric)?.lineAxis === axis) return undefined;
   const drawn = linesWithoutEngines(chosen.rows, [])?.rows ?? chosen.rows;
   const categories = distinctCells(drawn, axis);
   if (categories.length > CATEGORIES_MAX) return undefined;
@@ -81,10 +81,15 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
       data: { values: [...values, ...nameRows(all.panels, names, layout)] },
       // Names stand outside of the plots; without this a panel would be moved by their width.
       ...(all.panels.length > 1 ? { bounds: 'flush' } : {}),
-      ...panels(all.panels, `${metric.heading}${note}`, dotLayers(all.engines, statistics, x, layout, axisHead(axis)), {
-        one: height,
-        many: height,
-      }),
+      ...panels(
+        all.panels,
+        headingOf(`${metric.heading}${note}`, statistics),
+        dotLayers(all.engines, statistics, x, layout, axisHead(axis)),
+        {
+          one: height,
+          many: height,
+        },
+      ),
     },
     finding: [extremes, panelNote(all.panels, last, all.hiddenPanels).trim(), chosen.note]
       .filter((sentence) => sentence !== '')
@@ -97,6 +102,11 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
       { title: axisHead(axis), value: (point) => names[point.x] ?? null },
     ]),
   };
+}
+
+/** No legend of Vega's shows which marks are hollow. */
+function headingOf(heading: string, [first, second]: readonly Statistic[]): string | readonly string[] {
+  return second === undefined ? heading : [heading, `filled: ${first?.label ?? ''}; hollow: ${second.label}`];
 }
 
 /** In the order of the scenario's list, which is that of the rows. */
@@ -182,10 +192,10 @@ function dotLayers(
           ? {
               fillOpacity: {
                 field: 'statistic',
-                type: 'nominal',
+                type: 'ordinal',
                 title: null,
                 scale: { domain: labels, range: [1, 0, 0].slice(0, labels.length) },
-                legend: { symbolFillColor: MARK_COLOUR, symbolStrokeColor: MARK_COLOUR, symbolType: 'circle' },
+                legend: null,
               },
             }
           : {}),

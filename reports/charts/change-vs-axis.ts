@@ -1,7 +1,7 @@
 /** What change does against a numeric axis of the experiment's own: losses with their zero, latencies, costs; one chart a metric. */
 import type { SummaryRow } from '../csv.ts';
 import { axisHead, axisSpan } from './axis-words.ts';
-import { chooseAxis, isNumericAxis, linesWithoutEngines, pointKey, statisticRows, sweptAxes } from './change-axis.ts';
+import { lineChoice, pointKey, statisticRows } from './change-axis.ts';
 import type { ChangeMetric } from './change-metrics.ts';
 import { LONGEST_LATENCY, NS_PER_MS } from './change-metrics.ts';
 import { latencyWords, lossWords } from './change-words.ts';
@@ -24,25 +24,17 @@ const PANELS_IN_WORDS = 3;
 
 /** Undefined where the metric is absent or no numeric axis changes it. */
 export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric): Chart | undefined {
-  const own = metric.statistics.flatMap((statistic) => statisticRows(rows, statistic, metric.factor));
-  const firstLabel = metric.statistics[0]?.label;
-  if (!own.some((row) => row.metric === firstLabel)) return undefined;
-  const candidates = sweptAxes(own).filter(
-    (axis) => isNumericAxis(own, axis) && (metric.isOfChange || axis.includes('.') || axis in (own[0]?.axes ?? {})),
-  );
-  const chosen = chooseAxis(own, candidates, metric);
+  const chosen = lineChoice(rows, metric);
   if (chosen === undefined) return undefined;
-  const { axis } = chosen;
-  const lines = linesWithoutEngines(chosen.rows, chosen.others);
-  const drawn = lines?.rows ?? chosen.rows;
-  const all = estimates(drawn, firstLabel ?? '', axis);
+  const { axis, drawn, lineAxis } = chosen;
+  const all = estimates(drawn, metric.statistics[0]?.label ?? '', axis);
   const statistics: Statistic[] = metric.statistics
     .map(({ label }) => ({ label, points: estimates(drawn, label, axis).points }))
     .filter(({ points }) => points.length > 0);
   const { y, note, floor } = valueChannel(statistics, all.panels, metric);
   const panel = all.panels.at(-1) ?? '';
   const growth = growthSentence(all.points, all.engines, panel, metric.subject, axisSpan(axis), metric.unit);
-  const lineTitle = lines?.lineAxis === undefined ? 'engine' : axisHead(lines.lineAxis);
+  const lineTitle = lineAxis === undefined ? 'engine' : axisHead(lineAxis);
   return {
     id: `${metric.id}-vs-axis`,
     title: `${metric.title} against ${axisHead(axis)}`,

@@ -9,7 +9,7 @@ export interface Unit {
 }
 
 const NS_TICK =
-  "datum.value >= 1e9 ? format(datum.value / 1e9, '~g') + ' s' : datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + ' ms' : " +
+  "datum.value == 0 ? '0' : datum.value >= 1e9 ? format(datum.value / 1e9, '~g') + ' s' : datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + ' ms' : " +
   "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + ' µs' : format(datum.value, '~g') + ' ns'";
 
 export const UNIT_NS: Unit = { suffix: 'ns', tick: NS_TICK };
@@ -22,7 +22,7 @@ export const UNIT_SHARE: Unit = {
 export const UNIT_BYTES: Unit = {
   suffix: 'bytes',
   tick:
-    "datum.value >= 1e9 ? format(datum.value / 1e9, ',~g') + ' GB' : datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + ' MB' : " +
+    "datum.value == 0 ? '0' : datum.value >= 1e9 ? format(datum.value / 1e9, ',~g') + ' GB' : datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + ' MB' : " +
     "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + ' kB' : format(datum.value, '~g') + ' B'",
 };
 export const UNIT_COUNT: Unit = { suffix: '', tick: "format(datum.value, ',~g')" };
