@@ -1,5 +1,5 @@
 /** What change does along an experiment's own axes, in sentences: the curve of losses first, then what its other charts of change say. */
-import { axisAt, axisHead, axisValue } from '../reports/charts/axis-words.ts';
+import { axisAt, axisName, axisValue } from '../reports/charts/axis-words.ts';
 import { changeCharts } from '../reports/charts/all.ts';
 import { lineChoice, pointKey, statisticRows } from '../reports/charts/change-axis.ts';
 import { LONGEST_LATENCY, LOSSES } from '../reports/charts/change-metrics.ts';
@@ -113,7 +113,7 @@ function curveWords(lines: readonly Line[], axis: string, some: string, none: st
 
 function anywhere(points: readonly { readonly x: number }[], axis: string): string {
   const [only] = points;
-  return points.length === 1 && only !== undefined ? where(axis, only.x) : `at any ${axisHead(axis)}`;
+  return points.length === 1 && only !== undefined ? where(axis, only.x) : `at any ${axisName(axis)}`;
 }
 
 /** "without preStop", "at minSyncPeriod 2 s". */

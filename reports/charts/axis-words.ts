@@ -72,6 +72,11 @@ export function axisHead(axis: string): string {
   return wordsOf(axis).title;
 }
 
+/** The axis without its unit: "preStop". */
+export function axisName(axis: string): string {
+  return wordsOf(axis).title.replace(/ \(s\)$/, '');
+}
+
 /** Behind a range of values: "s of preStop", "nodes". */
 export function axisSpan(axis: string): string {
   return wordsOf(axis).span;

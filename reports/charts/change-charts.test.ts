@@ -181,7 +181,7 @@ describe('sentences about losses', () => {
     ['is a hump', { 0: 0, 1: 20, 2: 0 }, '0% at 0 s, at most 2% at 1 s, 0% at 2 s'],
   ])('of a curve that %s', (_, counts, expected) => {
     expect(words(changeVsAxis(losses('iptables', counts), LOSSES))).toBe(
-      `New connections lost: ${expected}. Established ones cut: none at any.`,
+      `New connections lost: ${expected}. Established ones cut: none at all.`,
     );
   });
 
@@ -199,7 +199,7 @@ describe('sentences about losses', () => {
       losses('iptables', { 0: 10 + s, 1: s, 2: 0 }, { others: { [MIN_SYNC]: s } }),
     );
     expect(words(changeVsAxis(rows, LOSSES))).toContain(
-      'New connections lost: 1.5% at 0 s, none from 2 s on. Established ones cut: none at any. ' +
+      'New connections lost: 1.5% at 0 s, none from 2 s on. Established ones cut: none at all. ' +
         'This is said of the panel "minSyncPeriod 5 s".',
     );
   });

@@ -74,7 +74,7 @@ function lineWords(lines: readonly (readonly Estimate[])[], axis: string): strin
   const begin = `${at((line) => line[0])} at ${axisValue(axis, first.x)}`;
   const end = `${at((line) => line.at(-1))} at ${axisValue(axis, last.x)}`;
   const curve = curveOf(shown);
-  if (curve.kind === 'none') return first === last ? `none at ${axisValue(axis, first.x)}` : 'none at any';
+  if (curve.kind === 'none') return first === last ? `none at ${axisValue(axis, first.x)}` : 'none at all';
   if (first === last) return begin;
   const [only] = lines;
   const peak = lines.length === 1 ? largest(only ?? []) : undefined;
