@@ -52,7 +52,7 @@ function textsOf(rows: readonly SummaryRow[]): string[] {
   const engines = [...new Set(rows.map((one) => one.engine))];
   const findings = findingsOf(rows, engines);
   expect(new Set(findings.map(({ id }) => id)).size).toBe(findings.length);
-  return findings.map(({ text }) => text);
+  return findings.map(({ text }) => text.replaceAll('\u00a0', ' '));
 }
 
 describe('the curve of losses', () => {
@@ -63,9 +63,9 @@ describe('the curve of losses', () => {
     ];
     expect(textsOf(rows)).toEqual([
       'With iptables and minSyncPeriod 1 s, 3.1 % of new connections were lost without preStop; from 2 s on none. ' +
-        '1.2 % of all connections were cut without preStop; from 5 s on none. The longest programming latency was 940 ms.',
+        'Of all connections 1.2 % were cut without preStop; from 5 s on none. The longest programming latency was 940 ms.',
       'With iptables and minSyncPeriod 10 s, 8.6 % of new connections were lost without preStop, 0.5 % at preStop 5 s. ' +
-        '1.2 % of all connections were cut without preStop, 0.1 % at preStop 5 s. The longest programming latency was 8.6 s.',
+        'Of all connections 1.2 % were cut without preStop, 0.1 % at preStop 5 s. The longest programming latency was 8.6 s.',
     ]);
   });
 
@@ -88,8 +88,15 @@ describe('the curve of losses', () => {
       'With iptables, 0.2 % of new connections were lost at minSyncPeriod 0 s, 1.4 % at minSyncPeriod 5 s.',
     );
     expect(textsOf(trials('iptables', [0, 0, 0], { cut: [3, 1, 0] }))).toEqual([
-      'With iptables, no new connection was lost at any preStop. 0.3 % of all connections were cut without preStop; from 5 s on none.',
+      'With iptables, no new connection was lost at any preStop. Of all connections 0.3 % were cut without preStop; from 5 s on none.',
     ]);
+  });
+
+  it('names a peak between the ends, and says of a flat line that it is one', () => {
+    expect(textsOf(trials('iptables', [10, 30, 0], { cut: [4, 4, 4] }))[0]).toBe(
+      'With iptables, 1 % of new connections were lost without preStop, at most 3 % at preStop 2 s; from 5 s on none. ' +
+        'Of all connections 0.4 % were cut at any preStop.',
+    );
   });
 
   it('speaks of four combinations of other axes at most', () => {

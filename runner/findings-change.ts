@@ -4,7 +4,7 @@ import { changeCharts } from '../reports/charts/all.ts';
 import { lineChoice, pointKey, statisticRows } from '../reports/charts/change-axis.ts';
 import { LONGEST_LATENCY, LOSSES } from '../reports/charts/change-metrics.ts';
 import type { Curve } from '../reports/charts/change-words.ts';
-import { curveOf } from '../reports/charts/change-words.ts';
+import { curveOf, isFlat } from '../reports/charts/change-words.ts';
 import { pointValue } from '../reports/charts/series.ts';
 import { joinWords } from '../reports/charts/words.ts';
 import type { SummaryRow } from '../reports/csv.ts';
@@ -66,18 +66,18 @@ function combinationFindings(
     const lost = curveWords(
       group.map((lines) => lines.lost),
       axis,
-      'new connections were lost',
+      (share) => `${share} of new connections were lost`,
       'no new connection was lost',
     );
     const cut = curveWords(
       group.map((lines) => lines.cut),
       axis,
-      'all connections were cut',
+      (share) => `of all connections ${share} were cut`,
       'no connection was cut',
     );
     const latency = longest === undefined ? '' : ` The longest programming latency was ${duration(longest)}.`;
     return {
-      id: `losses-${engines.join('-')}${name === '' ? '' : ` (${name})`}`,
+      id: `losses-${engines.join('-')}${name === '' ? '' : ` (${name.replaceAll('\u00a0', ' ')})`}`,
       text: `${lead}${lost}.${cut === '' ? '' : ` ${cut.charAt(0).toUpperCase()}${cut.slice(1)}.`}${latency}`,
     };
   });
@@ -92,7 +92,7 @@ function lineOf(rows: readonly SummaryRow[], engine: string, label: string, axis
 }
 
 /** What happens along lines: their first values, then where zero is (for all of them), else their last values. */
-function curveWords(lines: readonly Line[], axis: string, some: string, none: string): string {
+function curveWords(lines: readonly Line[], axis: string, some: (share: string) => string, none: string): string {
   const filled = lines.filter((line) => line.points.length > 0);
   const first = filled[0]?.points[0];
   const last = filled[0]?.points.at(-1);
@@ -101,14 +101,26 @@ function curveWords(lines: readonly Line[], axis: string, some: string, none: st
   const xs = (kind: Curve['kind']): number[] =>
     curves.flatMap((curve) => (curve.kind === kind && 'x' in curve ? [curve.x] : []));
   if (curves.every((curve) => curve.kind === 'none')) return `${none} ${anywhere(filled[0]?.points ?? [], axis)}`;
-  const begin = `${percent(filled.map((line) => line.points[0]?.mean ?? 0))} of ${some} ${where(axis, first.x)}`;
+  const shares = some(percent(filled.map((line) => line.points[0]?.mean ?? 0)));
+  if (first !== last && filled.every((line) => isFlat(line.points))) return `${shares} at any ${axisName(axis)}`;
+  const begin = `${shares} ${where(axis, first.x)}${peakWords(filled, axis)}`;
   if (first === last) return begin;
   const falls = xs('falls to zero');
   if (falls.length === filled.length) return `${begin}; from ${axisValue(axis, Math.max(...falls))} on none`;
   const end = `${percent(filled.map((line) => line.points.at(-1)?.mean ?? 0))} ${where(axis, last.x)}`;
   const rises = xs('rises from zero');
-  if (rises.length === filled.length) return `${none} up to ${axisAt(axis, Math.min(...rises))}; ${end}`;
+  if (rises.length === filled.length)
+    return `${none} up to ${axisAt(axis, Math.min(...rises))}${peakWords(filled, axis)}; ${end}`;
   return `${begin}, ${end}`;
+}
+
+/** A value between the ends that is above both. */
+function peakWords(lines: readonly Line[], axis: string): string {
+  const ends = lines.flatMap(({ points }) => [points[0]?.mean ?? 0, points.at(-1)?.mean ?? 0]);
+  const [peak] = lines.flatMap((line) => line.points).sort((a, b) => b.mean - a.mean || a.x - b.x);
+  return peak === undefined || peak.mean <= Math.max(...ends)
+    ? ''
+    : `, at most ${percent([peak.mean])} ${where(axis, peak.x)}`;
 }
 
 function anywhere(points: readonly { readonly x: number }[], axis: string): string {

@@ -2,11 +2,14 @@
 import type { Cell } from '../../model/observation.ts';
 import { formatNumber } from './words.ts';
 
+/** Between a number and its unit, which a line break should not part. */
+const NBSP = '\u00a0';
+
 interface AxisWords {
   /** What the numbers count or measure: on a chart's axis, and behind "from 0 to 10". */
   readonly title: string;
   readonly span: string;
-  /** Behind a value that stands alone: ` s`, or nothing. */
+  /** Behind a value that stands alone: a space and `s`, or nothing. */
   readonly unit: string;
   /** One value with its name. */
   readonly at: (value: string) => string;
@@ -18,8 +21,8 @@ interface AxisWords {
 const seconds = (name: string): AxisWords => ({
   title: `${name} (s)`,
   span: `s of ${name}`,
-  unit: ' s',
-  at: (value) => `${name} ${value} s`,
+  unit: `${NBSP}s`,
+  at: (value) => `${name} ${value}${NBSP}s`,
 });
 /** A count, which stands before its noun. */
 const counted = (noun: string): AxisWords => ({

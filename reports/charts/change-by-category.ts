@@ -7,7 +7,7 @@ import type { ChangeMetric } from './change-metrics.ts';
 import type { Chart, Json, JsonObject } from './chart.ts';
 import { VEGA_LITE_SCHEMA } from './chart.ts';
 import { estimateTable } from './chart-table.ts';
-import { panelNote } from './compare-words.ts';
+import { panelNote, verdictAt } from './compare-words.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineRows } from './cost-lines.ts';
 import { engineChannels, engineLabel } from './engine-style.ts';
@@ -94,7 +94,7 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
     finding: [extremes, panelNote(all.panels, last, all.hiddenPanels).trim(), chosen.note]
       .filter((sentence) => sentence !== '')
       .join(' '),
-    verdict: last === '' ? extremes : `At ${last}: ${extremes}`,
+    verdict: verdictAt(last, extremes),
     reading:
       `${metric.reading} Lines through dots are 95% confidence intervals of the mean over replications` +
       `${statistics.length > 1 ? `; hollow marks: ${statistics[1]?.label ?? ''}` : ''}.`,

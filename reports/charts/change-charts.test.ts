@@ -159,14 +159,21 @@ describe('golden pictures', () => {
 
 describe('sentences about losses', () => {
   it('say for each panel where the curve ends, and which preStop outlasts programming', () => {
-    expect(words(chartOf(CURVE, 'losses-vs-axis'))).toContain(
-      'New connections lost with minSyncPeriod 10 s: 7.7% to 8.7% at 0 s, none from 10 s on. ' +
-        'Established ones cut: 0.64% to 0.7% at 0 s, 0.017% at 15 s. ' +
-        'The longest programming latency there is 8.58 s: preStop 10 s outlasts it.',
+    expect(words(chartOf(CURVE, 'losses-vs-axis'))).toBe(
+      'New connections lost: with minSyncPeriod 0 s 0.056% to 0.078% at 0 s, none from 1 s on; ' +
+        'with minSyncPeriod 1 s 0.88% to 0.96% at 0 s, none from 1 s on; ' +
+        'with minSyncPeriod 10 s 7.7% to 8.7% at 0 s, none from 10 s on. ' +
+        'Established ones cut: with minSyncPeriod 0 s 0.66% to 0.68% at 0 s, none from 15 s on; ' +
+        'with minSyncPeriod 1 s 0.64% at 0 s, none from 15 s on; with minSyncPeriod 10 s 0.64% to 0.7% at 0 s, 0.017% at 15 s. ' +
+        'Where losses end, preStop outlasts the longest programming latency each time (80 ms, 930 ms and 8.58 s).',
     );
     const longer = CURVE.map((one) => (one.metric === 'programming_latency_max_ms' ? { ...one, mean: 12_000 } : one));
     expect(words(chartOf(longer, 'losses-vs-axis'))).toContain(
-      'is 12 s: preStop 10 s is shorter, and was enough here.',
+      'The longest programming latency with minSyncPeriod 10 s is 12 s: preStop 10 s is shorter, and was enough here.',
+    );
+    const one = CURVE.filter((row) => row.axes[MIN_SYNC] === 1);
+    expect(words(chartOf(one, 'losses-vs-axis'))).toContain(
+      'none from 15 s on. The longest programming latency is 930 ms: preStop 1 s outlasts it.',
     );
     const without = CURVE.filter((one) => one.metric !== 'programming_latency_max_ms');
     expect(words(chartOf(without, 'losses-vs-axis'))).not.toContain('longest');
@@ -192,6 +199,17 @@ describe('sentences about losses', () => {
     );
     const early = [...losses('iptables', { 0: 20, 1: 5, 2: 0 }), ...losses('nftables', { 0: 24, 1: 0, 2: 0 })];
     expect(words(changeVsAxis(early, LOSSES))).toContain('2% to 2.4% at 0 s, none from 2 s on (nftables from 1 s on).');
+  });
+
+  it('say of a flat line that it is one', () => {
+    expect(words(changeVsAxis(losses('iptables', { 0: 20, 1: 0 }, { cut: 4 }), LOSSES))).toContain(
+      'Established ones cut: 0.4% throughout.',
+    );
+  });
+
+  it('do not hide a hump that several engines share', () => {
+    const rows = [...losses('iptables', { 0: 0, 1: 30, 2: 0 }), ...losses('ipvs', { 0: 0, 1: 25, 2: 0 })];
+    expect(words(changeVsAxis(rows, LOSSES))).toContain('0% at 0 s, at most 3% at 1 s, 0% at 2 s.');
   });
 
   it('keep to one panel where there are many, and say so', () => {
@@ -369,7 +387,7 @@ describe('categories', () => {
         : one,
     );
     expect(words(chartOf(swapped, 'load-max-by-category'))).toContain('highest with rr (60)');
-    expect(chartOf(SCHEDULERS, 'load-max-by-category')?.verdict).toMatch(/^At endpoints per service 50: With IPVS/);
+    expect(chartOf(SCHEDULERS, 'load-max-by-category')?.verdict).toMatch(/^At endpoints per service 50, with IPVS/);
   });
 
   it('stand in the order of the scenario, name equals together, and zero has no ratio', () => {

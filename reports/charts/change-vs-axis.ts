@@ -4,11 +4,11 @@ import { axisHead, axisSpan } from './axis-words.ts';
 import { lineChoice, pointKey, statisticRows } from './change-axis.ts';
 import type { ChangeMetric } from './change-metrics.ts';
 import { LONGEST_LATENCY, NS_PER_MS } from './change-metrics.ts';
-import { latencyWords, lossWords } from './change-words.ts';
+import { latencyWords, lossWords, waitOf } from './change-words.ts';
 import type { Chart } from './chart.ts';
 import { VEGA_LITE_SCHEMA } from './chart.ts';
 import { estimateTable } from './chart-table.ts';
-import { growthSentence, panelNote } from './compare-words.ts';
+import { growthSentence, panelNote, verdictAt } from './compare-words.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
@@ -55,7 +55,7 @@ export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric):
       metric.isLoss ? lossFinding(statistics, all, axis, longestLatencies(rows, chosen.rows)) : growth,
       [metric.isLoss ? '' : panelNote(all.panels, panel, all.hiddenPanels).trim(), chosen.note],
     ),
-    ...(metric.isLoss ? {} : { verdict: panel === '' ? growth : `At ${panel}: ${growth}` }),
+    ...(metric.isLoss ? {} : { verdict: verdictAt(panel, growth) }),
     reading:
       `${metric.reading} The shaded band is the 95% confidence interval of the mean over replications` +
       `${statistics.length > 1 ? ` of the solid line; the dashed one is: ${statistics[1]?.label ?? ''}` : ''}.`,
@@ -92,36 +92,38 @@ interface Drawn {
   readonly hiddenPanels: number;
 }
 
-/** For each panel what is lost, what is cut, and where that ends. */
+/** What is lost and what is cut in each panel, where that ends, and what it has to do with programming latency. */
 function lossFinding(
-  statistics: readonly Statistic[],
+  [lost, cut]: readonly Statistic[],
   { panels: names, engines, hiddenPanels }: Drawn,
   axis: string,
   latencies: readonly SummaryRow[],
 ): string {
-  const [lost, cut] = statistics;
   if (lost === undefined) return '';
   const few = names.length <= PANELS_IN_WORDS;
   const spoken = few ? names : names.slice(-1);
+  const sentence = (lead: string, { points }: Statistic): string => {
+    const parts = spoken.map((panel) => {
+      const where = panel === '' || !few ? '' : `with ${panel} `;
+      return `${where}${lossWords(points, engines, panel, axis)}`;
+    });
+    return `${lead}: ${parts.join('; ')}.`;
+  };
   const longest = estimates(latencies, LONGEST_LATENCY.label, axis).points;
-  const sentences = spoken.map((panel) => {
-    const where = panel === '' || !few ? '' : ` with ${panel}`;
-    const words = lossWords(lost.points, engines, panel, axis);
-    const cutWords = cut === undefined ? '' : ` ${CUT}: ${lossWords(cut.points, engines, panel, axis)}.`;
-    const waits = WAITS.test(axis)
-      ? latencyWords(
-          engines.map((engine) => lineOf(lost.points, engine, panel)).filter((line) => line.length > 0),
-          axis,
-          longestOf(longest, panel),
-        )
-      : '';
-    return `${LOST}${where}: ${words}.${cutWords}${waits === '' ? '' : ` ${waits}`}`;
+  const waits = spoken.flatMap((panel) => {
+    const lines = engines.map((engine) => lineOf(lost.points, engine, panel)).filter((line) => line.length > 0);
+    return waitOf(lines, few ? panel : '', longestOf(longest, panel)) ?? [];
   });
-  return sentences.join(' ') + panelNote(few ? [] : names, spoken[0] ?? '', hiddenPanels);
+  return (
+    [
+      sentence('New connections lost', lost),
+      cut === undefined ? '' : sentence('Established ones cut', cut),
+      WAITS.test(axis) ? latencyWords(waits, axis) : '',
+    ]
+      .filter((text) => text !== '')
+      .join(' ') + panelNote(few ? [] : names, spoken[0] ?? '', hiddenPanels)
+  );
 }
-
-const LOST = 'New connections lost';
-const CUT = 'Established ones cut';
 
 function longestOf(points: readonly Estimate[], panel: string): number | undefined {
   const own = points.filter((point) => point.panel === panel).map((point) => point.mean);

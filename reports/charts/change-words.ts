@@ -1,9 +1,9 @@
 /** Sentences about losses along an axis: where a curve begins, where it reaches zero, and what that has to do with programming latency. */
-import { axisAt, axisValue } from './axis-words.ts';
+import { axisAt, axisName, axisValue } from './axis-words.ts';
 import { engineLabel } from './engine-style.ts';
 import type { Estimate } from './series.ts';
 import { lineOf } from './series.ts';
-import { formatNs, formatShare } from './words.ts';
+import { formatNs, formatShare, joinWords } from './words.ts';
 
 /** How the values of one line, in ascending x, go to zero or come from it. */
 export type Curve =
@@ -76,12 +76,9 @@ function lineWords(lines: readonly (readonly Estimate[])[], axis: string): strin
   const curve = curveOf(shown);
   if (curve.kind === 'none') return first === last ? `none at ${axisValue(axis, first.x)}` : 'none at all';
   if (first === last) return begin;
-  const [only] = lines;
-  const peak = lines.length === 1 ? largest(only ?? []) : undefined;
-  const hump =
-    peak === undefined || peak === first || peak === last
-      ? ''
-      : `, at most ${formatShare(peak.mean)} at ${axisValue(axis, peak.x)}`;
+  if (lines.every(isFlat)) return `${at((line) => line[0])} throughout`;
+  const peak = insidePeak(lines);
+  const hump = peak === undefined ? '' : `, at most ${formatShare(peak.mean)} at ${axisValue(axis, peak.x)}`;
   if (curve.kind === 'falls to zero')
     return `${begin}${hump}, none from ${axisValue(axis, reached(lines, 'falls to zero'))} on`;
   if (curve.kind === 'rises from zero')
@@ -95,6 +92,18 @@ function reached(lines: readonly (readonly Estimate[])[], kind: 'falls to zero' 
   return kind === 'falls to zero' ? Math.max(...xs) : Math.min(...xs);
 }
 
+/** The largest point of all lines where it is above the ends of each. */
+function insidePeak(lines: readonly (readonly Estimate[])[]): Estimate | undefined {
+  const ends = lines.flatMap((line) => [line[0]?.mean ?? 0, line.at(-1)?.mean ?? 0]);
+  const peak = largest(lines.flat());
+  return peak === undefined || peak.mean <= Math.max(...ends) ? undefined : peak;
+}
+
+/** Whether all values are the same, as far as a reader sees. */
+export function isFlat(line: readonly { readonly mean: number }[]): boolean {
+  return new Set(line.map((point) => formatShare(point.mean))).size === 1;
+}
+
 function largest(line: readonly Estimate[]): Estimate | undefined {
   return line.reduce<Estimate | undefined>(
     (best, point) => (best === undefined || point.mean > best.mean ? point : best),
@@ -102,19 +111,39 @@ function largest(line: readonly Estimate[]): Estimate | undefined {
   );
 }
 
-/**
- * Whether a wait outlasts the longest programming latency where losses end: "The longest programming latency there is 0.94 s, so
- * preStop 2 s outlasts it." Empty where no line falls to zero or nothing is known of the latency.
- */
-export function latencyWords(
+/** The first wait without losses, and the longest programming latency that it had to outlast. */
+interface Wait {
+  readonly panel: string;
+  readonly fromSeconds: number;
+  readonly longestNs: number;
+}
+
+/** Undefined where some line does not fall to zero or nothing is known of the latency. */
+export function waitOf(
   lines: readonly (readonly Estimate[])[],
-  axis: string,
+  panel: string,
   longestNs: number | undefined,
-): string {
-  const curves = lines.map(curveOf);
-  const zeros = curves.flatMap((curve) => (curve.kind === 'falls to zero' ? [curve.x] : []));
-  if (longestNs === undefined || zeros.length === 0 || zeros.length < lines.length) return '';
-  const from = Math.max(...zeros);
-  const compared = from * 1e9 > longestNs ? 'outlasts it' : 'is shorter, and was enough here';
-  return `The longest programming latency there is ${formatNs(longestNs)}: ${axisAt(axis, from)} ${compared}.`;
+): Wait | undefined {
+  const zeros = lines.flatMap((line) => {
+    const curve = curveOf(line);
+    return curve.kind === 'falls to zero' ? [curve.x] : [];
+  });
+  if (longestNs === undefined || zeros.length === 0 || zeros.length < lines.length) return undefined;
+  return { panel, fromSeconds: Math.max(...zeros), longestNs };
+}
+
+/** "The longest programming latency is 0.94 s: preStop 2 s outlasts it." In one sentence for several panels where all do. */
+export function latencyWords(waits: readonly Wait[], axis: string): string {
+  const outlasts = ({ fromSeconds, longestNs }: Wait): boolean => fromSeconds * 1e9 > longestNs;
+  if (waits.length > 1 && waits.every(outlasts)) {
+    const each = joinWords(waits.map(({ longestNs }) => formatNs(longestNs)));
+    return `Where losses end, ${axisName(axis)} outlasts the longest programming latency each time (${each}).`;
+  }
+  return waits
+    .map((wait) => {
+      const where = wait.panel === '' ? '' : ` with ${wait.panel}`;
+      const compared = outlasts(wait) ? 'outlasts it' : 'is shorter, and was enough here';
+      return `The longest programming latency${where} is ${formatNs(wait.longestNs)}: ${axisAt(axis, wait.fromSeconds)} ${compared}.`;
+    })
+    .join(' ');
 }
