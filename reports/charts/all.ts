@@ -1,5 +1,6 @@
 /** Every chart of a report, in reading order. Adding a chart is one file and one line here. */
 import type { Results } from '../results.ts';
+import { withoutIdleAxes } from './change-axis.ts';
 import { changeByCategory } from './change-by-category.ts';
 import { CHANGE_METRICS } from './change-metrics.ts';
 import { changeVsAxis } from './change-vs-axis.ts';
@@ -14,6 +15,24 @@ import { workVsServices } from './work-vs-services.ts';
 /** Charts against an experiment's own axes; summary.csv has what further metrics do. */
 const CHANGE_CHARTS_MAX = 5;
 
+type MakeChart = (rows: Results['summary']) => Chart | undefined;
+
+const FIRST_PACKET = ['cost_first_packet_mean_ns', 'cost_first_packet_mean_instructions'];
+const SERVICES_CHARTS: readonly (readonly [make: MakeChart, metrics: readonly string[]])[] = [
+  [firstPacketVsServices, FIRST_PACKET],
+  [perPacketVsServices, ['cost_per_packet_mean_ns', 'cost_per_packet_mean_instructions']],
+  [costVsRules, FIRST_PACKET],
+  [workVsServices, ['rules_evaluated_per_first_packet_mean', 'service_chain_entries_per_first_packet_mean']],
+  [syncVsServices, ['sync_full_ms', 'sync_incremental_mean_ms']],
+];
+
+/** A chart against services, without panels for axes of the experiment's own that do not change its metrics. */
+function servicesChart(summary: Results['summary'], make: MakeChart, metrics: readonly string[]): Chart | undefined {
+  const { rows, note } = withoutIdleAxes(summary, metrics);
+  const chart = make(rows);
+  return chart === undefined || note === '' ? chart : { ...chart, finding: `${chart.finding} ${note}` };
+}
+
 /** The charts of change against an experiment's own axes, in the order of their metrics. */
 export function changeCharts(summary: Results['summary']): Chart[] {
   return CHANGE_METRICS.flatMap((metric) => [changeVsAxis(summary, metric), changeByCategory(summary, metric)])
@@ -25,11 +44,7 @@ export function changeCharts(summary: Results['summary']): Chart[] {
 export function chartsOf({ summary, timeline }: Pick<Results, 'summary' | 'timeline'>): Chart[] {
   return [
     ...changeCharts(summary),
-    firstPacketVsServices(summary),
-    perPacketVsServices(summary),
-    costVsRules(summary),
-    workVsServices(summary),
-    syncVsServices(summary),
+    ...SERVICES_CHARTS.map(([make, metrics]) => servicesChart(summary, make, metrics)),
     churnTimeline(timeline),
   ].filter((chart) => chart !== undefined);
 }

@@ -100,16 +100,36 @@ export function chooseAxis(
   const idle = axes.filter(
     (name) => name !== axis && shareOf(name) < LITTLE && shareOf(name) * FAR_LESS < shareOf(axis),
   );
+  const others = axes.filter((name) => name !== axis && !idle.includes(name));
+  return { axis, others, ...atOneValue(rows, idle, shareOf) };
+}
+
+/** Rows of the sweep's own axes that change none of `metrics` at one value each: panels that look the same say nothing. */
+export function withoutIdleAxes(
+  rows: readonly SummaryRow[],
+  metrics: readonly string[],
+): { rows: readonly SummaryRow[]; note: string } {
+  const own = rows.filter((row) => metrics.includes(row.metric) && row.mean !== null);
+  const axes = sweptAxes(own);
+  const shares = new Map(axes.map((axis) => [axis, variationAlong(own, axis, axes).share]));
+  const idle = axes.filter((axis) => axis in (own[0]?.axes ?? {}) && (shares.get(axis) ?? 0) < WORTH_A_CHART);
+  return atOneValue(rows, idle, (axis) => shares.get(axis) ?? 0);
+}
+
+function atOneValue(
+  rows: readonly SummaryRow[],
+  axes: readonly string[],
+  shareOf: (axis: string) => number,
+): { rows: readonly SummaryRow[]; note: string } {
   let left = rows;
   const notes: string[] = [];
-  for (const name of idle) {
+  for (const name of axes) {
     const value = fullestValue(left, name);
     left = left.filter((row) => pointValue(row, name) === value);
     const difference = shareOf(name) === 0 ? 'are the same' : `differ by at most ${formatShare(shareOf(name))}`;
     notes.push(`Drawn at ${axisAt(name, value)}: elsewhere along that axis the values ${difference}.`);
   }
-  const others = axes.filter((name) => name !== axis && !idle.includes(name));
-  return { axis, others, rows: left, note: notes.join(' ') };
+  return { rows: left, note: notes.join(' ') };
 }
 
 /** The first value that no other one has more rows of: trials that failed leave gaps. */

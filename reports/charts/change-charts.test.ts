@@ -349,6 +349,25 @@ describe('which axis, which metric', () => {
       expect(idsOf(summaryOf(fixture)), fixture).toEqual([]);
   });
 
+  it('charts against services have no panels for axes that change nothing in them', () => {
+    const rate = 'churn.0.pod_churn.per_s';
+    const rows = (slope: number): SummaryRow[] =>
+      [10, 100, 1000].flatMap((services) =>
+        [1, 10].map((perSecond) =>
+          row('cost_first_packet_mean_ns', 1000 + services + slope * perSecond, { [rate]: perSecond }, { services }),
+        ),
+      );
+    const chart = (slope: number): Chart | undefined =>
+      chartsOf({ summary: rows(slope), timeline: [] }).find(({ id }) => id === 'first-packet-vs-services');
+    expect(chart(1)?.table.columns).not.toContain('panel');
+    expect(chart(1)?.table.rows).toHaveLength(3);
+    expect(words(chart(1))).toContain(
+      'Drawn at 1 pod changes per s: elsewhere along that axis the values differ by at most 0.88%.',
+    );
+    expect(chart(50)?.table.columns).toContain('panel');
+    expect(words(chart(50))).not.toContain('Drawn at');
+  });
+
   it('a handful of charts at most, those of losses first', () => {
     const metrics = CHANGE_METRICS.flatMap((metric) => metric.statistics.map((statistic) => statistic.metric));
     const rows = [0, 1, 2].flatMap((x) => [
