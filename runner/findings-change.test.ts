@@ -135,6 +135,26 @@ describe('other axes', () => {
   });
 });
 
+it('says nothing of when a failing pod left the rules where no timeline tells', () => {
+  const rows = ['error', 'hang'].flatMap((mode) =>
+    trials('iptables', [0], { at: { [PRE_STOP]: null, mode } }).filter((one) => one.metric !== 'connections'),
+  );
+  const churn = [
+    {
+      kind: 'probe_failure',
+      deployment: 'a',
+      pod: 0,
+      probe: 'readiness',
+      mode: 'error',
+      atSeconds: 5,
+      durationSeconds: 9,
+    },
+  ] as const;
+  const texts = findingsOf(rows, ['iptables'], [], churn).map(({ text }) => text);
+  expect(texts).toHaveLength(2);
+  expect(texts.join()).not.toContain('never left');
+});
+
 describe('the detection of failed probes', () => {
   const detection = (engine: string, mean: number, low: number | null, high: number | null): SummaryRow => ({
     ...row(engine, 'probe_detection_mean_ms', mean, {}),

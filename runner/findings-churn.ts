@@ -63,6 +63,8 @@ function probeFailure(
   atSeconds: number,
   durationSeconds: number,
 ): Finding[] {
+  // Where a sweep has several points no timeline is at hand, and nothing is known.
+  if (rows.length === 0) return [];
   const gone: number[] = [];
   const back: number[] = [];
   for (const trial of byTrial(rows)) {

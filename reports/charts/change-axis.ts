@@ -148,7 +148,7 @@ interface Variation {
   readonly share: number;
   /** How many times the smallest mean the largest one is; the median over all combinations of the rest. */
   readonly factor: number;
-  /** Somewhere the difference is more than chance: the intervals do not meet. */
+  /** Somewhere the difference is hardly chance: neither mean lies in the other's interval. All points meet the same chance. */
   readonly clear: boolean;
 }
 
@@ -178,14 +178,14 @@ function variationAlong(rows: readonly SummaryRow[], axis: string, axes: readonl
     clear ||=
       high.ci95_low === null || low.ci95_high === null
         ? own >= WORTH_WITHOUT_INTERVALS
-        : high.ci95_low > low.ci95_high && own >= WORTH_A_CHART;
+        : high.ci95_low > low.mean && low.ci95_high < high.mean && own >= WORTH_A_CHART;
   }
   factors.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   return { share, factor: factors[factors.length >> 1] ?? 1, clear };
 }
 
 /** The engine's name of rows that are the same in every mode. */
-const EVERY_MODE = 'every mode';
+const ALL_MODES = 'all proxy modes';
 
 /**
  * Lines for a metric that engines do not change: one for each of the two values of a text axis, else one for all modes.
@@ -205,7 +205,7 @@ export function linesWithoutEngines(
   return {
     lineAxis,
     rows: first.map((row) => {
-      const engine = lineAxis === undefined ? EVERY_MODE : axisAt(lineAxis, pointValue(row, lineAxis));
+      const engine = lineAxis === undefined ? ALL_MODES : axisAt(lineAxis, pointValue(row, lineAxis));
       const axes = Object.fromEntries(Object.entries(row.axes).filter(([name]) => name !== lineAxis));
       return { ...row, engine, axes };
     }),

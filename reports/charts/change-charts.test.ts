@@ -333,7 +333,8 @@ describe('which axis, which metric', () => {
     const of = (half: number): string[] =>
       idsOf([latency({ [MIN_SYNC]: 0 }, 40, half), latency({ [MIN_SYNC]: 1 }, 46, half)]);
     expect(of(1)).toEqual([LATENCY]);
-    expect(of(4)).toEqual([]);
+    expect(of(5)).toEqual([LATENCY]);
+    expect(of(7)).toEqual([]);
     const alone = (ms: number): SummaryRow[] =>
       [40, ms].map((value, x) => row('programming_latency_p50_ms', value, { [MIN_SYNC]: x }));
     expect(idsOf(alone(41))).toEqual([]);
@@ -386,7 +387,7 @@ describe('which axis, which metric', () => {
         'grows 500-fold (5 MB to 2.5 GB) with Endpoints.',
     );
     const slices = FANOUT.filter((one) => one.axes['propagation.endpoints_api'] === 'slices');
-    expect(words(chartOf(slices, 'slice-bytes-vs-axis'))).toContain('(250 kB to 125 MB) with every mode.');
+    expect(words(chartOf(slices, 'slice-bytes-vs-axis'))).toContain('(250 kB to 125 MB) with all proxy modes.');
     const apart = slices.map((one) =>
       one.metric === 'endpoint_slice_bytes' && one.engine === 'ipvs' ? { ...one, mean: (one.mean ?? 0) + 1 } : one,
     );
