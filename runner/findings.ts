@@ -53,6 +53,8 @@ export function findingsOf(
   const { curve, others } = changeFindings(summary);
   // A curve says in a sentence what single points would say in many.
   if (curve.length > 0) return [...curve, ...others];
+  // Charts speak for all points; a few of many would be chosen by nothing but their place.
+  if (others.length > 0 && combinations.size > COMBINATIONS) return others;
   // The rows of a timeline do not name their point: only summaries speak here.
   const each = [...combinations].slice(0, COMBINATIONS).flatMap(([label, rows]) =>
     findingsOfOne(rows, engines, [], churn).map(({ id, text }) => ({

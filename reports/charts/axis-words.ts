@@ -31,7 +31,12 @@ const counted = (noun: string): AxisWords => ({
   unit: '',
   at: (value) => `${value} ${noun}`,
 });
-const named = (name: string): AxisWords => ({ title: name, span: name, unit: '', at: (value) => `${name} ${value}` });
+const named = (name: string): AxisWords => ({
+  title: name,
+  span: `of ${name}`,
+  unit: '',
+  at: (value) => `${name} ${value}`,
+});
 
 /** A setting whose values are words that need no name before them. */
 const choice = (title: string, words: Readonly<Record<string, string>>): AxisWords => ({
@@ -52,6 +57,12 @@ const KNOWN: readonly (readonly [path: RegExp, words: AxisWords])[] = [
   [/^endpoints_per_service$/, counted('endpoints per service')],
   [/^churn\.\d+\.pod_churn\.per_s$/, counted('pod changes per s')],
   [/^churn\.\d+\.probe_\w+\.mode$/, named('mode of failure')],
+  [/^churn\.\d+\.probe_flapping\.period_s$/, seconds('flapping period')],
+  [/^churn\.\d+\.probe_flapping\.failing_ratio$/, named('failing share')],
+  [/^cluster\.readiness_probe\.kind$/, named('probe')],
+  [/^cluster\.readiness_probe\.period_s$/, seconds('probe period')],
+  [/^cluster\.readiness_probe\.timeout_s$/, seconds('probe timeout')],
+  [/^cluster\.readiness_probe\.failure_threshold$/, named('failureThreshold')],
   [/^proxy\.ipvs_scheduler$/, named('scheduler')],
   [/^proxy\.minimize_iptables_restore$/, choice('syncs', { true: 'partial syncs', false: 'full syncs' })],
   [/^propagation\.endpoints_api$/, choice('API', { endpoints: 'Endpoints', slices: 'EndpointSlices' })],

@@ -3,13 +3,13 @@ import type { Cell } from '../../model/observation.ts';
 import type { SummaryRow } from '../csv.ts';
 import { axisAt } from './axis-words.ts';
 import type { ChangeMetric, ChangeStatistic } from './change-metrics.ts';
-import { formatShare } from './words.ts';
+import { formatShare, joinWords } from './words.ts';
 import { pointValue } from './series.ts';
 
 /** A difference below this share of the larger value is not worth a chart. */
 const WORTH_A_CHART = 0.01;
 /** Without intervals nobody knows what is chance: the difference must be larger. */
-const WORTH_WITHOUT_INTERVALS = 0.05;
+const WORTH_WITHOUT_INTERVALS = 0.1;
 /** An axis is passed over for a later one that typically changes the metric by half as much again. */
 const MUCH_MORE = 1.5;
 /** An axis that changes little, and far less than the chosen one, has no panels of its own. */
@@ -91,11 +91,12 @@ export function chooseAxis(
   const shareOf = (axis: string): number => variations.get(axis)?.share ?? 0;
   const factorOf = (axis: string): number => variations.get(axis)?.factor ?? 1;
   const worth = candidates.filter((axis) => {
+    if ((variations.get(axis)?.difference ?? 0) < (metric.leastDifference ?? 0)) return false;
     const isClear = variations.get(axis)?.clear ?? false;
     return shareOf(axis) >= WORTH_A_CHART && (isClear || metric.isLoss);
   });
   const most = Math.max(1, ...worth.map(factorOf));
-  const axis = worth.find((name) => factorOf(name) * MUCH_MORE >= most);
+  const axis = worth.find((name) => (factorOf(name) - 1) * MUCH_MORE >= most - 1);
   if (axis === undefined) return undefined;
   const idle = axes.filter(
     (name) => name !== axis && shareOf(name) < LITTLE && shareOf(name) * FAR_LESS < shareOf(axis),
@@ -122,14 +123,17 @@ function atOneValue(
   shareOf: (axis: string) => number,
 ): { rows: readonly SummaryRow[]; note: string } {
   let left = rows;
-  const notes: string[] = [];
+  const places: string[] = [];
   for (const name of axes) {
     const value = fullestValue(left, name);
     left = left.filter((row) => pointValue(row, name) === value);
-    const difference = shareOf(name) === 0 ? 'are the same' : `differ by at most ${formatShare(shareOf(name))}`;
-    notes.push(`Drawn at ${axisAt(name, value)}: elsewhere along that axis the values ${difference}.`);
+    places.push(axisAt(name, value));
   }
-  return { rows: left, note: notes.join(' ') };
+  if (places.length === 0) return { rows: left, note: '' };
+  const most = Math.max(...axes.map(shareOf));
+  const difference = most === 0 ? 'are the same' : `differ by at most ${formatShare(most)}`;
+  const along = places.length === 1 ? 'that axis' : 'each of these axes';
+  return { rows: left, note: `Drawn at ${joinWords(places)}: elsewhere along ${along} the values ${difference}.` };
 }
 
 /** The first value that no other one has more rows of: trials that failed leave gaps. */
@@ -146,6 +150,8 @@ function fullestValue(rows: readonly SummaryRow[], axis: string): Cell {
 interface Variation {
   /** The largest difference between two values of the axis, all else equal, as a share of the larger mean. */
   readonly share: number;
+  /** The same in the metric's unit. */
+  readonly difference: number;
   /** How many times the smallest mean the largest one is; the median over all combinations of the rest. */
   readonly factor: number;
   /** Somewhere the difference is hardly chance: neither mean lies in the other's interval. All points meet the same chance. */
@@ -164,6 +170,7 @@ function variationAlong(rows: readonly SummaryRow[], axis: string, axes: readonl
     groups.set(key, [...(groups.get(key) ?? []), row]);
   }
   let share = 0;
+  let difference = 0;
   let clear = false;
   const factors: number[] = [];
   for (const group of groups.values()) {
@@ -175,13 +182,14 @@ function variationAlong(rows: readonly SummaryRow[], axis: string, axes: readonl
     factors.push(low.mean > 0 ? high.mean / low.mean : Infinity);
     const own = (high.mean - low.mean) / high.mean;
     share = Math.max(share, own);
+    difference = Math.max(difference, high.mean - low.mean);
     clear ||=
       high.ci95_low === null || low.ci95_high === null
         ? own >= WORTH_WITHOUT_INTERVALS
         : high.ci95_low > low.mean && low.ci95_high < high.mean && own >= WORTH_A_CHART;
   }
   factors.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return { share, factor: factors[factors.length >> 1] ?? 1, clear };
+  return { share, difference, factor: factors[factors.length >> 1] ?? 1, clear };
 }
 
 /** The engine's name of rows that are the same in every mode. */

@@ -22,6 +22,8 @@ import { formatShare, formatTimes, joinWords } from './words.ts';
 const CATEGORIES_MAX = 16;
 /** Names up to this length stand left of the dots, longer ones above them. */
 const SHORT_NAME = 8;
+/** Panels whose values are apart as far as this share of the furthest are as good to speak of. */
+const NEARLY = 0.9;
 /** Height of one line of dots, in pixels. */
 const LINE_HEIGHT = 17;
 
@@ -66,9 +68,9 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
       all.engines.findIndex((engine) => engineLabel(engine) === row['engine']),
     ),
   }));
-  const last = all.panels.at(-1) ?? '';
+  const panel = widestPanel(all.points, all.panels);
   const extremes = all.engines
-    .map((engine) => extremesSentence(lineOf(all.points, engine, last), names, engine, metric))
+    .map((engine) => extremesSentence(lineOf(all.points, engine, panel), names, engine, metric))
     .filter((sentence) => sentence !== '')
     .join(' ');
   const height = layout.lines * LINE_HEIGHT;
@@ -91,10 +93,10 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
         },
       ),
     },
-    finding: [extremes, panelNote(all.panels, last, all.hiddenPanels).trim(), chosen.note]
+    finding: [extremes, panelNote(all.panels, panel, all.hiddenPanels).trim(), chosen.note]
       .filter((sentence) => sentence !== '')
       .join(' '),
-    verdict: verdictAt(last, extremes),
+    verdict: verdictAt(panel, extremes),
     reading:
       `${metric.reading} Lines through dots are 95% confidence intervals of the mean over replications` +
       `${statistics.length > 1 ? `; hollow marks: ${statistics[1]?.label ?? ''}` : ''}.`,
@@ -102,6 +104,17 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
       { title: axisHead(axis), value: (point) => names[point.x] ?? null },
     ]),
   };
+}
+
+/** Of the panels in which the values are about the furthest apart, the last one: that is what there is to say. */
+function widestPanel(points: readonly Estimate[], panelNames: readonly string[]): string {
+  const spread = (panel: string): number => {
+    const means = points.filter((point) => point.panel === panel).map((point) => point.mean);
+    const high = Math.max(...means);
+    return high > 0 ? (high - Math.min(...means)) / high : 0;
+  };
+  const widest = Math.max(...panelNames.map(spread));
+  return panelNames.findLast((panel) => spread(panel) >= NEARLY * widest) ?? '';
 }
 
 /** No legend of Vega's shows which marks are hollow. */

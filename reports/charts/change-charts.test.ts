@@ -338,7 +338,7 @@ describe('which axis, which metric', () => {
     const alone = (ms: number): SummaryRow[] =>
       [40, ms].map((value, x) => row('programming_latency_p50_ms', value, { [MIN_SYNC]: x }));
     expect(idsOf(alone(41))).toEqual([]);
-    expect(idsOf(alone(43))).toEqual([LATENCY]);
+    expect(idsOf(alone(45))).toEqual([LATENCY]);
   });
 
   it('leaves costs against services to their own charts, but not latencies', () => {
@@ -367,6 +367,13 @@ describe('which axis, which metric', () => {
     );
     expect(chart(50)?.table.columns).toContain('panel');
     expect(words(chart(50))).not.toContain('Drawn at');
+  });
+
+  it('draws no balance that differs by less than a tenth of the mean', () => {
+    const of = (step: number): string[] =>
+      idsOf([0, 1].map((x) => row('load_variation_ratio', 0.02 + step * x, { [MIN_SYNC]: x })));
+    expect(of(0.09)).toEqual([]);
+    expect(of(0.11)).toEqual(['load-variation-vs-axis']);
   });
 
   it('a handful of charts at most, those of losses first', () => {
@@ -410,6 +417,26 @@ describe('categories', () => {
     expect(chartOf(SCHEDULERS, 'load-max-by-category')?.verdict).toMatch(/^At endpoints per service 50, with IPVS/);
   });
 
+  it('speak of a panel in which there is something to say', () => {
+    const mode = 'churn.0.probe_failure.mode';
+    const kind = 'cluster.readiness_probe.kind';
+    const seen = (ms: number, probe: string, failure: string): SummaryRow =>
+      row('probe_detection_mean_ms', ms, { [kind]: probe, [mode]: failure });
+    const rows = [
+      seen(5000, 'exec', 'error'),
+      seen(6000, 'exec', 'hang'),
+      seen(6000, 'exec', 'refuse'),
+      seen(5000, 'grpc', 'error'),
+      seen(6000, 'grpc', 'hang'),
+      seen(9000, 'grpc', 'refuse'),
+    ];
+    // The kind of probe changes one of three pairs, the mode of failure all: x is the mode, and the panel is that of the wider gap.
+    expect(words(chartOf(rows, 'probe-detection-by-category'))).toBe(
+      'With iptables, the mean time to detect a failed probe is lowest with error (5 s) and highest with refuse (9 s), 80% more. ' +
+        'This is said of the panel "probe grpc".',
+    );
+  });
+
   it('stand in the order of the scenario, name equals together, and zero has no ratio', () => {
     const rows = ['b', 'a', 'c'].map((mode, i) => row('load_variation_ratio', [0, 0, 3][i] ?? 0, { mode }));
     const chart = chartOf(rows, 'load-variation-by-category');
@@ -422,12 +449,12 @@ describe('categories', () => {
   it('true and false are categories, and a list of very many is none', () => {
     const rows = (values: readonly Cell[]): SummaryRow[] =>
       values.map((value, i) =>
-        row('cost_first_packet_mean_ns', 1000 + 100 * i, { 'proxy.minimize_iptables_restore': value }),
+        row('cost_first_packet_mean_ns', 1000 + 200 * i, { 'proxy.minimize_iptables_restore': value }),
       );
     const metric = CHANGE_METRICS.find(({ id }) => id === 'first-packet');
     if (metric === undefined) expect.fail('first-packet is no metric');
     expect(words(changeByCategory(rows([true, false]), metric))).toContain(
-      'lowest with partial syncs (1 µs) and highest with full syncs (1.1 µs), 10% more.',
+      'lowest with partial syncs (1 µs) and highest with full syncs (1.2 µs), 20% more.',
     );
     expect(changeByCategory(rows(Array.from({ length: 17 }, (_, i) => `v${i}`)), metric)).toBeUndefined();
     expect(changeByCategory(rows([true, true]), metric)).toBeUndefined();

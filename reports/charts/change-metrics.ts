@@ -30,6 +30,8 @@ export interface ChangeMetric {
   readonly reading: string;
   /** Counts of what should be none: any difference is worth a chart, and zero is said in words. */
   readonly isLoss: boolean;
+  /** A smaller difference, in `unit`, is what chance does to few connections. */
+  readonly leastDifference?: number;
   /** Also against services or endpoints per service, for which work and cost have charts of their own. */
   readonly isOfChange: boolean;
 }
@@ -189,6 +191,7 @@ export const CHANGE_METRICS: readonly ChangeMetric[] = [
     subject: 'the largest number of connections of an endpoint over the mean',
     heading: 'busiest endpoint, over the mean',
     reading: '1 is a perfect balance; the number of endpoints is all connections on one of them.',
+    leastDifference: 0.1,
   },
   {
     ...SIMPLE,
@@ -199,6 +202,7 @@ export const CHANGE_METRICS: readonly ChangeMetric[] = [
     statistics: [{ label: 'standard deviation over mean', metric: 'load_variation_ratio' }],
     subject: 'the coefficient of variation of connections over endpoints',
     heading: 'standard deviation over mean',
+    leastDifference: 0.1,
     reading: '0 is a perfect balance. A single busy endpoint among many idle ones makes it large.',
   },
   {
