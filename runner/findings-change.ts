@@ -118,7 +118,7 @@ function curveWords(lines: readonly Line[], axis: string, some: (share: string) 
 function peakWords(lines: readonly Line[], axis: string): string {
   const ends = lines.flatMap(({ points }) => [points[0]?.mean ?? 0, points.at(-1)?.mean ?? 0]);
   const [peak] = lines.flatMap((line) => line.points).sort((a, b) => b.mean - a.mean || a.x - b.x);
-  return peak === undefined || peak.mean <= Math.max(...ends)
+  return peak === undefined || peak.mean <= Math.max(...ends) || percent([peak.mean]) === percent([Math.max(...ends)])
     ? ''
     : `, at most ${percent([peak.mean])} ${where(axis, peak.x)}`;
 }

@@ -120,6 +120,11 @@ describe('golden pictures', () => {
     if (chart !== undefined) expectGolden('losses-vs-axis-linear', await renderSvg(chart.spec));
   });
 
+  it('values of an axis that lie close above zero stand apart', async () => {
+    const chart = changeVsAxis(losses('iptables', { 0: 30, 0.02: 27, 0.1: 20, 0.5: 9, 2: 1, 5: 0, 15: 0 }), LOSSES);
+    if (chart !== undefined) expectGolden('losses-vs-axis-wide', await renderSvg(chart.spec));
+  });
+
   it('long names stand above the dots of several engines and two statistics', async () => {
     const axis = 'churn.0.probe_failure.mode';
     const rows = ['error', 'refuse', 'probe_error'].flatMap((mode, i) =>
@@ -184,6 +189,7 @@ describe('sentences about losses', () => {
     ['falls after a hump', { 0: 31, 1: 44, 2: 0 }, '3.1% at 0 s, at most 4.4% at 1 s, none from 2 s on'],
     ['does not get there', { 0: 31, 1: 4, 2: 1 }, '3.1% at 0 s, 0.1% at 2 s'],
     ['rises from nothing', { 0: 0, 1: 0, 2: 7 }, 'none up to 1 s, 0.7% at 2 s'],
+    ['hardly has a hump', { 0: 30.01, 1: 30.04, 2: 0 }, '3% at 0 s, none from 2 s on'],
     ['comes back', { 0: 10, 1: 0, 2: 20 }, '1% at 0 s, 2% at 2 s'],
     ['is a hump', { 0: 0, 1: 20, 2: 0 }, '0% at 0 s, at most 2% at 1 s, 0% at 2 s'],
   ])('of a curve that %s', (_, counts, expected) => {
@@ -313,6 +319,9 @@ describe('which axis, which metric', () => {
         )?.spec,
       );
     expect(spec([0, 10, 100])).toContain('"title":"minSyncPeriod (s)","scale":{"type":"linear"');
+    expect(spec([0, 0.02, 0.1, 15])).toContain(
+      '"title":"minSyncPeriod (s) (log scale above zero)","scale":{"type":"symlog","constant":0.02',
+    );
     expect(spec([1, 10, 100])).toContain('"title":"minSyncPeriod (s) (log scale)","scale":{"type":"log"');
   });
 

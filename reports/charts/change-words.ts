@@ -96,7 +96,9 @@ function reached(lines: readonly (readonly Estimate[])[], kind: 'falls to zero' 
 function insidePeak(lines: readonly (readonly Estimate[])[]): Estimate | undefined {
   const ends = lines.flatMap((line) => [line[0]?.mean ?? 0, line.at(-1)?.mean ?? 0]);
   const peak = largest(lines.flat());
-  return peak === undefined || peak.mean <= Math.max(...ends) ? undefined : peak;
+  // Compared as printed: a peak that reads like an end is none.
+  const isEnd = peak === undefined || formatShare(peak.mean) === formatShare(Math.max(...ends));
+  return isEnd || peak.mean <= Math.max(...ends) ? undefined : peak;
 }
 
 /** Whether all values are the same, as far as a reader sees. */

@@ -92,19 +92,26 @@ export function logX(field: string, title: string, values: readonly number[]): J
   };
 }
 
-/** An x channel over the values of a sweep that holds zero. */
+/** Values of a sweep above its zero that are further apart would stand on top of each other on a linear axis. */
+const SWEEP_WIDE = 50;
+
+/** An x channel over the values of a sweep that holds zero: linear, or logarithmic from its smallest value above zero on. */
 function linearX(field: string, title: string, values: readonly number[]): JsonObject {
   const ticks = [...new Set(values)].sort((a, b) => a - b);
   const last = ticks.at(-1) ?? 1;
   const first = ticks[0] ?? 0;
+  const above = ticks.find((value) => value > 0) ?? last;
+  const isWide = first >= 0 && last > SWEEP_WIDE * above;
   const air = (last - first) * 0.03;
   return {
     field,
     type: 'quantitative',
-    title,
-    scale: { type: 'linear', domain: [first - air, last + air], nice: false, zero: false },
+    title: isWide ? `${title} (log scale above zero)` : title,
+    scale: isWide
+      ? { type: 'symlog', constant: above, domain: [-above / 5, last * 1.2], nice: false, zero: false }
+      : { type: 'linear', domain: [first - air, last + air], nice: false, zero: false },
     axis: {
-      ...(ticks.length <= TICKS_MAX ? { values: ticks } : { tickCount: TICKS_MAX }),
+      ...(ticks.length <= TICKS_MAX || isWide ? { values: ticks } : { tickCount: TICKS_MAX }),
       labelExpr: UNIT_COUNT.tick,
       grid: false,
       labelOverlap: 'greedy',
@@ -114,7 +121,7 @@ function linearX(field: string, title: string, values: readonly number[]): JsonO
   };
 }
 
-/** An x channel over the values of a sweep: logarithmic, or linear where zero is among them. */
+/** An x channel over the values of a sweep: logarithmic, or as above where zero is among them. */
 export function sweepX(field: string, title: string, values: readonly number[]): JsonObject {
   return values.some((value) => value <= 0) ? linearX(field, title, values) : logX(field, title, values);
 }
