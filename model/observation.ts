@@ -36,6 +36,8 @@ export const OBSERVATION_COLUMNS = [
 export interface TimelineRow {
   readonly engine: string;
   readonly replication: number;
+  /** The observed node whose rules and connections the row is about; empty in a file that an older version wrote. */
+  readonly node: string;
   readonly service: string;
   readonly time_s: number;
   readonly ready_endpoints: number;

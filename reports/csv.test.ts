@@ -38,6 +38,7 @@ const SUMMARY: SummaryRow = {
 const TIMELINE: TimelineRow = {
   engine: 'ipvs',
   replication: 1,
+  node: 'node-1',
   service: 'default/alpaca',
   time_s: 0.125,
   ready_endpoints: 3,
@@ -115,5 +116,15 @@ describe('timeline.csv', () => {
     expect(formatTimeline([TIMELINE]).split('\n')[0]).toContain(',stale_connections,broken_connections,event');
     const point = { services: 5, evaluator: 'literal' };
     expect(parseTimeline(formatTimeline([TIMELINE], [point]), 't')).toEqual([{ ...TIMELINE, point }]);
+  });
+
+  it('reads a file without the column of the node, and no other column less', () => {
+    const text = formatTimeline([{ ...TIMELINE, event: '' }]);
+    const without = text.replace(',node,', ',').replace(',node-1,', ',');
+    expect(without.split('\n')[0]).toMatch(/^engine,replication,service,/);
+    expect(parseTimeline(without, 't')).toEqual([{ ...TIMELINE, event: '', node: '', point: {} }]);
+    expect(() => parseTimeline(text.replace(',service,', ',sirvice,'), 't')).toThrow(
+      't:1 (service): the column is missing',
+    );
   });
 });

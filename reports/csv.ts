@@ -38,6 +38,7 @@ const ESTIMATE_COLUMNS = ['metric', 'replications', 'mean', 'stddev', 'ci95_low'
 const TIMELINE_COLUMNS = [
   'engine',
   'replication',
+  'node',
   'service',
   'time_s',
   'ready_endpoints',
@@ -151,7 +152,9 @@ export function parseSummary(text: string, file: string): SummaryRow[] {
 
 /** Rows of timeline.csv in the order of the file. */
 export function parseTimeline(text: string, file: string): TimelineFileRow[] {
-  return readRecords(text, file, TIMELINE_COLUMNS).map((record) => {
+  // Files of earlier versions have one node, and do not name it.
+  const required = TIMELINE_COLUMNS.filter((column) => column !== 'node');
+  return readRecords(text, file, required).map((record) => {
     const point: Record<string, Cell> = {};
     for (const [column, value] of record.cells) {
       if (!TIMELINE_COLUMN_SET.has(column)) point[column] = inferCell(value);
@@ -159,6 +162,7 @@ export function parseTimeline(text: string, file: string): TimelineFileRow[] {
     return {
       engine: record.cells.get('engine') ?? '',
       replication: numberIn(record, 'replication'),
+      node: record.cells.get('node') ?? '',
       service: record.cells.get('service') ?? '',
       time_s: numberIn(record, 'time_s'),
       ready_endpoints: numberIn(record, 'ready_endpoints'),

@@ -2,7 +2,7 @@
 import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
-import { fixed, short, shown } from './finding-words.ts';
+import { duration, fixed, short, shown } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
 import { FAILURE_KINDS } from './trial-meter.ts';
 
@@ -18,7 +18,8 @@ export function churnFindings(
   const p99 = value('programming_latency_p99_ms');
   if (p50 === undefined || p99 === undefined) return [];
   const findings: Finding[] = [];
-  const rows = timeline.filter((row) => row.engine === engine);
+  // Of several observed nodes the first speaks for all.
+  const rows = timeline.filter((row) => row.engine === engine && row.node === timeline[0]?.node);
   const [first] = churn;
   if (first?.kind === 'probe_failure')
     findings.push(...probeFailure(rows, engine, first.atSeconds, first.durationSeconds));
@@ -38,6 +39,23 @@ export function churnFindings(
   return findings;
 }
 
+/** How long the kubelet takes to see that a probe fails: the same in every mode, unless the trials differ. */
+export function detectionFindings(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
+  const rows = engines.flatMap((engine) => {
+    const row = summary.find((one) => one.engine === engine && one.metric === 'probe_detection_mean_ms');
+    return row?.mean === undefined || row.mean === null ? [] : [{ ...row, mean: row.mean }];
+  });
+  const same = rows.every((row) => row.mean === rows[0]?.mean);
+  return (same ? rows.slice(0, 1) : rows).map(({ engine, mean, ci95_low: low, ci95_high: high }) => {
+    const interval =
+      low === null || high === null ? '' : `; 95 % interval ${duration(Math.max(0, low))} to ${duration(high)}`;
+    return {
+      id: same ? 'probe-detection' : `probe-detection-${engine}`,
+      text: `${same ? '' : `${shown(engine)}: `}${same ? 'A' : 'a'} failed probe was detected after ${duration(mean)} (mean${interval}).`,
+    };
+  });
+}
+
 /** From the first failed probe to the rules, and back, as the timeline has it. */
 function probeFailure(
   rows: readonly TimelineRow[],
@@ -45,6 +63,8 @@ function probeFailure(
   atSeconds: number,
   durationSeconds: number,
 ): Finding[] {
+  // Where a sweep has several points no timeline is at hand, and nothing is known.
+  if (rows.length === 0) return [];
   const gone: number[] = [];
   const back: number[] = [];
   for (const trial of byTrial(rows)) {

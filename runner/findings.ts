@@ -2,7 +2,8 @@
 import type { TimelineRow } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
-import { churnFindings } from './findings-churn.ts';
+import { changeFindings } from './findings-change.ts';
+import { churnFindings, detectionFindings } from './findings-churn.ts';
 import { dnsFindings } from './findings-dns.ts';
 import { count, duration, fixed, micro, short, shown } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
@@ -50,13 +51,19 @@ export function findingsOf(
     combinations.set(label, [...(combinations.get(label) ?? []), row]);
   }
   if (combinations.size <= 1) return findingsOfOne(summary, engines, timeline, churn);
+  const { curve, others } = changeFindings(summary);
+  // A curve says in a sentence what single points would say in many.
+  if (curve.length > 0) return [...curve, ...others];
+  // Charts speak for all points; a few of many would be chosen by nothing but their place.
+  if (others.length > 0 && combinations.size > COMBINATIONS) return others;
   // The rows of a timeline do not name their point: only summaries speak here.
-  return [...combinations].slice(0, COMBINATIONS).flatMap(([label, rows]) =>
+  const each = [...combinations].slice(0, COMBINATIONS).flatMap(([label, rows]) =>
     findingsOfOne(rows, engines, [], churn).map(({ id, text }) => ({
       id: `${id} (${label})`,
       text: `At ${label}: ${text}`,
     })),
   );
+  return [...others, ...each];
 }
 
 function findingsOfOne(
@@ -66,11 +73,12 @@ function findingsOfOne(
   churn: readonly ChurnSpec[],
 ): Finding[] {
   const sizes = seriesOf(summary, engines[0] ?? '', 'rules_evaluated_per_first_packet_mean').services;
-  const ofEngines = engines.flatMap((engine) => [
-    ...churnFindings(summary, engine, timeline, churn),
-    ...dnsFindings(summary, engine),
-  ]);
-  if (sizes.length < 3) return ofEngines;
+  const change = [
+    ...detectionFindings(summary, engines),
+    ...engines.flatMap((engine) => churnFindings(summary, engine, timeline, churn)),
+    ...engines.flatMap((engine) => dnsFindings(summary, engine)),
+  ];
+  if (sizes.length < 3) return change;
   return [
     ...ruleClaim(summary, engines),
     ...comparison(summary, engines),
@@ -79,7 +87,7 @@ function findingsOfOne(
     ...scanBend(summary, engines),
     ...engines.flatMap((engine) => establishedPackets(summary, engine)),
     ...fullSyncs(summary, engines),
-    ...ofEngines,
+    ...change,
   ];
 }
 

@@ -1,4 +1,4 @@
-/** Gathers timeline.csv of one trial: per bucket of time and service, endpoints ready and installed, connections and events. */
+/** Gathers timeline.csv of one observed node in one trial: per bucket of time and service, endpoints ready and installed, connections and events. */
 import type { TimelineRow } from '../model/observation.ts';
 import { NS_PER_S, type SimTime } from '../model/time.ts';
 import type { ConnectionOutcome } from './connection-fate.ts';
@@ -21,15 +21,23 @@ export class Timeline {
   readonly #view: EndpointView;
   readonly #engine: string;
   readonly #replication: number;
+  readonly #node: string;
   readonly #tallies = new Map<number, Tally>();
   readonly rows: TimelineRow[] = [];
 
   /** `services`: id to printed name of the service ports that are followed. */
-  constructor(services: ReadonlyMap<number, string>, view: EndpointView, engine: string, replication: number) {
+  constructor(
+    services: ReadonlyMap<number, string>,
+    view: EndpointView,
+    engine: string,
+    replication: number,
+    node: string,
+  ) {
     this.#services = services;
     this.#view = view;
     this.#engine = engine;
     this.#replication = replication;
+    this.#node = node;
     for (const id of services.keys()) this.#tallies.set(id, { connections: 0, failed: 0, stale: 0, broken: 0 });
   }
 
@@ -54,6 +62,7 @@ export class Timeline {
       this.rows.push({
         engine: this.#engine,
         replication: this.#replication,
+        node: this.#node,
         service: this.#services.get(id) as string,
         time_s: at / NS_PER_S,
         ready_endpoints: this.#view.readyEndpoints(id),

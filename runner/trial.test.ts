@@ -64,7 +64,7 @@ describe('alpaca-rolling-update', () => {
     expect(timeline.map((row) => row.event).join('\n')).toMatch(/rollout of deployment alpaca-prod finished/);
     // All traffic goes to one Service: the timeline is its alone.
     expect(new Set(timeline.map((row) => row.service))).toEqual(new Set(['default/alpaca-service']));
-    expect(timeline[0]).toMatchObject({ time_s: 0, ready_endpoints: 3, installed_endpoints: 3 });
+    expect(timeline[0]).toMatchObject({ node: 'node-1', time_s: 0, ready_endpoints: 3, installed_endpoints: 3 });
   });
 });
 

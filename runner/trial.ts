@@ -74,7 +74,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const followed = followedServices(cluster, point);
   const timelines =
     point.timelineSeconds > 0
-      ? nodes.map((_, i) => new Timeline(followed, viewOf(control, i), trial.engine, trial.replication))
+      ? nodes.map(({ name }, i) => new Timeline(followed, viewOf(control, i), trial.engine, trial.replication, name))
       : [];
   const balance = new BalanceMeter();
   const affinity = cluster.state.servicePorts.some((svc) => (svc.extras?.affinitySeconds ?? 0) > 0)

@@ -6,8 +6,24 @@ import type { Unit } from './scale.ts';
 import type { Estimate } from './series.ts';
 import { formatIn } from './series.ts';
 
+/** What tells the points of a line apart, as columns. */
+export interface PointColumn {
+  readonly title: string;
+  readonly value: (point: Estimate) => string | number | null;
+}
+
+const SERVICES_AND_RULES: readonly PointColumn[] = [
+  { title: 'services', value: (point) => point.services },
+  { title: 'rules installed', value: (point) => (point.rules === null ? null : Math.round(point.rules)) },
+];
+
 /** One row for each (panel, engine, point), one column for each statistic; the first has its interval beside it. */
-export function estimateTable(statistics: readonly Statistic[], unit: Unit): ChartTable {
+export function estimateTable(
+  statistics: readonly Statistic[],
+  unit: Unit,
+  pointColumns: readonly PointColumn[] = SERVICES_AND_RULES,
+  lineTitle = 'engine',
+): ChartTable {
   const [first, ...others] = statistics;
   if (first === undefined) return { columns: [], rows: [] };
   const several = new Set(first.points.map((point) => point.panel)).size > 1;
@@ -17,9 +33,8 @@ export function estimateTable(statistics: readonly Statistic[], unit: Unit): Cha
   return {
     columns: [
       ...(several ? ['panel'] : []),
-      'engine',
-      'services',
-      'rules installed',
+      lineTitle,
+      ...pointColumns.map((column) => column.title),
       first.label,
       '95% interval',
       ...others.map((statistic) => statistic.label),
@@ -28,8 +43,7 @@ export function estimateTable(statistics: readonly Statistic[], unit: Unit): Cha
     rows: first.points.map((point) => [
       ...(several ? [point.panel] : []),
       engineLabel(point.engine),
-      point.services,
-      point.rules === null ? null : Math.round(point.rules),
+      ...pointColumns.map((column) => column.value(point)),
       formatIn(unit, point.mean),
       point.low === null || point.high === null
         ? null

@@ -23,6 +23,8 @@ export interface Chart {
   readonly spec: JsonObject;
   /** What to see: one or two sentences computed from the data. Also the picture's text alternative. */
   readonly finding: string;
+  /** The finding as it stands away from the picture and its panels, in the experiment's verdict; absent where it is the same. */
+  readonly verdict?: string;
   /** How to read it: one sentence about axes and marks. */
   readonly reading: string;
   readonly table: ChartTable;

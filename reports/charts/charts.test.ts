@@ -227,6 +227,7 @@ describe('timeline rows', () => {
   const row = (service: string, time_s: number, ready: number, event = ''): TimelineFileRow => ({
     engine: 'ipvs',
     replication: 1,
+    node: 'node-1',
     service,
     time_s,
     ready_endpoints: ready,
@@ -279,6 +280,39 @@ describe('timeline rows', () => {
     const only = churnTimeline([row('a', 1, 2), row('b', 1, 2), row('a', 2, 2), { ...late, time_s: 2 }]);
     expect(only?.reading).toContain('Replication 1, b.');
     expect(finding(only)).toContain('0 went stale and 1 was cut, all at 2 s');
+  });
+
+  it('draws the first of several observed nodes whole and the others faintly, however their rows are mixed', () => {
+    const of = (node: string, time_s: number, installed: number, failed = 0): TimelineFileRow => ({
+      ...row('a', time_s, 2, `${node} at ${time_s}`),
+      node,
+      installed_endpoints: installed,
+      failed_connections: failed,
+    });
+    const blocks = [
+      of('n1', 1, 2),
+      of('n1', 2, 1, 3),
+      of('n1', 3, 2),
+      of('n2', 1, 2),
+      of('n2', 2, 7, 5),
+      of('n2', 3, 2),
+    ];
+    const mixed = [0, 3, 1, 4, 2, 5].map((i) => blocks[i]);
+    const chart = churnTimeline(blocks);
+    expect(churnTimeline(mixed)).toEqual(chart);
+    // Counts and events are of the first node alone: the second one's would double them.
+    expect(finding(chart)).toContain('of 3 connections 3 failed, 0 went stale and 0 were cut, all at 2 s');
+    expect(chart?.table.rows.map((cells) => [cells[3], cells[9]])).toEqual([
+      [2, 'n1 at 1'],
+      [1, 'n1 at 2'],
+      [2, 'n1 at 3'],
+    ]);
+    expect(JSON.stringify(chart?.spec)).toContain('{"time_s":2,"node":"n2","endpoints":7}');
+    expect(chart?.reading).toMatch(
+      /^Replication 1, node n1, a\. The faint coloured line is what 1 other observed node had/,
+    );
+    expect(churnTimeline(blocks.slice(0, 3))?.reading).toMatch(/^Replication 1, a\. Where/);
+    expect(finding(churnTimeline([...blocks, ...blocks]))).toContain('1 other point of the sweep');
   });
 
   it('draws the first trial of a sweep of several points and says how many there are', () => {

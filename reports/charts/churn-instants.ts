@@ -1,7 +1,7 @@
 /** From the rows of timeline.csv to the instants of a chart: one trial an engine, summed over the services that change. */
 import type { Cell } from '../../model/observation.ts';
 import type { TimelineFileRow } from '../csv.ts';
-import { axisTitle } from './series.ts';
+import { axisTitle } from './axis-words.ts';
 
 /** One instant of one engine, summed over the services that change. */
 export interface Instant {
@@ -16,42 +16,69 @@ export interface Instant {
   events: string[];
 }
 
+/** The rows of one observed node in one trial, in ascending time. */
+interface NodeTrial {
+  readonly engine: string;
+  readonly replication: number;
+  readonly node: string;
+  readonly rows: TimelineFileRow[];
+}
+
 /**
- * The first replication of the first point, and what else the file has. A trial's rows stand together in ascending time,
- * so a new trial begins where the engine, the replication or the point changes, or where time steps back.
+ * The first replication of the first point, and what else the file has. A node's rows of a trial are in ascending time, with those
+ * of other nodes between them or after them, so a new trial begins where the engine, the replication or the point changes, or where
+ * a node's time steps back.
  */
 export function oneReplication(rows: readonly TimelineFileRow[]): {
+  /** Of the first observed node. */
   shown: TimelineFileRow[];
+  /** Of each further node that was observed. */
+  otherNodes: NodeTrial[];
   pointText: string;
   otherPoints: number;
 } {
-  const trials: TimelineFileRow[][] = [];
+  const replication = rows.reduce((least, row) => Math.min(least, row.replication), Infinity);
+  const firsts = new Map<string, NodeTrial>();
+  const points = new Map<string, number>();
+  for (const trial of nodeTrials(rows)) {
+    if (trial.replication !== replication) continue;
+    const key = JSON.stringify([trial.engine, trial.node]);
+    if (!firsts.has(key)) firsts.set(key, trial);
+    points.set(key, (points.get(key) ?? 0) + 1);
+  }
+  const node = rows[0]?.node;
+  const trials = [...firsts.values()];
+  return {
+    shown: trials.filter((trial) => trial.node === node).flatMap((trial) => trial.rows),
+    otherNodes: trials.filter((trial) => trial.node !== node),
+    pointText: pointText(rows[0]?.point ?? {}),
+    otherPoints: Math.max(0, ...points.values()) - 1,
+  };
+}
+
+function nodeTrials(rows: readonly TimelineFileRow[]): NodeTrial[] {
+  const trials: NodeTrial[] = [];
+  /** The trial that each node is in. */
+  const open = new Map<string, NodeTrial>();
   let last: TimelineFileRow | undefined;
   for (const row of rows) {
     const same =
       last !== undefined &&
       last.engine === row.engine &&
       last.replication === row.replication &&
-      pointText(last.point) === pointText(row.point) &&
-      row.time_s >= last.time_s;
-    if (same) trials.at(-1)?.push(row);
-    else trials.push([row]);
+      pointText(last.point) === pointText(row.point);
+    if (!same) open.clear();
     last = row;
+    const trial = open.get(row.node);
+    if (trial !== undefined && row.time_s >= (trial.rows.at(-1)?.time_s ?? 0)) {
+      trial.rows.push(row);
+      continue;
+    }
+    const next: NodeTrial = { engine: row.engine, replication: row.replication, node: row.node, rows: [row] };
+    open.set(row.node, next);
+    trials.push(next);
   }
-  const replication = rows.reduce((least, row) => Math.min(least, row.replication), Infinity);
-  const shown = new Map<string, TimelineFileRow[]>();
-  const points = new Map<string, number>();
-  for (const trial of trials) {
-    const first = trial[0];
-    if (first?.replication !== replication) continue;
-    if (!shown.has(first.engine)) shown.set(first.engine, trial);
-    points.set(first.engine, (points.get(first.engine) ?? 0) + 1);
-  }
-  return {
-    shown: [...shown.values()].flat(),
-    pointText: pointText(rows[0]?.point ?? {}),
-    otherPoints: Math.max(0, ...points.values()) - 1,
-  };
+  return trials;
 }
 
 function pointText(point: Readonly<Record<string, Cell>>): string {

@@ -34,19 +34,29 @@ export const WRONG_COLOURS: readonly string[] = [FAILED_COLOUR, STALE_COLOUR, CU
 interface EngineTimeline {
   readonly engine: string;
   readonly instants: readonly Instant[];
+  /** Of each further observed node: when how many endpoints were installed. */
+  readonly others: readonly { readonly node: string; readonly instants: readonly Instant[] }[];
 }
 
 /** Rows of one replication at one point; undefined when nothing is there to draw. */
 export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefined {
-  const { shown, pointText: point, otherPoints } = oneReplication(rows);
+  const { shown, otherNodes, pointText: point, otherPoints } = oneReplication(rows);
   const services = changingServices(shown);
   const engines = orderEngines(shown.map((row) => row.engine));
-  const timelines = engines.map((engine) => ({ engine, instants: instantsOf(shown, engine, services) }));
+  const timelines = engines.map((engine) => ({
+    engine,
+    instants: instantsOf(shown, engine, services),
+    others: otherNodes
+      .filter((other) => other.engine === engine)
+      .map(({ node, rows: own }) => ({ node, instants: instantsOf(own, engine, services) })),
+  }));
   if (timelines.every((timeline) => timeline.instants.length < 2)) return undefined;
   const replication = shown[0]?.replication ?? 1;
   const end = Math.max(...timelines.map((timeline) => timeline.instants.at(-1)?.time_s ?? 0));
+  const others = new Set(otherNodes.map((other) => other.node)).size;
   const context = [
     `Replication ${replication}`,
+    ...(others > 0 ? [`node ${shown[0]?.node ?? ''}`] : []),
     services.length > 3 ? countOf(services.length, 'service') : joinWords(services),
     ...(point === '' ? [] : [point]),
   ].join(', ');
@@ -64,7 +74,7 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
     },
     finding: `${timelines.map(engineSentence).join(' ')}${more}`,
     reading:
-      `${context}. Where the coloured line leaves the grey dashed one, the node does not use the ready endpoints yet; where the dotted line drops ` +
+      `${context}. ${faintLines(others)}Where the coloured line leaves the grey dashed one, the node does not use the ready endpoints yet; where the dotted line drops ` +
       'below it, the node still sends connections to pods that have stopped. Bars count connections by interval: failed ones got no answer or a refusal, stale ones reached a pod that was not ready, cut ones were established when their pod stopped. Vertical lines are events (faint: syncs of kube-proxy); pointing at one shows its text.',
     table: {
       columns: [
@@ -95,6 +105,12 @@ export function churnTimeline(rows: readonly TimelineFileRow[]): Chart | undefin
       ),
     },
   };
+}
+
+function faintLines(others: number): string {
+  if (others === 0) return '';
+  const what = others === 1 ? 'The faint coloured line is' : 'Faint coloured lines are';
+  return `${what} what ${countOf(others, 'other observed node')} had installed; all else is of this node. `;
 }
 
 /** "With iptables, of 4,000 connections 12 failed, 3 went stale and 80 were cut, all between 10.5 s and 14 s; …" */
@@ -138,7 +154,7 @@ function engineSentence({ engine, instants }: EngineTimeline): string {
   );
 }
 
-function enginePanels({ engine, instants }: EngineTimeline, end: number, last: boolean): Json[] {
+function enginePanels({ engine, instants, others }: EngineTimeline, end: number, last: boolean): Json[] {
   const x = (title: string | null): JsonObject => ({
     field: 'time_s',
     type: 'quantitative',
@@ -159,7 +175,7 @@ function enginePanels({ engine, instants }: EngineTimeline, end: number, last: b
       },
       width: DESIGN_WIDTH,
       height: 130,
-      layer: [...eventLayer(instants, x(null)), ...endpointLayers(instants, x(null), colour)],
+      layer: [...eventLayer(instants, x(null)), ...endpointLayers(instants, others, x(null), colour)],
     },
     {
       title: axisHeading('connections that went wrong'),
@@ -190,14 +206,22 @@ function eventLayer(instants: readonly Instant[], x: JsonObject): Json[] {
   ];
 }
 
-function endpointLayers(instants: readonly Instant[], x: JsonObject, colour: string): Json[] {
+function endpointLayers(
+  instants: readonly Instant[],
+  others: EngineTimeline['others'],
+  x: JsonObject,
+  colour: string,
+): Json[] {
   const values = instants.flatMap((instant) => [
     // Drawn first: where all installed endpoints serve, the installed line covers it.
     { time_s: instant.time_s, series: SERVING, endpoints: instant.serving },
     { time_s: instant.time_s, series: READY, endpoints: instant.ready },
     { time_s: instant.time_s, series: INSTALLED, endpoints: instant.installed },
   ]);
-  const highest = Math.max(1, ...values.map((value) => value.endpoints));
+  const faint = others.flatMap(({ node, instants: own }) =>
+    own.map((instant) => ({ time_s: instant.time_s, node, endpoints: instant.installed })),
+  );
+  const highest = Math.max(1, ...[...values, ...faint].map((value) => value.endpoints));
   const y: JsonObject = {
     field: 'endpoints',
     type: 'quantitative',
@@ -206,7 +230,13 @@ function endpointLayers(instants: readonly Instant[], x: JsonObject, colour: str
     axis: { tickCount: Math.min(4, highest), format: ',d', tickMinStep: 1 },
   };
   const legend: JsonObject = { symbolType: 'stroke', symbolSize: 400 };
+  const faintLayer: Json = {
+    data: { values: faint },
+    mark: { type: 'line', interpolate: 'step-after', strokeWidth: 1, opacity: 0.45, color: colour, tooltip: false },
+    encoding: { x, y, detail: { field: 'node' } },
+  };
   return [
+    ...(faint.length > 0 ? [faintLayer] : []),
     {
       data: { values },
       mark: { type: 'line', interpolate: 'step-after', strokeWidth: 2.2, tooltip: false },

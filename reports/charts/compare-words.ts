@@ -155,8 +155,17 @@ function overtakingSentence(
   return sentences.length === 0 ? 'The order is the same at every size.' : sentences.join(' ');
 }
 
+/** A sentence that begins with "From" or "With", as it stands in a verdict: with the panel that it is about before it. */
+export function verdictAt(panel: string, sentence: string): string {
+  return panel === '' || sentence === ''
+    ? sentence
+    : `At ${panel}, ${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+}
+
 /** Names the panel that a sentence is about, when there are several. */
 export function panelNote(panels: readonly string[], panel: string, hidden: number): string {
   const which = panels.length > 1 ? ` This is said of the panel "${panel}".` : '';
-  return hidden > 0 ? `${which} ${hidden} more panels are left out; their numbers are in summary.csv.` : which;
+  return hidden > 0
+    ? `${which} ${hidden} more ${hidden === 1 ? 'panel is' : 'panels are'} left out; all numbers are in summary.csv.`
+    : which;
 }

@@ -18,11 +18,11 @@ const DASHES: readonly (readonly number[])[] = [
   [2, 4],
 ];
 
-/** Rows for `data.values`: the words of the tooltip are made here, so that Vega needs no locale. */
+/** Rows for `data.values`, those at zero only where the scale begins there (`floor` 0): the words of the tooltip are made here, so that Vega needs no locale. */
 export function lineRows(statistics: readonly Statistic[], unit: Unit, floor: number): JsonObject[] {
   return statistics.flatMap(({ label, points }, order) =>
     points
-      .filter((point) => point.mean > 0)
+      .filter((point) => point.mean > 0 || floor === 0)
       .map((point) => ({
         engine: engineLabel(point.engine),
         statistic: label,
@@ -32,7 +32,7 @@ export function lineRows(statistics: readonly Statistic[], unit: Unit, floor: nu
         services: point.services,
         rules: point.rules,
         value: point.mean,
-        // A log scale has no place for an interval that reaches zero.
+        // A log scale has no place for an interval that reaches zero, and nothing counted is below it.
         low: point.low === null ? null : Math.max(point.low, floor),
         high: point.high,
         text: formatIn(unit, point.mean),
@@ -47,6 +47,11 @@ function intervalText(point: Estimate, unit: Unit): string {
   return `${formatIn(unit, point.low)} to ${formatIn(unit, point.high)}`;
 }
 
+const SERVICES_AND_RULES: readonly Json[] = [
+  field('services', 'services', 'quantitative', ','),
+  field('rules', 'rules installed', 'quantitative', ',.0f'),
+];
+
 /** Band, lines and points over rows of `lineRows`; `x` and `y` are the position channels. */
 export function lineLayers(
   engines: readonly string[],
@@ -54,6 +59,7 @@ export function lineLayers(
   x: JsonObject,
   y: JsonObject,
   valueTitle: string,
+  pointFields: readonly Json[] = SERVICES_AND_RULES,
 ): Json[] {
   const { color, shape } = engineChannels(engines);
   const many = statistics.length > 1;
@@ -76,8 +82,7 @@ export function lineLayers(
     ...(many ? [field('statistic', 'statistic')] : []),
     field('text', valueTitle),
     field('interval', '95% interval'),
-    field('services', 'services', 'quantitative', ','),
-    field('rules', 'rules installed', 'quantitative', ',.0f'),
+    ...pointFields,
     field('replications', 'replications', 'quantitative'),
   ];
   return [

@@ -9,7 +9,7 @@ import { engineLabel } from './engine-style.ts';
 import { panels } from './layout.ts';
 import type { Unit } from './scale.ts';
 import { logDomain, logX, logY } from './scale.ts';
-import type { Estimate, PointColumn } from './series.ts';
+import type { Estimate } from './series.ts';
 import { costMetric, distinctValues, estimates, formatIn, lineOf } from './series.ts';
 import { MARK_COLOUR } from './theme.ts';
 import { formatNumber, formatTimes } from './words.ts';
@@ -22,7 +22,7 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   if (cost === undefined) return undefined;
   const { metric, unit } = cost;
   const chosen = rows.filter((row) => row.metric === metric);
-  const along = (['services', 'endpoints_per_service'] as const satisfies readonly PointColumn[]).find(
+  const along = (['services', 'endpoints_per_service'] as const).find(
     (column) => distinctValues(chosen, column).length > 1,
   );
   if (along === undefined || distinctValues(chosen, 'rules').length < 2) return undefined;

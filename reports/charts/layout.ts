@@ -27,8 +27,8 @@ function isList(node: readonly Json[] | JsonObject): node is readonly Json[] {
   return Array.isArray(node);
 }
 
-/** What stands above a plot instead of a turned title beside its y axis: what the axis shows, and in which unit. */
-export function axisHeading(text: string): JsonObject {
+/** What stands above a plot instead of a turned title beside its y axis: what the axis shows, and in which unit; a list has lines. */
+export function axisHeading(text: string | readonly string[]): JsonObject {
   return {
     text,
     anchor: 'start',
@@ -43,7 +43,7 @@ export function axisHeading(text: string): JsonObject {
 /** One layered plot, or one for each panel below the other when the rows' `panel` has several values. */
 export function panels(
   names: readonly string[],
-  yTitle: string,
+  yTitle: string | readonly string[],
   layer: readonly Json[],
   heights: { readonly one: number; readonly many: number },
 ): JsonObject {

@@ -1,12 +1,11 @@
 /** From the long rows of summary.csv to the points of a chart: one metric, along one x, in panels by whatever else varies. */
 import type { Cell } from '../../model/observation.ts';
 import type { SummaryRow } from '../csv.ts';
+import { axisAt } from './axis-words.ts';
 import { orderEngines } from './engine-style.ts';
 import type { Unit } from './scale.ts';
-import { UNIT_COUNT, UNIT_INSTRUCTIONS, UNIT_NS } from './scale.ts';
-import { formatNs, formatNumber } from './words.ts';
-
-export type PointColumn = 'services' | 'endpoints_per_service' | 'rules';
+import { UNIT_BYTES, UNIT_COUNT, UNIT_INSTRUCTIONS, UNIT_NS, UNIT_SHARE } from './scale.ts';
+import { formatBytes, formatNs, formatNumber, formatShare } from './words.ts';
 
 /** One estimate of one engine at one x. */
 export interface Estimate {
@@ -26,12 +25,12 @@ export interface Estimate {
 /** More panels than this would make a page of their own; the table below a chart has the rest. */
 const PANELS_MAX = 6;
 
-/** Distinct values of a point's column, ascending. */
-export function distinctValues(rows: readonly SummaryRow[], column: PointColumn): number[] {
+/** Distinct numbers of a point's column or axis, ascending. */
+export function distinctValues(rows: readonly SummaryRow[], column: string): number[] {
   const values = new Set<number>();
   for (const row of rows) {
-    const value = row[column];
-    if (value !== null) values.add(value);
+    const value = pointValue(row, column);
+    if (typeof value === 'number') values.add(value);
   }
   return [...values].sort((a, b) => a - b);
 }
@@ -48,6 +47,8 @@ export function costMetric(rows: readonly SummaryRow[], stem: string): { metric:
 /** A value of a unit in words: `5.2 µs`, `1,300 instructions`, `42`. */
 export function formatIn(unit: Unit, value: number): string {
   if (unit === UNIT_NS) return formatNs(value);
+  if (unit === UNIT_SHARE) return formatShare(value);
+  if (unit === UNIT_BYTES) return formatBytes(value);
   return unit === UNIT_COUNT ? formatNumber(value) : `${formatNumber(value)} ${unit.suffix}`;
 }
 
@@ -77,14 +78,15 @@ export function pointValue(row: SummaryRow, name: string): Cell {
   return row.axes[name] ?? null;
 }
 
-/** Estimates of `metric` with x = the column `x`, lines running along `along`, ordered by panel, engine and x. */
+/** Estimates of `metric` with x = the column or axis `x` (or what `xOf` makes of a row), lines running along `along`, ordered by panel, engine and x. */
 export function estimates(
   rows: readonly SummaryRow[],
   metric: string,
-  x: PointColumn,
+  x: string,
   along: string = x,
+  xOf: (row: SummaryRow) => Cell = (row) => pointValue(row, x),
 ): { points: Estimate[]; panels: string[]; engines: string[]; hiddenPanels: number } {
-  const chosen = rows.filter((row) => row.metric === metric && row.mean !== null && row[x] !== null);
+  const chosen = rows.filter((row) => row.metric === metric && row.mean !== null && xOf(row) !== null);
   const columns = panelColumns(chosen, along);
   const allPanels = panelNames(chosen, columns);
   const panels = allPanels.slice(0, PANELS_MAX);
@@ -92,8 +94,8 @@ export function estimates(
   const points: Estimate[] = [];
   for (const row of chosen) {
     const panel = panelName(row, columns);
-    const at = row[x];
-    if (row.mean === null || at === null || !panels.includes(panel)) continue;
+    const at = xOf(row);
+    if (row.mean === null || typeof at !== 'number' || !panels.includes(panel)) continue;
     points.push({
       engine: row.engine,
       x: at,
@@ -121,7 +123,14 @@ export function lineOf(points: readonly Estimate[], engine: string, panel: strin
 }
 
 function panelName(row: SummaryRow, columns: readonly string[]): string {
-  return columns.map((name) => `${axisTitle(name)} ${String(pointValue(row, name) ?? 'not set')}`).join(', ');
+  return columns.map((name) => panelValue(name, pointValue(row, name))).join(', ');
+}
+
+/** The columns that every sweep has are named first; an axis of the experiment's own reads as it does in a sentence. */
+function panelValue(name: string, value: Cell): string {
+  return name === 'profile' || name === 'services' || name === 'endpoints_per_service'
+    ? `${name.replaceAll('_', ' ')} ${String(value ?? 'not set')}`
+    : axisAt(name, value);
 }
 
 /** Panels in ascending order of the columns' values, the first column first. */
@@ -153,7 +162,12 @@ export function compareCells(a: Cell, b: Cell): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-/** `endpoints_per_service` -> `endpoints per service`; a dotted axis keeps its path. */
-export function axisTitle(name: string): string {
-  return name.includes('.') ? name : name.replaceAll('_', ' ');
+/** A point in another unit, such as nanoseconds for milliseconds. */
+export function scaled(point: Estimate, factor: number): Estimate {
+  return {
+    ...point,
+    mean: point.mean * factor,
+    low: point.low === null ? null : point.low * factor,
+    high: point.high === null ? null : point.high * factor,
+  };
 }

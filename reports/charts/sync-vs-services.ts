@@ -9,10 +9,13 @@ import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
 import { logDomain, logX, logY, UNIT_NS } from './scale.ts';
 import type { Estimate } from './series.ts';
-import { distinctValues, estimates } from './series.ts';
+import { distinctValues, estimates, scaled } from './series.ts';
 
 const FULL_METRIC = 'sync_full_ms';
 const NS_PER_MS = 1e6;
+
+/** The metric is in milliseconds; words and axis print nanoseconds in the unit that fits. */
+const inNs = (point: Estimate): Estimate => scaled(point, NS_PER_MS);
 
 export function syncVsServices(rows: readonly SummaryRow[]): Chart | undefined {
   const measured = rows.filter((row) => row.metric === FULL_METRIC && row.mean !== null && row.mean > 0);
@@ -54,15 +57,5 @@ export function syncVsServices(rows: readonly SummaryRow[]): Chart | undefined {
       'No packet waits for this: it is how long kube-proxy needs to write the rules of the node, all of them (solid) or those that ' +
       'changed (dashed, where the experiment has changes). It delays when a change takes effect.',
     table: estimateTable(statistics, UNIT_NS),
-  };
-}
-
-/** The metric is in milliseconds; words and axis print nanoseconds in the unit that fits. */
-function inNs(point: Estimate): Estimate {
-  return {
-    ...point,
-    mean: point.mean * NS_PER_MS,
-    low: point.low === null ? null : point.low * NS_PER_MS,
-    high: point.high === null ? null : point.high * NS_PER_MS,
   };
 }

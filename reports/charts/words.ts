@@ -22,6 +22,22 @@ export function formatNs(ns: number): string {
   return `${formatNumber(ns / 1e9)}${NBSP}s`;
 }
 
+/** 0.0312 -> "3.1%": two digits below ten percent, and never "0%" for something. */
+export function formatShare(share: number): string {
+  const percent = share * 100;
+  if (percent === 0) return '0%';
+  return `${Math.abs(percent) < 9.95 ? formatNumber(Number(percent.toPrecision(2))) : formatNumber(percent)}%`;
+}
+
+/** Bytes in the decimal unit that leaves one to three digits before the point. */
+export function formatBytes(bytes: number): string {
+  const size = Math.abs(bytes);
+  if (size < 999.5) return `${formatNumber(bytes)}${NBSP}B`;
+  if (size < 999.5e3) return `${formatNumber(bytes / 1e3)}${NBSP}kB`;
+  if (size < 999.5e6) return `${formatNumber(bytes / 1e6)}${NBSP}MB`;
+  return `${formatNumber(bytes / 1e9)}${NBSP}GB`;
+}
+
 /** A ratio as "2.4 times". */
 export function formatTimes(ratio: number): string {
   return ratio >= 99.5 ? `${formatNumber(ratio)} times` : `${trimZeros(ratio.toPrecision(2))} times`;

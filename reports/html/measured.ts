@@ -1,5 +1,5 @@
 /** "How this was measured": everything that is needed to repeat the experiment and to know what its numbers mean. */
-import { axisTitle } from '../charts/series.ts';
+import { axisTitle } from '../charts/axis-words.ts';
 import { countOf, formatNumber, joinWords } from '../charts/words.ts';
 import { engineLabel } from '../charts/engine-style.ts';
 import type { Results } from '../results.ts';

@@ -37,8 +37,9 @@ describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
   beforeAll(async () => {
     out = mkdtempSync(join(tmpdir(), 'chainwalk-browser-'));
     const site = { script: readFileSync(await buildSite(join(out, 'site')), 'utf8') };
-    const dirs = ['service-scaling', 'rolling-update'].map((name) => join(out, name));
-    for (const [i, name] of ['service-scaling', 'rolling-update'].entries()) {
+    const names = ['service-scaling', 'rolling-update', 'pre-stop-curve', 'schedulers'];
+    const dirs = names.map((name) => join(out, name));
+    for (const [i, name] of names.entries()) {
       cpSync(join(FIXTURES, name), dirs[i] ?? '', { recursive: true });
       await renderExperiment(dirs[i] ?? '', site);
     }
@@ -67,7 +68,8 @@ describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
     { width: 1600, colorScheme: 'light' },
   ] as const;
   for (const { width, colorScheme } of looks) {
-    for (const file of ['report.html', 'service-scaling/report.html', 'rolling-update/report.html']) {
+    const pages = ['', 'service-scaling/', 'rolling-update/', 'pre-stop-curve/', 'schedulers/'];
+    for (const file of pages.map((folder) => `${folder}report.html`)) {
       it(`${file}, ${width} px, ${colorScheme}`, async () => {
         const { page, problems, requests } = await open(file, { width, colorScheme });
         await live(page);

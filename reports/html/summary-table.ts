@@ -1,5 +1,6 @@
 /** The summary as one wide table: a row for each point and engine, a column for each metric that readers ask for first. */
-import { compareCells, axisTitle, pointValue } from '../charts/series.ts';
+import { axisTitle } from '../charts/axis-words.ts';
+import { compareCells, pointValue } from '../charts/series.ts';
 import { engineLabel, orderEngines } from '../charts/engine-style.ts';
 import { formatNs, formatNumber } from '../charts/words.ts';
 import type { SummaryRow } from '../csv.ts';

@@ -30,9 +30,12 @@ export function runCommand(file: string, flags: RunFlags): void {
   for (const [name, value] of Object.entries(observation)) {
     if (value !== null) process.stdout.write(`${name.padEnd(46)} ${value}\n`);
   }
+  const several = new Set(timeline.map((row) => row.node)).size > 1;
   for (const row of timeline) {
     const counts = `ready ${row.ready_endpoints} installed ${row.installed_endpoints} serving ${row.serving_endpoints} connections ${row.connections} failed ${row.failed_connections} stale ${row.stale_connections} cut ${row.broken_connections}`;
-    process.stdout.write(`${row.time_s.toFixed(3).padStart(9)} s  ${row.service}  ${counts}  ${row.event}\n`);
+    process.stdout.write(
+      `${row.time_s.toFixed(3).padStart(9)} s  ${several ? `${row.node}  ` : ''}${row.service}  ${counts}  ${row.event}\n`,
+    );
   }
 }
 
