@@ -42,7 +42,8 @@ export function poolExecutor(workerFile: string, workers: number): Executor {
         minThreads: threads,
         maxThreads: threads,
         concurrentTasksPerWorker: 1,
-        resourceLimits: { maxOldGenerationSizeMb: 4096 },
+        // A trial of a large cluster makes many objects that live: a larger young generation copies them less often.
+        resourceLimits: { maxOldGenerationSizeMb: 4096, maxYoungGenerationSizeMb: 192 },
       });
       let next = 0;
       const lane = async (): Promise<void> => {

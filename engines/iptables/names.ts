@@ -1,12 +1,12 @@
 /** Chain names as kube-proxy hashes them (pkg/proxy/iptables/proxier.go portProtoHash, servicePortEndpointChainName). */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { formatIpv4 } from '../../model/address.ts';
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /** The first 16 characters of the standard base32 of sha256. */
 export function hash16(text: string): string {
-  const digest = createHash('sha256').update(text, 'utf8').digest();
+  const digest = hash('sha256', text, 'buffer');
   let name = '';
   let bits = 0;
   let held = 0;

@@ -1,5 +1,5 @@
 /** Chain and set names of nftables mode (kube-proxy pkg/proxy/nftables/proxier.go hashAndTruncate and the two name bases). */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { EndpointConfig, ServicePortConfig } from '../../../model/service-config.ts';
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
@@ -9,7 +9,7 @@ const NAME_BASE_BYTES_MAX = 240;
 
 /** The first 8 characters of the standard base32 of sha256: exactly its first 5 bytes. */
 export function hash8(text: string): string {
-  const digest = createHash('sha256').update(text, 'utf8').digest();
+  const digest = hash('sha256', text, 'buffer');
   let name = '';
   let held = 0;
   let bits = 0;
