@@ -11,6 +11,8 @@ export interface SyncReport {
   readonly tableRules: number;
   /** Lines fed to iptables-restore: table headers, chain lines, rules, deletions and COMMITs. */
   readonly restoreLines: number;
+  /** The same in bytes; counted in iptables mode alone. */
+  readonly restoreBytes: number;
   /** Lines of `iptables-save -t nat` that kube-proxy reads back, looking for stale chains; 0 when it does not. */
   readonly savedLines: number;
   /** IPVS netlink requests that add, change or delete a virtual or real server. */
@@ -35,6 +37,7 @@ export interface SyncReport {
 export const NO_SYNC_WORK: Omit<SyncReport, 'kind' | 'servicePorts' | 'changedServicePorts' | 'rules' | 'tableRules'> =
   {
     restoreLines: 0,
+    restoreBytes: 0,
     savedLines: 0,
     netlinkRequests: 0,
     netlinkReads: 0,

@@ -23,8 +23,8 @@ describe('SyncLog', () => {
     const point = loaded.resolvePoint({});
     const log = new SyncLog(point, 'iptables');
     const reports = [
-      report({ restoreLines: 100 }),
-      report({ restoreLines: 7, conntrackDeletes: 2 }),
+      report({ restoreLines: 100, restoreBytes: 9000 }),
+      report({ restoreLines: 7, restoreBytes: 500, conntrackDeletes: 2 }),
       report({ restoreLines: 90 }),
     ];
     log.record(reports[0], true);
@@ -40,6 +40,7 @@ describe('SyncLog', () => {
       sync_cpu_s: (first + partial + last) / 1e9,
       sync_operations: 2,
       restore_lines: 197,
+      restore_bytes: 9500,
     });
   });
 

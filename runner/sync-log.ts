@@ -19,6 +19,7 @@ export class SyncLog {
   #cpuNs = 0;
   #operations = 0;
   #restoreLines = 0;
+  #restoreBytes = 0;
   readonly #incrementalMs: number[] = [];
   #count = 0;
   /** Asked for again and again, by the number of changed service ports. */
@@ -67,6 +68,7 @@ export class SyncLog {
     this.#cpuNs += ns;
     this.#operations += operationsOf(report);
     this.#restoreLines += report.restoreLines;
+    this.#restoreBytes += report.restoreBytes;
     if (this.#last === undefined) {
       this.#first = report;
       this.#fullMs = ns / NS_PER_MS;
@@ -93,6 +95,7 @@ export class SyncLog {
       sync_cpu_s: this.#cpuNs / NS_PER_S,
       sync_operations: this.#operations,
       restore_lines: this.#restoreLines,
+      restore_bytes: this.#restoreBytes,
     };
   }
 }
@@ -104,15 +107,17 @@ interface SyncTotals {
   readonly sync_cpu_s: number;
   readonly sync_operations: number;
   readonly restore_lines: number;
+  readonly restore_bytes: number;
 }
 
-/** Means over the observed nodes. Restore lines are null in a mode that feeds none to iptables-restore. */
+/** Means over the observed nodes. Restore lines are null in a mode that feeds none to iptables-restore, their bytes in all but iptables mode. */
 export function syncMetrics(logs: readonly SyncLog[]): Record<string, Cell> {
   const totals = logs.map((log) => log.totals());
   const mean = (column: keyof SyncTotals): number =>
     totals.reduce((sum, each) => sum + each[column], 0) / totals.length;
   const incremental = logs.flatMap((log) => log.incrementalMs);
   const restoreLines = mean('restore_lines');
+  const restoreBytes = mean('restore_bytes');
   return {
     sync_full_ms: mean('sync_full_ms'),
     sync_incremental_mean_ms:
@@ -122,6 +127,7 @@ export function syncMetrics(logs: readonly SyncLog[]): Record<string, Cell> {
     sync_cpu_s: mean('sync_cpu_s'),
     sync_operations: mean('sync_operations'),
     restore_lines: restoreLines === 0 ? null : restoreLines,
+    restore_bytes: restoreBytes === 0 ? null : restoreBytes,
   };
 }
 

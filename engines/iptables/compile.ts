@@ -13,6 +13,8 @@ import type { NodeFacts } from './node-facts.ts';
 import { MARK_IN_CHAIN, isPlain } from './node-facts.ts';
 import { RecentLists } from './recent-lists.ts';
 import { ServiceChains } from './service-chains.ts';
+import { lengthOfAddress, lengthOfPort, PlainSizes } from './restore-size.ts';
+import type { RestoreSize } from './restore-size.ts';
 import { SpecialPorts } from './special-ports.ts';
 import { StaleChains, chainOwner } from './stale-chains.ts';
 
@@ -39,6 +41,9 @@ export class ServiceTable {
   /** The service port's own chains, and rules in them. */
   ownChains = new Uint32Array(16);
   ownRules = new Uint32Array(16);
+  /** Bytes of restore input as of the sync that wrote it: of its rules in shared chains, and of its own chains. */
+  sharedBytes = new Uint32Array(16);
+  ownBytes = new Uint32Array(16);
   /** Usable endpoints of plain service ports; a special one has none here. */
   readonly endpoints = new EndpointArena();
   readonly special: SpecialPorts;
@@ -51,6 +56,8 @@ export class ServiceTable {
   knownEndpoints = 0;
   allOwnChains = 0;
   allOwnRules = 0;
+  allSharedBytes = 0;
+  allOwnBytes = 0;
 
   readonly #slotOf = new Map<number, number>();
   /** Ids in ascending order. */
@@ -58,10 +65,12 @@ export class ServiceTable {
   readonly #freeSlots: number[] = [];
   readonly #chooser: EndpointChooser;
   readonly #staleFlows: StaleFlows;
+  readonly #plainSizes: PlainSizes;
 
   constructor(facts: NodeFacts, staleFlows: StaleFlows) {
     this.facts = facts;
     this.#staleFlows = staleFlows;
+    this.#plainSizes = new PlainSizes(facts);
     this.#chooser = new EndpointChooser(facts.node);
     this.special = new SpecialPorts(facts, this.lists);
   }
@@ -116,7 +125,8 @@ export class ServiceTable {
     for (const slot of written) {
       this.commented[slot] = commented;
       const svc = this.servicePorts[slot] as ServicePort;
-      if (!isPlain(svc, this.facts)) this.#compileSpecial(slot, svc, commented === 1);
+      if (isPlain(svc, this.facts)) this.#sizePlain(slot, svc, commented === 1);
+      else this.#compileSpecial(slot, svc, commented === 1);
     }
     // Sorting what is nearly sorted costs one pass.
     this.#ids.sort((a, b) => a - b);
@@ -173,8 +183,9 @@ export class ServiceTable {
   #compileSpecial(slot: number, svc: ServicePort, commented: boolean): void {
     const before = this.special.get(slot);
     if (before !== undefined && before.svc === svc && before.commented === commented) return;
-    const { chains, ownRules } = this.special.compile(slot, svc, commented);
+    const { chains, ownRules, size } = this.special.compile(slot, svc, commented);
     this.#setOwn(slot, chains.length, ownRules);
+    this.#setBytes(slot, size);
     const owner = chainOwner(svc);
     if (!this.staleChains.has(owner)) return;
     for (const { name } of chains) this.#reviveChain(owner, name);
@@ -185,6 +196,25 @@ export class ServiceTable {
     this.allOwnRules += rules - this.ownRules[slot];
     this.ownChains[slot] = chains;
     this.ownRules[slot] = rules;
+  }
+
+  #sizePlain(slot: number, svc: ServicePort, commented: boolean): void {
+    const { address, port, start, count } = this.endpoints;
+    const end = start[slot] + count[slot];
+    let addresses = 0;
+    let ports = 0;
+    for (let i = start[slot]; i < end; i++) {
+      addresses += lengthOfAddress(address[i]);
+      ports += lengthOfPort(port[i]);
+    }
+    this.#setBytes(slot, this.#plainSizes.size(svc, commented, count[slot], addresses, ports));
+  }
+
+  #setBytes(slot: number, { shared, own }: RestoreSize): void {
+    this.allSharedBytes += shared - this.sharedBytes[slot];
+    this.allOwnBytes += own - this.ownBytes[slot];
+    this.sharedBytes[slot] = shared;
+    this.ownBytes[slot] = own;
   }
 
   #removeIf(gone: (id: number) => boolean): void {
@@ -206,6 +236,7 @@ export class ServiceTable {
       this.knownCount[slot] = 0;
       this.endpoints.clear(slot);
       this.#setOwn(slot, 0, 0);
+      this.#setBytes(slot, { shared: 0, own: 0 });
     }
     ids.length = kept;
   }
@@ -284,6 +315,8 @@ export class ServiceTable {
     this.commented = copyOf(this.commented, new Uint8Array(size));
     this.ownChains = copyOf(this.ownChains, new Uint32Array(size));
     this.ownRules = copyOf(this.ownRules, new Uint32Array(size));
+    this.sharedBytes = copyOf(this.sharedBytes, new Uint32Array(size));
+    this.ownBytes = copyOf(this.ownBytes, new Uint32Array(size));
     this.endpoints.reserveSlots(size);
     this.special.reserveSlots(size);
   }

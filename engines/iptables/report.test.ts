@@ -20,6 +20,7 @@ describe('sync report', () => {
       const engine = createIptablesEngine(syntheticWorld({ masqueradeAll: seed % 3 === 0 }));
       const report = engine.sync(randomState(new Rng(seed).stream('test')), 0);
       expect(report.restoreLines).toBe(lines(engine, 'restore', '') - 1);
+      expect(report.restoreBytes).toBe(engine.dump('restore').length);
       expect(report.tableRules).toBe(lines(engine, 'kernel', '-A '));
       expect(report.savedLines).toBe(0);
     }

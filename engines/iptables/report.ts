@@ -13,6 +13,7 @@ import {
   postroutingRules,
 } from './program/fixed-rules.ts';
 import { nodePortDispatch } from './program/node-ports.ts';
+import { deletionSize, emptyRestoreSize } from './restore-size.ts';
 
 /** In nat, and in filter. */
 interface Pair {
@@ -27,6 +28,7 @@ export class SyncCounter {
   readonly #jumps: Pair;
   readonly #fixedChains: Pair;
   readonly #fixedRules: Pair;
+  readonly #fixedBytes: number;
   /** Lines that `iptables-save -t nat` would print: chain lines of kube-proxy's chains and all rules. */
   #savedLines = 0;
   #lastLook = -Infinity;
@@ -41,6 +43,7 @@ export class SyncCounter {
     const chains = (prefix: string): number => ALWAYS_REWRITTEN_CHAINS.filter((name) => name.startsWith(prefix)).length;
     this.#jumps = { nat: jumps('nat/'), filter: jumps('filter/') };
     this.#fixedChains = { nat: chains('nat/'), filter: chains('filter/') };
+    this.#fixedBytes = emptyRestoreSize(table.facts);
     this.#fixedRules = {
       nat: [...nodePortDispatch(config), ...postroutingRules(config), ...markMasqRules(config)].length,
       filter: [...forwardRules(config), ...firewallRules(config)].length,
@@ -53,6 +56,7 @@ export class SyncCounter {
     const looks = !table.isLarge || now - this.#lastLook > this.#syncPeriodNs;
     const savedLines = looks ? this.#savedLines : 0;
     const found = looks ? table.staleChains.count : 0;
+    const foundBytes = looks ? deletionSize(found, table.staleChains.nameLengths) : 0;
     if (looks) this.#lastLook = now;
     table.commit(looks);
     const { services, nodePorts, rejects, externalRejects, firewall, healthPorts } = table.chains;
@@ -63,7 +67,10 @@ export class SyncCounter {
     const installedNat = this.#jumps.nat + shared.nat + table.allOwnRules + table.staleChains.rules;
     const tableRules = installedNat + this.#jumps.filter + shared.filter;
     this.#savedLines = this.#fixedChains.nat + table.allOwnChains + table.staleChains.count + installedNat;
-    const own = kind === 'full' ? { chains: table.allOwnChains, rules: table.allOwnRules } : ownOf(table, written);
+    const own =
+      kind === 'full'
+        ? { chains: table.allOwnChains, rules: table.allOwnRules, bytes: table.allOwnBytes }
+        : ownOf(table, written);
     // `*table` and COMMIT of each table; a stale chain has a chain line and a line that deletes it.
     const filterLines = 2 + this.#fixedChains.filter + shared.filter;
     const natLines = 2 + this.#fixedChains.nat + own.chains + found + shared.nat + own.rules + found;
@@ -75,6 +82,7 @@ export class SyncCounter {
       rules: tableRules,
       tableRules,
       restoreLines: filterLines + natLines,
+      restoreBytes: this.#fixedBytes + table.allSharedBytes + own.bytes + foundBytes,
       savedLines,
       conntrackDeletes,
     };
@@ -82,12 +90,14 @@ export class SyncCounter {
 }
 
 /** These service ports' own chains, and the rules in them. */
-function ownOf(table: ServiceTable, slots: readonly number[]): { chains: number; rules: number } {
+function ownOf(table: ServiceTable, slots: readonly number[]): { chains: number; rules: number; bytes: number } {
   let chains = 0;
   let rules = 0;
+  let bytes = 0;
   for (const slot of slots) {
     chains += table.ownChains[slot];
     rules += table.ownRules[slot];
+    bytes += table.ownBytes[slot];
   }
-  return { chains, rules };
+  return { chains, rules, bytes };
 }

@@ -11,6 +11,8 @@ import type { NodeFacts } from './node-facts.ts';
 import type { Rule } from './program/rules.ts';
 import { servicePortRules } from './program/service-rules.ts';
 import type { RecentLists } from './recent-lists.ts';
+import { restoreSize } from './restore-size.ts';
+import type { RestoreSize } from './restore-size.ts';
 import type { Chain } from './rule-words.ts';
 import { RuleWords, TARGET_MARK, W_SERVICE_CHAIN } from './rule-words.ts';
 import { PLAIN_BYTES } from './sizes.ts';
@@ -49,6 +51,7 @@ interface SpecialPort {
   readonly chains: readonly OwnChain[];
   /** Rules in its own chains. */
   readonly ownRules: number;
+  readonly size: RestoreSize;
 }
 
 /** Elements a slot of `shared`. */
@@ -92,11 +95,8 @@ export class SpecialPorts {
 
   /** Compiles the service port for this slot, in place of what was compiled for it before. */
   compile(slot: number, svc: ServicePort, commented: boolean): SpecialPort {
-    const { shared, chains } = servicePortRules(
-      servicePortConfig(svc, this.#facts.node),
-      this.#facts.config,
-      commented,
-    );
+    const rulesOfPort = servicePortRules(servicePortConfig(svc, this.#facts.node), this.#facts.config, commented);
+    const { shared, chains } = rulesOfPort;
     const byChain = SHARED_CHAINS.map((name) => shared.filter(([chain]) => chain === name).map(([, rule]) => rule));
     const starts = [0];
     for (const rules of byChain) starts.push(starts[starts.length - 1] + rules.length);
@@ -123,7 +123,8 @@ export class SpecialPorts {
     byChain.forEach((rules, chain) => {
       this.sharedTotals[chain] += rules.length;
     });
-    const port = { svc, commented, chains: own, ownRules: length - starts[starts.length - 1] };
+    const size = restoreSize(rulesOfPort);
+    const port = { svc, commented, chains: own, ownRules: length - starts[starts.length - 1], size };
     this.#ports[slot] = port;
     return port;
   }

@@ -21,6 +21,8 @@ export class StaleChains {
   count = 0;
   /** Rules in all of them. */
   rules = 0;
+  /** Characters of all their names. */
+  nameLengths = 0;
 
   all(): StaleChain[] {
     return [...this.#chains.values()].flatMap((chains) => [...chains.values()]);
@@ -38,6 +40,7 @@ export class StaleChains {
     chains.set(chain.name, chain);
     this.count++;
     this.rules += chain.rules;
+    this.nameLengths += chain.name.length;
   }
 
   /** The chain of this name is in use (again): it is rewritten. Returns what it was. */
@@ -49,6 +52,7 @@ export class StaleChains {
     if (chains.size === 0) this.#chains.delete(owner);
     this.count--;
     this.rules -= chain.rules;
+    this.nameLengths -= chain.name.length;
     return chain;
   }
 
@@ -56,6 +60,7 @@ export class StaleChains {
     this.#chains.clear();
     this.count = 0;
     this.rules = 0;
+    this.nameLengths = 0;
   }
 }
 

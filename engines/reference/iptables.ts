@@ -117,6 +117,7 @@ class ReferenceIptables implements Engine {
     else mark('stale chains not looked for');
     if (stale.length > 0) mark(largeCluster ? 'stale chains deleted in large-cluster mode' : 'stale chains deleted');
     for (const chain of stale) mark(`stale ${chain.slice(0, chain.lastIndexOf('-'))} chain deleted`);
+    const written = tablesText(input.nat, input.filter, (1 << options.masqueradeBit) >>> 0, () => true);
     const writtenLines = countRules(input.nat) + input.nat.size + countRules(input.filter) + input.filter.size;
 
     if (!this.#synced) this.#installJumps();
@@ -134,6 +135,7 @@ class ReferenceIptables implements Engine {
       rules: tableRules,
       tableRules,
       restoreLines: 4 + writtenLines + 2 * stale.length,
+      restoreBytes: written.length + stale.reduce((sum, chain) => sum + `:${chain} - [0:0]\n-X ${chain}\n`.length, 0),
       savedLines,
       conntrackDeletes: this.#cleanup.clean(services, udpCleanUpIsDue, this.#conntrack, now),
     };
