@@ -31,6 +31,7 @@ export const PLAIN_IPVS_MARKS: readonly string[] = [
   'reply of a deleted server',
   'server back with its connections',
   'server unavailable',
+  'server unavailable, flow is new',
   'server wanted again during termination',
   'terminated server deleted',
 ];

@@ -25,9 +25,9 @@ export const IPVS_PASS = 0;
 /** A request: `connection` translates it to its real server. */
 export const IPVS_REQUEST = 1;
 /** No real server is available for the virtual server of `servicePortId`. */
-export const IPVS_NO_SERVER = 2;
-/** The real server of its connection has been deleted; the connection is gone, too. */
-const IPVS_SERVER_GONE = 3;
+const IPVS_NO_SERVER = 2;
+/** The real server of its connection has been deleted; the connection is gone, too, and its flow must be forgotten. */
+export const IPVS_SERVER_GONE = 3;
 /** A SYN that has ended the old connection of its port; its flow is held to the old server and must be forgotten. */
 export const IPVS_PORT_REUSED = 4;
 type IpvsVerdict = 0 | 1 | 2 | 3 | 4;
@@ -46,11 +46,14 @@ export interface ReusePolicy {
   readonly ofQuiesced: boolean;
   /** It is dropped from this on. */
   readonly dropsFrom: Tracking;
+  /** Any packet that finds a connection whose server was deleted is dropped from this on; else it is scheduled anew. */
+  readonly goneDropsFrom: Tracking;
 }
 
 /**
  * conn_reuse_mode guards everything until Linux 5.16 (c95c07836fa4 takes weight 0 out of it); a SYN that opens a flow of its own passes from
- * 5.9 on (f0a5e4d7a594, uses_old_conntrack), before all that are tracked are dropped (f719e3754ee2).
+ * 5.9 on (f0a5e4d7a594, uses_old_conntrack), before all that are tracked are dropped (f719e3754ee2). So does, from 5.9 on, a packet of such
+ * a flow whose server was deleted (04231e52d355, expire_nodest_conn).
  */
 export function reusePolicy(mode: 0 | 1, [major, minor]: readonly [number, number]): ReusePolicy {
   const version = major * 1000 + minor;
@@ -58,6 +61,7 @@ export function reusePolicy(mode: 0 | 1, [major, minor]: readonly [number, numbe
     ofClosed: mode === 1,
     ofQuiesced: mode === 1 || version >= 5016,
     dropsFrom: version >= 5009 ? TRACKED_OLD : TRACKED_NEW,
+    goneDropsFrom: version >= 5009 ? TRACKED_OLD : UNTRACKED,
   };
 }
 
@@ -153,12 +157,12 @@ export class Forwarding {
         if (tracking >= this.#reuse.dropsFrom) return IPVS_PORT_REUSED;
       } else {
         this.servicePortId = connections.servicePortId[slot];
-        if (!this.#servers.isLive(server)) {
-          connections.remove(slot);
-          return IPVS_SERVER_GONE;
+        if (this.#servers.isLive(server)) {
+          connections.packet(slot, TOWARDS_SERVER, tcpFlags);
+          return IPVS_REQUEST;
         }
-        connections.packet(slot, TOWARDS_SERVER, tcpFlags);
-        return IPVS_REQUEST;
+        connections.remove(slot);
+        if (tracking >= this.#reuse.goneDropsFrom) return IPVS_SERVER_GONE;
       }
     }
     return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, rows, row);

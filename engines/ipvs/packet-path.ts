@@ -26,7 +26,7 @@ import type { RandomStream } from '../../sim/rng.ts';
 import { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } from '../conntrack/table.ts';
 import type { ConntrackTable, TrackStatus } from '../conntrack/table.ts';
 import type { ConnectionTable } from './connection-table.ts';
-import { IPVS_NO_SERVER, IPVS_PASS, IPVS_PORT_REUSED, IPVS_REQUEST } from './forwarding.ts';
+import { IPVS_SERVER_GONE, IPVS_PASS, IPVS_PORT_REUSED, IPVS_REQUEST } from './forwarding.ts';
 import { TRACKED_NEW, TRACKED_OLD, UNTRACKED } from './forwarding.ts';
 import type { Forwarding } from './forwarding.ts';
 import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './literal-walk.ts';
@@ -280,16 +280,15 @@ export class PacketPath {
       this.#dstPort = this.#connections.serverPort[forwarding.connection];
       return true;
     }
-    if (verdict === IPVS_PORT_REUSED) {
+    if (verdict === IPVS_PORT_REUSED || verdict === IPVS_SERVER_GONE) {
       this.#outcome = OUTCOME_DROP;
-      this.#reason = REASON_PORT_REUSED;
-      // ip_vs_conn_drop_conntrack
+      this.#reason = verdict === IPVS_PORT_REUSED ? REASON_PORT_REUSED : REASON_SERVER_UNAVAILABLE;
+      // ip_vs_conn_expire, ip_vs_conn_drop_conntrack
       if (tracking === TRACKED_OLD) this.#conntrack.deleteEntry(this.#conntrack.entry);
       return false;
     }
-    const noServer = verdict === IPVS_NO_SERVER;
-    this.#outcome = noServer ? OUTCOME_REJECT : OUTCOME_DROP;
-    this.#reason = noServer ? REASON_NO_ENDPOINTS : REASON_SERVER_UNAVAILABLE;
+    this.#outcome = OUTCOME_REJECT;
+    this.#reason = REASON_NO_ENDPOINTS;
     return false;
   }
 

@@ -61,16 +61,21 @@ export class IpvsHooks {
       mark(`connection reused ${reuse}`);
       connection = undefined;
     }
+    if (connection?.server.deleted === true) {
+      this.#connections.remove(connection);
+      if (received.kind === 'hit' || !this.#isKernel(5, 9)) {
+        mark('server unavailable');
+        const verdict = verdictOf(packet, OUTCOME_DROP, REASON_SERVER_UNAVAILABLE);
+        const { servicePortId } = connection;
+        return { kind: 'refused', verdict: { ...verdict, servicePortId }, forgetsFlow: received.kind === 'hit' };
+      }
+      mark('server unavailable, flow is new');
+      connection = undefined;
+    }
     if (connection === undefined) {
       const handling = this.#schedule(packet, work);
       if (handling.kind === 'request') mark(`connection made for ${received.kind}`);
       return handling;
-    }
-    if (connection.server.deleted) {
-      mark('server unavailable');
-      this.#connections.remove(connection);
-      const verdict = verdictOf(packet, OUTCOME_DROP, REASON_SERVER_UNAVAILABLE);
-      return { kind: 'refused', verdict: { ...verdict, servicePortId: connection.servicePortId } };
     }
     mark(`connection found for ${received.kind}`);
     this.#connections.move(connection, packet, 'in');
