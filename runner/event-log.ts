@@ -2,6 +2,7 @@
 import type { ControlEvent } from '../control/control-event.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
 import { formatIpv4 } from '../model/address.ts';
+import { servicePortName } from '../model/cluster.ts';
 import { NS_PER_S, type SimTime } from '../model/time.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 
@@ -33,6 +34,8 @@ export class EventLog {
   /** Service ports of each Service whose endpoints are pods of a Deployment, by its name, and the names by service port. */
   readonly #services = new Map<string, number[]>();
   readonly #names = new Map<number, string>();
+  /** The printed names of the service ports themselves. */
+  readonly #ports = new Map<number, string>();
   /** The last line about each Service's endpoints. */
   readonly #shown = new Map<string, string>();
   readonly #lines: string[] = [];
@@ -42,9 +45,11 @@ export class EventLog {
   attach(cluster: BuiltCluster, control: ControlPlane): void {
     this.#control = control;
     const bound = new Set(cluster.workload.bindings.map((binding) => binding.servicePortId));
-    for (const { id, namespace, name } of [...cluster.state.servicePorts, ...(cluster.workload.headlessPorts ?? [])]) {
-      const service = `${namespace}/${name}`;
+    for (const svc of [...cluster.state.servicePorts, ...(cluster.workload.headlessPorts ?? [])]) {
+      const { id } = svc;
+      const service = `${svc.namespace}/${svc.name}`;
       this.#names.set(id, service);
+      this.#ports.set(id, servicePortName(svc));
       if (bound.has(id)) this.#services.set(service, [...(this.#services.get(service) ?? []), id]);
     }
     for (const name of this.#services.keys()) this.#addEndpoints(0, name, '');
@@ -85,6 +90,7 @@ export class EventLog {
   }
 
   #installed(id: number): string {
-    return `${this.#names.get(id)} leads to ${this.#control?.installedEndpoints(id)} endpoints`;
+    const count = this.#control?.installedEndpoints(id);
+    return `${this.#ports.get(id)} leads to ${count} ${count === 1 ? 'endpoint' : 'endpoints'}`;
   }
 }
