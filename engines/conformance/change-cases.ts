@@ -128,8 +128,33 @@ export const CHANGE_CASES: readonly ConformanceCase[] = [
     ],
   },
   {
-    name: 'stale UDP flows are cleaned up: IPVS drops one packet for the deleted server',
+    name: 'stale UDP flows are cleaned up: IPVS asks for another server at once',
     mode: 'ipvs',
+    services: [DNS1],
+    steps: [
+      {
+        at: 0,
+        src: POD,
+        dst: DNS_VIP,
+        udp: true,
+        origin: 'pod',
+        expect: { outcome: 'endpoint', dst: '10.244.1.3:53', first: true },
+      },
+      { at: 1, apply: [DNS2], report: { conntrackDeletes: 1, netlinkRequests: 2 } },
+      {
+        at: 2,
+        src: POD,
+        dst: DNS_VIP,
+        udp: true,
+        origin: 'pod',
+        expect: { outcome: 'endpoint', dst: '10.244.1.4:53', first: true },
+      },
+    ],
+  },
+  {
+    name: 'stale UDP flows are cleaned up: IPVS drops one packet for the deleted server before Linux 5.9',
+    mode: 'ipvs',
+    options: { kernel: [5, 8] },
     services: [DNS1],
     steps: [
       {
