@@ -53,6 +53,9 @@ const KNOWN: readonly (readonly [path: RegExp, words: AxisWords])[] = [
   [/^traffic\.retries$/, counted('retries')],
   [/^traffic\.client_ports$/, counted('client ports')],
   [/^(cluster|cluster\.synthetic)\.nodes$/, counted('nodes')],
+  [/^propagation\.max_endpoints_per_slice$/, counted('endpoints per slice')],
+  [/^propagation\.endpoint_batch_s$/, seconds('batch period')],
+  [/^churn\.\d+\.pods\.shutdown_s$/, seconds('shutdown')],
   [/^services$/, counted('services')],
   [/^endpoints_per_service$/, counted('endpoints per service')],
   [/^churn\.\d+\.pod_churn\.per_s$/, counted('pod changes per s')],
@@ -68,7 +71,6 @@ const KNOWN: readonly (readonly [path: RegExp, words: AxisWords])[] = [
   [/^propagation\.endpoints_api$/, choice('API', { endpoints: 'Endpoints', slices: 'EndpointSlices' })],
   [/^traffic\.dns\.name$/, named('name')],
   [/^traffic\.dns\.ndots$/, named('ndots')],
-  [/^churn\.\d+\.pods\.stop_s$/, seconds('time to stop')],
   [/^kube_?proxy$/i, named('kube-proxy')],
 ];
 
