@@ -10,6 +10,7 @@ import type { SliceWrite } from './endpoint-slices.ts';
 import { FULL_SYNC_PERIOD_NS } from './proxier.ts';
 import type { ProxierTiming } from './proxier.ts';
 import type { SliceCache } from './slice-cache.ts';
+import { BURST } from './token-bucket-runner.ts';
 
 /** How long a sync of this kind takes that brings so many changed service ports, ns. */
 export type SyncLength = (kind: 'full' | 'partial', changedServicePorts: number) => SimTime;
@@ -131,9 +132,6 @@ function distinctPorts(columns: WriteColumns, from: number, end: number): number
   }
   return count;
 }
-
-/** Burst of the old runner's bucket. */
-const BURST = 2;
 
 /** When one kube-proxy may sync: the two generations of its runner in closed form (completion-runner.ts, token-bucket-runner.ts). */
 class SyncClock {

@@ -6,7 +6,7 @@ import { PRIORITY_PROXIER_SYNC } from './priorities.ts';
 import type { RunReason, SyncRunner, SyncRunnerOptions } from './sync-runner.ts';
 
 /** Every mode makes its runner with burstSyncs = 2. */
-const BURST = 2;
+export const BURST = 2;
 
 /**
  * Each run takes a token; there are at most two, and one comes back a minimum interval. So after a while of quiet two runs may follow

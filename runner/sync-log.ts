@@ -41,25 +41,23 @@ export class SyncLog {
   begin(request: SyncRequest): number {
     if (this.#last === undefined) return 0;
     const changed = request.delta.upserted.length + request.delta.removedIds.length;
-    return predictSyncDurationNs(this.#profile, this.#engine, this.#last, {
-      kind: this.#alwaysFull ? 'full' : request.kind,
-      changedServicePorts: changed,
-      // Most changes that cause a sync are one pod's.
-      changedEndpoints: changed,
-    });
+    return this.#predictNs(this.#last, request.kind, changed);
   }
 
   /** How long a sync takes on a node that is like this one, by what its last sync wrote; to be asked at the end of a trial. */
   lengthNs(kind: 'full' | 'partial', changedServicePorts: number): number {
     const known = this.#lengthsNs[kind];
-    known[changedServicePorts] ??= Math.round(
-      predictSyncDurationNs(this.#profile, this.#engine, this.#last ?? this.first, {
-        kind: this.#alwaysFull ? 'full' : kind,
-        changedServicePorts,
-        changedEndpoints: changedServicePorts,
-      }),
-    );
+    known[changedServicePorts] ??= Math.round(this.#predictNs(this.#last ?? this.first, kind, changedServicePorts));
     return known[changedServicePorts];
+  }
+
+  #predictNs(last: SyncReport, kind: 'full' | 'partial', changedServicePorts: number): number {
+    return predictSyncDurationNs(this.#profile, this.#engine, last, {
+      kind: this.#alwaysFull ? 'full' : kind,
+      changedServicePorts,
+      // Most changes that cause a sync are one pod's.
+      changedEndpoints: changedServicePorts,
+    });
   }
 
   record(report: SyncReport, full: boolean): void {

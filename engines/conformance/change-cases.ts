@@ -18,6 +18,28 @@ function conversation(from: number, client: string, to: string): CaseStep[] {
   ];
 }
 
+const DATAGRAM = { src: POD, dst: DNS_VIP, udp: true, origin: 'pod' } as const;
+
+/** `dropped`: steps between the change of the server and the packet that meets the new one. */
+function ipvsStaleUdp(
+  name: string,
+  options: NonNullable<ConformanceCase['options']>,
+  dropped: readonly CaseStep[],
+): ConformanceCase {
+  return {
+    name: `stale UDP flows are cleaned up: ${name}`,
+    mode: 'ipvs',
+    options,
+    services: [DNS1],
+    steps: [
+      { ...DATAGRAM, at: 0, expect: { outcome: 'endpoint', dst: '10.244.1.3:53', first: true } },
+      { at: 1, apply: [DNS2], report: { conntrackDeletes: 1, netlinkRequests: 2 } },
+      ...dropped,
+      { ...DATAGRAM, at: 2, expect: { outcome: 'endpoint', dst: '10.244.1.4:53', first: true } },
+    ],
+  };
+}
+
 export const CHANGE_CASES: readonly ConformanceCase[] = [
   {
     name: 'an established flow outlives the removal of its endpoint',
@@ -127,63 +149,10 @@ export const CHANGE_CASES: readonly ConformanceCase[] = [
       },
     ],
   },
-  {
-    name: 'stale UDP flows are cleaned up: IPVS asks for another server at once',
-    mode: 'ipvs',
-    services: [DNS1],
-    steps: [
-      {
-        at: 0,
-        src: POD,
-        dst: DNS_VIP,
-        udp: true,
-        origin: 'pod',
-        expect: { outcome: 'endpoint', dst: '10.244.1.3:53', first: true },
-      },
-      { at: 1, apply: [DNS2], report: { conntrackDeletes: 1, netlinkRequests: 2 } },
-      {
-        at: 2,
-        src: POD,
-        dst: DNS_VIP,
-        udp: true,
-        origin: 'pod',
-        expect: { outcome: 'endpoint', dst: '10.244.1.4:53', first: true },
-      },
-    ],
-  },
-  {
-    name: 'stale UDP flows are cleaned up: IPVS drops one packet for the deleted server before Linux 5.9',
-    mode: 'ipvs',
-    options: { kernel: [5, 8] },
-    services: [DNS1],
-    steps: [
-      {
-        at: 0,
-        src: POD,
-        dst: DNS_VIP,
-        udp: true,
-        origin: 'pod',
-        expect: { outcome: 'endpoint', dst: '10.244.1.3:53', first: true },
-      },
-      { at: 1, apply: [DNS2], report: { conntrackDeletes: 1, netlinkRequests: 2 } },
-      {
-        at: 2,
-        src: POD,
-        dst: DNS_VIP,
-        udp: true,
-        origin: 'pod',
-        expect: { outcome: 'drop', reason: 'server_unavailable', first: true, service: 0 },
-      },
-      {
-        at: 2,
-        src: POD,
-        dst: DNS_VIP,
-        udp: true,
-        origin: 'pod',
-        expect: { outcome: 'endpoint', dst: '10.244.1.4:53', first: true },
-      },
-    ],
-  },
+  ipvsStaleUdp('IPVS asks for another server at once', {}, []),
+  ipvsStaleUdp('IPVS drops one packet for the deleted server before Linux 5.9', { kernel: [5, 8] }, [
+    { ...DATAGRAM, at: 2, expect: { outcome: 'drop', reason: 'server_unavailable', first: true, service: 0 } },
+  ]),
   {
     name: 'UDP expires 30 s after the last packet, 120 s once answered',
     mode: 'both',

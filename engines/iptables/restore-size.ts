@@ -44,7 +44,8 @@ interface Coefficients {
 
 export class PlainSizes {
   readonly #facts: NodeFacts;
-  readonly #known = new Map<string, Coefficients>();
+  /** By protocol and shape. */
+  readonly #known = new Map<number, Coefficients>();
 
   constructor(facts: NodeFacts) {
     this.#facts = facts;
@@ -53,7 +54,7 @@ export class PlainSizes {
   /** Of a plain service port with `count` usable endpoints, whose addresses and ports have so many characters in all. */
   size(svc: ServicePort, commented: boolean, count: number, addressLength: number, portLength: number): RestoreSize {
     const { protocol, nodePort } = svc;
-    const key = `${protocol} ${commented} ${nodePort === 0} ${count === 0}`;
+    const key = protocol * 8 + (commented ? 4 : 0) + (nodePort === 0 ? 0 : 2) + (count === 0 ? 0 : 1);
     let c = this.#known.get(key);
     if (c === undefined) {
       c = this.#measure(protocol, commented, nodePort !== 0, count > 0);
