@@ -1,15 +1,23 @@
 /** What packets' costs depend on beside their own counters: the installed rules, and what the traffic keeps in the caches. */
 import type { EngineName } from '../model/engine-name.ts';
+import type { IpvsPath } from '../model/profile.ts';
 import type { SyncReport } from '../model/sync-report.ts';
+
+/** iptables-legacy (xtables) or iptables-nft (the same rules as nftables objects, evaluated through nft_compat). */
+export type IptablesBackend = 'legacy' | 'nft';
 
 export interface CostContext {
   readonly engine: EngineName;
+  /** Whose tables hold the rules of iptables mode. */
+  readonly iptablesBackend: IptablesBackend;
   /** Rules of nat KUBE-SERVICES (userspace: of the portal chains): the longest walk of a packet that is for a Service. */
   readonly serviceRules: number;
   /** Mean size of such a rule: 488 as kube-proxy writes them. */
   readonly serviceRuleBytes: number;
   /** Rules in the chains of single services (KUBE-SVC, KUBE-SEP, KUBE-EXT; nftables: service-, endpoint- and the like). */
   readonly chainRules: number;
+  /** Whether rules from a service's chain to its endpoints' and in those have comments: not in large-cluster mode. */
+  readonly chainComments: boolean;
   /** Chance that two connections go to the same service: the sum of the squared shares of traffic. 1 = one service only. */
   readonly sameServiceProbability: number;
   /** Connections alive at one time. */
@@ -19,6 +27,7 @@ export interface CostContext {
   /** Addresses on kube-ipvs0. */
   readonly boundAddresses: number;
   readonly ipvsScheduler: string;
+  readonly ipvsPath: IpvsPath;
   /** Share of new IPVS connections that are the first to their real server since its route was last cached; 0 .. 1. */
   readonly freshServerRatio: number;
   /** Bytes that a packet carries. In userspace mode alone: the other modes never touch them. */
@@ -42,19 +51,25 @@ const FIXED_USERSPACE_RULES = 5;
 
 /** What a sync's report cannot know. */
 type Use = Partial<
-  Pick<CostContext, 'concurrentFlows' | 'otherMemoryBytes' | 'ipvsScheduler' | 'freshServerRatio' | 'payloadBytes'>
+  Pick<
+    CostContext,
+    'concurrentFlows' | 'otherMemoryBytes' | 'ipvsScheduler' | 'freshServerRatio' | 'payloadBytes' | 'iptablesBackend'
+  >
 > & { readonly sameServiceProbability: number };
 
 /** A context for an engine's last sync; `use` fills in what the report cannot know. */
 export function costContext(engine: EngineName, report: SyncReport, use: Use): CostContext {
   return {
     engine,
+    iptablesBackend: use.iptablesBackend ?? 'legacy',
     ...rulesOf(engine, report),
+    chainComments: true,
     sameServiceProbability: use.sameServiceProbability,
     concurrentFlows: use.concurrentFlows ?? 1,
     otherMemoryBytes: use.otherMemoryBytes ?? 0,
     boundAddresses: report.addressesBound,
     ipvsScheduler: use.ipvsScheduler ?? 'rr',
+    ipvsPath: 'kubeIpvs0',
     freshServerRatio: use.freshServerRatio ?? 0,
     payloadBytes: use.payloadBytes ?? PAYLOAD_BYTES,
   };

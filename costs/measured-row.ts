@@ -1,8 +1,9 @@
 /** Rows of measurements of a real kernel, as `kernel-data/*.csv` hold them: typed, and found by what they measured. */
 
 export interface MeasuredRow {
+  readonly source: string;
   readonly engine: string;
-  /** `first`, `established`, `sync`. */
+  /** `first`, `established`, `sync`, `syscall`. */
   readonly mode: string;
   readonly services: number;
   readonly endpointsPerService: number;
@@ -11,46 +12,96 @@ export interface MeasuredRow {
   readonly value: number;
   readonly unit: string;
   readonly comments: boolean;
+  /** Without a word and a colon in front of it, where the first word is no option of its own. */
   readonly variant: string;
   /** Lowest of the runs; equal to `value` where the file has none. */
   readonly min: number;
 }
 
-/** From CSV records (column name to text). Columns that are absent or not a number throw: the file is not what it should be. */
-export function measuredRows(records: readonly Readonly<Record<string, string>>[]): MeasuredRow[] {
-  return records.map((record, index) => {
-    const text = (column: string): string => {
-      const cell = record[column];
-      if (cell === undefined) throw new Error(`Row ${index + 2} has no column "${column}".`);
-      return cell;
-    };
-    const number = (column: string): number => {
-      const value = Number(text(column));
-      if (text(column) === '' || !Number.isFinite(value)) {
-        throw new Error(`Row ${index + 2}, column "${column}": "${text(column)}" is not a number.`);
-      }
-      return value;
-    };
-    const value = number('value');
-    return {
-      engine: text('engine'),
-      mode: text('mode'),
-      services: number('services'),
-      endpointsPerService: number('endpoints_per_service'),
-      position: text('position'),
-      rulesEvaluated: number('rules_evaluated'),
-      value,
-      unit: text('unit'),
-      comments: text('comments') === '1',
-      variant: text('variant'),
-      min: text('min') === '' ? value : number('min'),
-    };
-  });
+/** A cell that is not what it should be. `row` counts from 0, without the line of the columns' names. */
+export class MeasuredRowError extends Error {
+  override readonly name = 'MeasuredRowError';
+  readonly row: number;
+  readonly column: string;
+
+  constructor(message: string, row: number, column: string) {
+    super(message);
+    this.row = row;
+    this.column = column;
+  }
 }
 
-/** A short name of what a row measured, for tables and messages. */
+export const MEASURED_COLUMNS = [
+  'source',
+  'engine',
+  'mode',
+  'services',
+  'endpoints_per_service',
+  'position',
+  'rules_evaluated',
+  'value',
+  'unit',
+  'comments',
+  'variant',
+  'min',
+] as const;
+
+/** From CSV records (column name to text). Throws a MeasuredRowError: the file is not what it should be. */
+export function measuredRows(records: readonly Readonly<Record<string, string>>[]): MeasuredRow[] {
+  return records.map((record, index) => measuredRow(record, index));
+}
+
+function measuredRow(record: Readonly<Record<string, string>>, index: number): MeasuredRow {
+  const text = (column: string): string => {
+    const cell = record[column];
+    if (cell === undefined) throw new MeasuredRowError(`There is no column "${column}"`, index, column);
+    return cell;
+  };
+  const number = (column: string, low: number): number => {
+    const value = Number(text(column));
+    if (text(column).trim() === '' || !Number.isFinite(value) || value < low) {
+      throw new MeasuredRowError(
+        `"${text(column)}" in column "${column}" is no number of at least ${low}`,
+        index,
+        column,
+      );
+    }
+    return value;
+  };
+  const value = number('value', 0);
+  return {
+    source: text('source'),
+    engine: text('engine'),
+    mode: text('mode'),
+    services: number('services', 0),
+    endpointsPerService: number('endpoints_per_service', 0),
+    position: text('position'),
+    rulesEvaluated: number('rules_evaluated', 0),
+    value,
+    unit: text('unit'),
+    comments: text('comments') === '1',
+    variant: plainVariant(text('variant')),
+    min: (record['min'] ?? '') === '' ? value : number('min', 0),
+  };
+}
+
+/** `ci:endpoints` is `endpoints`; `conn_tab_bits=8:conns=256` has no word in front. */
+function plainVariant(variant: string): string {
+  const match = /^[A-Za-z][A-Za-z0-9_-]*:/.exec(variant);
+  return match === null ? variant : variant.slice(match[0].length);
+}
+
+/** The value of `key=value` in a variant such as `conn_tab_bits=8:conns=256`. */
+export function variantOption(variant: string, key: string): string | undefined {
+  for (const part of variant.split(':')) {
+    if (part.startsWith(`${key}=`)) return part.slice(key.length + 1);
+  }
+  return undefined;
+}
+
+/** What identifies a row among those of one engine: `first 5000x1 last`. */
 export function pointName(row: MeasuredRow): string {
-  const comments = row.comments ? '' : ' no-comments';
-  const variant = row.variant === '' ? '' : ` ${row.variant}`;
-  return `${row.engine} ${row.mode} ${row.services}x${row.endpointsPerService} ${row.position}${comments}${variant}`;
+  const variant = row.variant === '' || row.variant === row.position ? '' : ` ${row.variant}`;
+  const comments = row.comments || row.mode === 'sync' ? '' : ' without comments';
+  return `${row.engine} ${row.mode} ${row.services}x${row.endpointsPerService} ${row.position}${variant}${comments}`;
 }

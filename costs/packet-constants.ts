@@ -1,67 +1,95 @@
-/** Everything of a packet's cost that stays the same from packet to packet, as plain numbers for the hot loops. */
-import type { CostProfile } from '../model/profile.ts';
+/** Everything of a packet's cost that stays the same from packet to packet, as plain numbers for the hot loops; in the profile's unit. */
+import type { CostProfile, IptablesCosts, NftablesCosts } from '../model/profile.ts';
 import type { CostContext } from './context.ts';
 import { missShare } from './scan-cache.ts';
 
 export interface PacketConstants {
   /** The fixed part. For IPVS, whose fixed part is in instructions, only what cold memory adds. */
-  readonly firstNs: number;
-  readonly establishedNs: number;
-  readonly portTryNs: number;
-  readonly rejectNs: number;
-  readonly serviceRuleNs: number;
-  readonly coldScanNs: number;
-  readonly statisticRuleNs: number;
+  readonly first: number;
+  readonly established: number;
+  readonly portTry: number;
+  readonly reject: number;
+  readonly serviceRule: number;
+  readonly coldRule: number;
+  readonly statisticRule: number;
   /** Any other rule; in nftables mode every rule. */
-  readonly ruleNs: number;
-  readonly mapLookupNs: number;
-  readonly recentTestNs: number;
-  readonly recentListNs: number;
-  readonly natSetupNs: number;
-  readonly translateNs: number;
-  readonly coldChainsNs: number;
+  readonly rule: number;
+  readonly mapLookup: number;
+  readonly recentTest: number;
+  readonly recentList: number;
+  readonly natSetup: number;
+  readonly translate: number;
+  readonly coldChains: number;
+  /** What a first packet to a service takes less where its own chains' rules have no comments, but for `statistic` ones. */
+  readonly missingComments: number;
   /** userspace: the endpoint's connection, once for its first packet and for each later one; and the copy of a payload. */
-  readonly dialNs: number;
-  readonly secondLegNs: number;
-  readonly copyNs: number;
+  readonly dial: number;
+  readonly secondLeg: number;
+  readonly copy: number;
 }
 
+/**
+ * What the receiving side of a packet of the node itself visits, first or established, and no engine counts (engines/README.md section 4): 4 rules of filter
+ * INPUT and 1 of KUBE-FIREWALL; in nftables mode 2 rules of filter input, and for a first packet a look-up.
+ */
+export const RECEIVE_RULES = 5;
+export const RECEIVE_FIRST_STEPS = 3;
+export const RECEIVE_ESTABLISHED_STEPS = 1;
+
+/** Rules with a comment that a first packet meets in its service's own chains beside `statistic` ones: the jump of the last endpoint, DNAT. */
+const SERVICE_CHAIN_COMMENTS = 1;
+
 export function packetConstants(profile: CostProfile, context: CostContext): PacketConstants {
-  const { packet, iptables, nftables, userspace } = profile;
+  const { packet, nftables } = profile;
+  const iptables = iptablesCosts(profile, context);
   const isNftables = context.engine === 'nftables';
-  const first = packet.bareFirstNs.value + packet.conntrackFirstNs.value + packet.natHooksFirstNs.value;
+  const first = packet.bareFirst.value + packet.conntrackFirst.value + packet.natHooksFirst.value;
   const established =
-    packet.bareEstablishedNs.value + packet.conntrackEstablishedNs.value + packet.natHooksEstablishedNs.value;
-  const cold = coldMemoryNs(profile, context);
-  const receive = isNftables ? nftables : iptables;
+    packet.bareEstablished.value + packet.conntrackEstablished.value + packet.natHooksEstablished.value;
+  const cold = coldMemory(profile, context);
+  const rule = isNftables ? nftables.step.value : iptables.otherRule.value;
   const isIpvs = context.engine === 'ipvs';
+  const userspace = profile.unit === 'ns' ? profile.userspace : undefined;
   return {
-    firstNs: cold.firstNs + (isIpvs ? 0 : first + receive.receiveFirstNs.value),
-    establishedNs: cold.establishedNs + (isIpvs ? 0 : established + receive.receiveEstablishedNs.value),
-    portTryNs: packet.portTryNs.value,
-    rejectNs: packet.rejectNs.value,
-    serviceRuleNs: iptables.serviceRuleNs.value,
-    coldScanNs: Math.max(
-      0,
-      iptables.coldScanNsPerByte.value * (context.serviceRuleBytes - iptables.coldScanHiddenBytes.value),
-    ),
-    statisticRuleNs: iptables.statisticRuleNs.value,
-    ruleNs: isNftables ? nftables.ruleNs.value : iptables.otherRuleNs.value,
-    mapLookupNs: nftables.mapLookupNs.value,
-    recentTestNs: iptables.recentTestNs.value,
-    recentListNs: iptables.recentListNs.value,
-    natSetupNs: isNftables ? nftables.natSetupNs.value : iptables.natSetupNs.value,
-    translateNs: iptables.translateNs.value,
-    coldChainsNs: isNftables ? nftablesColdChains(profile, context) : iptablesColdChains(profile, context),
-    dialNs: first + userspace.connectionNs.value,
-    secondLegNs: established,
-    copyNs: userspace.copyNs.value + context.payloadBytes * userspace.copyByteNs.value,
+    first: cold.first + (isIpvs ? 0 : first + rule * (isNftables ? RECEIVE_FIRST_STEPS : RECEIVE_RULES)),
+    established:
+      cold.established + (isIpvs ? 0 : established + rule * (isNftables ? RECEIVE_ESTABLISHED_STEPS : RECEIVE_RULES)),
+    portTry: packet.portTry.value,
+    reject: packet.reject.value,
+    serviceRule: iptables.serviceRule.value,
+    coldRule: coldRule(iptables, context.serviceRuleBytes),
+    statisticRule: iptables.statisticRule.value - (context.chainComments ? 0 : iptables.comment.value),
+    rule,
+    mapLookup: nftables.step.value,
+    recentTest: iptables.recentTest.value,
+    recentList: iptables.recentList.value,
+    natSetup: isNftables ? nftables.natSetup.value : iptables.natSetup.value,
+    translate: isNftables ? nftables.translate.value : iptables.translate.value,
+    coldChains: isNftables ? nftablesColdChains(profile, context) : iptablesColdChains(profile, context),
+    missingComments: context.chainComments ? 0 : SERVICE_CHAIN_COMMENTS * iptables.comment.value,
+    dial: first + (userspace?.connection.value ?? 0),
+    secondLeg: established,
+    copy: (userspace?.copy.value ?? 0) + context.payloadBytes * (userspace?.copyByte.value ?? 0),
   };
+}
+
+/** The costs of the tables that hold the rules of iptables mode. */
+export function iptablesCosts(profile: CostProfile, context: CostContext): IptablesCosts {
+  return context.iptablesBackend === 'nft' ? profile.iptablesNft : profile.iptables;
+}
+
+const COMMENTED_BYTES = 488;
+const UNCOMMENTED_BYTES = 200;
+
+/** A line through rules of two sizes: what is far apart is prefetched less. */
+function coldRule(costs: IptablesCosts, bytes: number): number {
+  const perByte = (costs.coldRule.value - costs.coldUncommentedRule.value) / (COMMENTED_BYTES - UNCOMMENTED_BYTES);
+  return Math.max(0, costs.coldUncommentedRule.value + (bytes - UNCOMMENTED_BYTES) * perByte);
 }
 
 /** Bytes of a passed rule that land in the cache. */
 export function touchedBytes(profile: CostProfile, context: CostContext): number {
-  return Math.min(profile.iptables.scanTouchedBytes.value, context.serviceRuleBytes);
+  return Math.min(iptablesCosts(profile, context).scanTouchedBytes.value, context.serviceRuleBytes);
 }
 
 /** Share of a packet's own memory that other memory has evicted before it. */
@@ -69,27 +97,29 @@ function evictedShare(profile: CostProfile, context: CostContext): number {
   return missShare(profile.cache, context.otherMemoryBytes / profile.cache.l2Bytes.value);
 }
 
-function coldMemoryNs(profile: CostProfile, context: CostContext): { firstNs: number; establishedNs: number } {
+function coldMemory(profile: CostProfile, context: CostContext): { first: number; established: number } {
   const { packet, cache } = profile;
   const evicted = evictedShare(profile, context);
-  const whole = context.engine === 'nftables' ? profile.nftables : packet;
+  const whole: IptablesCosts | NftablesCosts =
+    context.engine === 'nftables' ? profile.nftables : iptablesCosts(profile, context);
   // What other memory has evicted as a whole is not evicted a second time by many flows or by other services' chains.
   const kept = 1 - evicted;
   const flowBytes = context.concurrentFlows * packet.conntrackFlowBytes.value + context.otherMemoryBytes;
   return {
-    firstNs: evicted * whole.coldFirstNs.value,
-    establishedNs:
-      evicted * whole.coldEstablishedNs.value +
-      kept * missShare(cache, flowBytes / cache.l2Bytes.value) * packet.conntrackColdNs.value,
+    first: evicted * whole.coldFirst.value,
+    established:
+      evicted * whole.coldEstablished.value +
+      kept * missShare(cache, flowBytes / cache.l2Bytes.value) * packet.conntrackCold.value,
   };
 }
 
 function iptablesColdChains(profile: CostProfile, context: CostContext): number {
-  const { iptables, cache } = profile;
+  const { cache } = profile;
+  const costs = iptablesCosts(profile, context);
   const kept = 1 - evictedShare(profile, context);
   const left = cache.l2Bytes.value - context.serviceRules * touchedBytes(profile, context) - context.otherMemoryBytes;
-  const chainBytes = context.chainRules * iptables.chainTouchedBytes.value;
-  return kept * coldChainShare(context, chainBytes, left) * iptables.coldServiceChainsNs.value;
+  const chainBytes = context.chainRules * costs.chainTouchedBytes.value;
+  return kept * coldChainShare(context, chainBytes, left) * costs.coldServiceChains.value;
 }
 
 /**
@@ -102,7 +132,7 @@ function nftablesColdChains(profile: CostProfile, context: CostContext): number 
   const chainBytes = context.chainRules * nftables.chainTouchedBytes.value;
   const cold = coldChainShare(context, chainBytes, cache.l2Bytes.value - context.otherMemoryBytes);
   const far = coldChainShare(context, chainBytes, cache.lastLevelBytes.value - context.otherMemoryBytes);
-  return kept * cold * nftables.coldServiceChainsNs.value + far * nftables.farServiceChainsNs.value;
+  return kept * cold * nftables.coldServiceChains.value + far * nftables.farServiceChains.value;
 }
 
 /**

@@ -27,12 +27,15 @@ export interface ScanUse {
 
 const CELLS = 1024;
 
-/** Share that misses when `ratio` = bytes in use / L2 bytes are swept again and again: 0 below the knee, 1 above, smooth between. */
+/**
+ * Share that misses when `ratio` = bytes in use / L2 bytes are swept again and again: 0 below the knee, 1 above. A cache that evicts the
+ * least recently used line would go from 0 to 1 at once, but pages fall on its sets by chance: some overflow early, some late.
+ */
 export function missShare(cache: CacheCosts, ratio: number): number {
   const t = (ratio - cache.kneeStartRatio.value) / (cache.kneeEndRatio.value - cache.kneeStartRatio.value);
   if (t <= 0) return 0;
   if (t >= 1) return 1;
-  return t * t * (3 - 2 * t);
+  return t * (2 - t);
 }
 
 export class ScanCache {

@@ -3,8 +3,8 @@
  *
  * iptables-legacy has no incremental change: iptables-restore reads the whole table, changes it, and the kernel checks and
  * replaces all of it (net/ipv4/netfilter/ip_tables.c do_replace, translate_table). So a sync of one changed service costs
- * O(all rules). For each line iptables-restore also looks chains up in an index whose search grows with the number of chains
- * (libiptc iptcc_chain_index), hence the product lines x rules.
+ * O(all rules). The tool looks up by name the chain that a rule jumps to, and puts each chain that it writes into a list (libiptc
+ * iptcc_find_label, iptcc_insert_chain): hence rules of KUBE-SERVICES x chains, and the square of the chains written.
  *
  * nftables changes what differs, but not for nothing: nft reads the table before it writes, the kernel checks it as a whole, and
  * each anonymous map (one a service chain) gets a name and a handle by a search through the list of those that are there and of
@@ -12,120 +12,181 @@
  * that is written at once takes O(n^2).
  */
 import type { EngineName } from '../model/engine-name.ts';
-import type { CostProfile } from '../model/profile.ts';
+import type { CostProfile, RestoreCosts } from '../model/profile.ts';
 import type { SyncReport } from '../model/sync-report.ts';
+import type { IptablesBackend } from './context.ts';
+import { instructionsOf } from './ipvs-cost-model.ts';
 
-/** The parts of a sync's duration, in nanoseconds of CPU time. `nftNs`: transactions; `listNs`: listings of the table; `commandNs`: `iptables`, a rule each. */
+/**
+ * The parts of a sync's CPU time, in the profile's unit. `nft`: transactions; `list`: listings of the table; `command`: `iptables`, a
+ * rule each; `netlink`, `address` and `conntrack` from counted instructions.
+ */
 export interface SyncParts {
-  readonly proxyNs: number;
-  readonly restoreNs: number;
-  readonly saveNs: number;
-  readonly netlinkNs: number;
-  readonly ipsetNs: number;
-  readonly addressNs: number;
-  readonly conntrackNs: number;
-  readonly nftNs: number;
-  readonly listNs: number;
-  readonly commandNs: number;
+  readonly proxy: number;
+  readonly restore: number;
+  readonly save: number;
+  readonly netlink: number;
+  readonly ipset: number;
+  readonly address: number;
+  readonly conntrack: number;
+  readonly nft: number;
+  readonly list: number;
+  readonly command: number;
 }
 
-export function syncParts(profile: CostProfile, report: SyncReport, engine: EngineName): SyncParts {
-  const c = profile.sync;
-  const perInstruction = c.nsPerInstruction.value;
-  const serviceRules = engine === 'iptables' ? report.servicePorts : 0;
+export function syncParts(
+  profile: CostProfile,
+  report: SyncReport,
+  engine: EngineName,
+  backend: IptablesBackend = 'legacy',
+): SyncParts {
+  const { ipvs } = instructionsOf(profile);
+  const perInstruction = profile.unit === 'ns' ? profile.ipvsBridge.syncNsPerInstruction.value : 1;
+  const { exec } = profile.proxy;
+  const costs = restoreCosts(profile, backend);
   return {
-    proxyNs: report.servicePorts * c.proxyServicePortNs.value,
-    restoreNs: report.restoreLines === 0 ? 0 : restoreNs(profile, report.restoreLines, report.tableRules, serviceRules),
-    saveNs: report.savedLines === 0 ? 0 : c.execNs.value + report.savedLines * c.saveLineNs.value,
-    netlinkNs:
-      perInstruction *
-      (report.netlinkRequests * c.netlinkRequestInstructions.value +
-        report.netlinkReads * c.netlinkReadInstructions.value),
-    ipsetNs: report.ipsetChanges * c.execNs.value,
-    addressNs: perInstruction * addressInstructions(profile, report.addressChanges, report.addressesBound),
-    conntrackNs: perInstruction * report.conntrackDeletes * c.conntrackDeleteInstructions.value,
-    nftNs: nftNs(profile, report),
-    listNs: engine === 'nftables' ? listingNs(profile, report.tableRules, report.servicePorts) : 0,
-    commandNs: report.iptablesCommands * (c.execNs.value + report.tableRules * c.commandTableRuleNs.value),
+    proxy: report.servicePorts * profile.proxy.servicePort.value,
+    restore: report.restoreLines === 0 ? 0 : restoreCost(profile, restoreWork(report, engine), backend),
+    save: report.savedLines === 0 ? 0 : saveCost(profile, report.savedLines, backend),
+    netlink:
+      perInstruction * (report.netlinkRequests * ipvs.addRequest.value + report.netlinkReads * ipvs.readRequest.value),
+    ipset: report.ipsetChanges * exec.value,
+    address: perInstruction * addressInstructions(profile, report.addressChanges, report.addressesBound),
+    conntrack: perInstruction * report.conntrackDeletes * ipvs.conntrackDelete.value,
+    nft: nftCost(profile, report),
+    list: engine === 'nftables' ? listingCost(profile, report.tableRules, report.servicePorts) : 0,
+    command: report.iptablesCommands * (exec.value + report.tableRules * costs.commandTableRule.value),
   };
 }
 
 /** Nanoseconds of CPU time, rounded to an integer so that it can be a SimTime. */
-export function syncDurationNs(profile: CostProfile, report: SyncReport, engine: EngineName): number {
-  const p = syncParts(profile, report, engine);
-  return Math.round(
-    p.proxyNs +
-      p.restoreNs +
-      p.saveNs +
-      p.netlinkNs +
-      p.ipsetNs +
-      p.addressNs +
-      p.conntrackNs +
-      p.nftNs +
-      p.listNs +
-      p.commandNs,
+export function syncDurationNs(
+  profile: CostProfile,
+  report: SyncReport,
+  engine: EngineName,
+  backend: IptablesBackend = 'legacy',
+): number {
+  const p = syncParts(profile, report, engine, backend);
+  const sum =
+    p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
+  return Math.round(sum * (profile.unit === 'ns' ? 1 : profile.clock.syncNsPerInstruction.value));
+}
+
+/** One `nft -f`: what it changes, and the table that it changes. */
+export interface NftTransaction {
+  readonly operations: number;
+  /** Rules of the table afterwards. */
+  readonly tableRules: number;
+  /** Anonymous maps that it makes, and how many are there in the mean while it does. */
+  readonly mapsMade: number;
+  readonly mapsThere: number;
+}
+
+export function transactionCost(profile: CostProfile, work: NftTransaction): number {
+  const c = profile.nftSync;
+  const { operations, tableRules, mapsMade, mapsThere } = work;
+  return (
+    profile.proxy.exec.value +
+    tableRules * c.tableRule.value +
+    tableRules * tableRules * c.tableRuleSquared.value +
+    operations * c.operation.value +
+    mapsMade * mapsThere * c.mapTimesMaps.value +
+    mapsMade * operations * c.mapTimesOperations.value
   );
 }
 
-/** One `nft -f` with `operations` into a table that has `tableRules` rules afterwards and `mapsThere` anonymous maps, the mean while it makes `mapsMade`. */
-export function transactionNs(
-  profile: CostProfile,
-  operations: number,
-  tableRules: number,
-  mapsMade: number,
-  mapsThere: number,
-): number {
-  const c = profile.nftSync;
-  return (
-    profile.sync.execNs.value +
-    tableRules * c.tableRuleNs.value +
-    tableRules * tableRules * c.tableRuleSquaredNs.value +
-    operations * c.operationNs.value +
-    mapsMade * mapsThere * c.mapTimesMapsNs.value +
-    mapsMade * operations * c.mapTimesOperationsNs.value
-  );
+/** kube-proxy's listings of the table at a sync. */
+function listingCost(profile: CostProfile, tableRules: number, servicePorts: number): number {
+  return profile.nftSync.listings.value * oneListingCost(profile, tableRules, servicePorts);
 }
 
 /** A listing of the table's chains and sets: netlink dumps begin at the head of the list with each message, hence the square. */
-export function listingNs(profile: CostProfile, tableRules: number, servicePorts: number): number {
+export function oneListingCost(profile: CostProfile, tableRules: number, servicePorts: number): number {
   const c = profile.nftSync;
-  const one =
-    profile.sync.execNs.value +
-    tableRules * c.listRuleNs.value +
-    servicePorts * servicePorts * c.listServicesSquaredNs.value;
-  return c.listings.value * one;
+  return (
+    profile.proxy.exec.value +
+    tableRules * c.listRule.value +
+    servicePorts * servicePorts * c.listServicesSquared.value
+  );
 }
 
 /**
  * Each service port that is written makes an anonymous map. A first sync begins without any; where the table was there before, its
  * maps stay until the commit, and such a sync takes up to three times as long.
  */
-function nftNs(profile: CostProfile, report: SyncReport): number {
+function nftCost(profile: CostProfile, report: SyncReport): number {
   if (report.transactions === 0) return 0;
-  const made = report.changedServicePorts;
-  const there = report.kind === 'full' ? made / 2 : report.servicePorts + made / 2;
+  const { tableRules, transactionOperations: operations, changedServicePorts: mapsMade } = report;
+  const mapsThere = report.kind === 'full' ? mapsMade / 2 : report.servicePorts + mapsMade / 2;
   // Transactions before the main one delete stale chains alone.
-  const others = (report.transactions - 1) * transactionNs(profile, 0, report.tableRules, 0, 0);
-  return transactionNs(profile, report.transactionOperations, report.tableRules, made, there) + others;
+  const others =
+    (report.transactions - 1) * transactionCost(profile, { operations: 0, tableRules, mapsMade: 0, mapsThere: 0 });
+  return transactionCost(profile, { operations, tableRules, mapsMade, mapsThere }) + others;
 }
 
-/** One iptables-restore --noflush of `lines` lines into a table that has `tableRules` rules, `serviceRules` of them in KUBE-SERVICES. */
-export function restoreNs(profile: CostProfile, lines: number, tableRules: number, serviceRules: number): number {
-  const c = profile.sync;
+/** One iptables-restore --noflush: what it is fed, and the table that it changes. */
+export interface RestoreWork {
+  readonly lines: number;
+  /** Rules and chains of the table afterwards, and how many of the rules are in KUBE-SERVICES. */
+  readonly tableRules: number;
+  readonly tableChains: number;
+  readonly serviceRules: number;
+  /** Chains that it writes. */
+  readonly writtenChains: number;
+}
+
+/**
+ * A service port of E endpoints has 1 + E chains of 1 + 3E rules together, so chains are a third of those rules and two thirds of a
+ * chain for each service; the same of the lines that are written.
+ */
+function restoreWork(report: SyncReport, engine: EngineName): RestoreWork {
+  const { restoreLines: lines, tableRules } = report;
+  const serviceRules = engine === 'iptables' ? report.servicePorts : 0;
+  const chainsOf = (rules: number, services: number): number => Math.max(0, (rules + 2 * services) / 3);
+  const writtenServices = Math.min(report.changedServicePorts, serviceRules);
+  const written = Math.max(0, lines - FIXED_RESTORE_LINES - serviceRules);
+  return {
+    lines,
+    tableRules,
+    tableChains: chainsOf(tableRules - serviceRules, serviceRules),
+    serviceRules,
+    writtenChains: Math.max(0, (written + 2 * writtenServices) / 4),
+  };
+}
+
+/** iptables-legacy's commit costs all rules of the table; iptables-nft sends the kernel what differs. */
+export function restoreCost(profile: CostProfile, work: RestoreWork, backend: IptablesBackend): number {
+  const c = restoreCosts(profile, backend);
   return (
-    c.execNs.value +
-    lines * c.restoreLineNs.value +
-    tableRules * c.tableRuleNs.value +
-    serviceRules * c.serviceRuleNs.value +
-    lines * tableRules * c.lineTimesTableRuleNs.value
+    profile.proxy.exec.value +
+    work.lines * c.restoreLine.value +
+    work.tableRules * c.tableRule.value +
+    work.serviceRules * c.serviceRule.value +
+    work.serviceRules * work.tableChains * c.serviceRuleTimesChain.value +
+    work.writtenChains * work.writtenChains * c.chainSquared.value
   );
+}
+
+/** One iptables-save that prints `lines` lines. */
+export function saveCost(profile: CostProfile, lines: number, backend: IptablesBackend): number {
+  return profile.proxy.exec.value + lines * restoreCosts(profile, backend).saveLine.value;
+}
+
+function restoreCosts(profile: CostProfile, backend: IptablesBackend): RestoreCosts {
+  return backend === 'nft' ? profile.iptablesNftSync : profile.iptablesSync;
 }
 
 /** Each address is compared with those already on the device (net/ipv4/devinet.c __inet_insert_ifa), so n of them take O(n^2). */
 export function addressInstructions(profile: CostProfile, changes: number, boundAfter: number): number {
-  const c = profile.sync;
+  const { ipvs } = instructionsOf(profile);
   const meanBound = (boundAfter + Math.max(0, boundAfter - changes)) / 2;
-  return changes * (c.addressInstructions.value + meanBound * c.addressTimesBoundInstructions.value);
+  return changes * (ipvs.address.value + meanBound * ipvs.addressTimesBound.value);
+}
+
+/** Bytes that kube-proxy's own process holds. */
+export function proxyBytes(profile: CostProfile, servicePorts: number, endpoints: number): number {
+  const { processBytes, servicePortBytes, endpointBytes } = profile.proxy;
+  return processBytes.value + servicePorts * servicePortBytes.value + endpoints * endpointBytes.value;
 }
 
 /** What kube-proxy knows has changed when it begins a sync. */
@@ -201,6 +262,7 @@ export function predictSyncDurationNs(
   engine: EngineName,
   last: SyncReport,
   change: PendingChange,
+  backend: IptablesBackend = 'legacy',
 ): number {
-  return syncDurationNs(profile, predictSyncReport(engine, last, change), engine);
+  return syncDurationNs(profile, predictSyncReport(engine, last, change), engine, backend);
 }

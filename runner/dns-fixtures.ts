@@ -125,7 +125,7 @@ export function playDns(world: DnsWorld): PlayedDns {
     id === DB.id ? (world.endpoints?.(seconds()) ?? [POD, POD + 1]).map((address) => ({ address, port: 8080 })) : [];
   const path = new QueryPath({
     engine: watched(real, packets),
-    costs: () => ({ costs: () => undefined, barePacketNs: () => 0 }) as unknown as CostModel,
+    costs: () => ({ costs: () => undefined, barePacket: () => 0 }) as unknown as CostModel,
     meter: trial,
     pods,
     nameserver: nameserverOver(),

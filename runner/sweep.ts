@@ -185,11 +185,18 @@ function manifestOf(plan: SweepPlan, options: SweepOptions, findings: readonly F
   };
 }
 
+/** What was measured on which kernel. */
+function profileSources(profile: CostProfile): string[] {
+  const measured = `${profile.kernel}; ${profile.nftVersion}`;
+  if (profile.unit === 'instructions') return [`instructions: ${measured}`];
+  return [`iptables, nftables: ${measured}`, `IPVS: ${profile.ipvsBridge.from.kernel}`];
+}
+
 function profileNote(profile: CostProfile | undefined) {
   if (profile === undefined) return { name: '' };
   return {
     name: profile.name,
     title: profile.description,
-    sources: [`iptables, nftables: ${profile.kernel}; ${profile.nftVersion}`, `IPVS: ${profile.ipvsKernel}`],
+    sources: profileSources(profile),
   };
 }

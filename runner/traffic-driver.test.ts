@@ -72,7 +72,7 @@ function play(fates: readonly Fate[]): { meter: TrialMeter; affinity: AffinityMe
   const driver = new TrafficDriver({
     simulation,
     engine: engine as unknown as Engine,
-    costs: () => ({ costs: () => undefined, barePacketNs: () => 0 }) as unknown as CostModel,
+    costs: () => ({ costs: () => undefined, barePacket: () => 0 }) as unknown as CostModel,
     source: source as unknown as ConnectionSource,
     pods: { podCondition: () => 'serving', isReady: () => true },
     meter,

@@ -91,7 +91,7 @@ export function playWorld(options: WorldOptions): Played {
   const driver = new TrafficDriver({
     simulation,
     engine,
-    costs: () => ({ costs: () => undefined, barePacketNs: () => 0 }) as unknown as CostModel,
+    costs: () => ({ costs: () => undefined, barePacket: () => 0 }) as unknown as CostModel,
     source: sourceOf(arrivals, gap_s, options.clientPorts ?? 1000),
     pods: {
       podCondition: (address) => condition(address, podsAt_s),

@@ -2,12 +2,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CostProfile } from '../model/profile.ts';
+import type { z } from 'zod';
+import type { CostProfile, InstructionProfile } from '../model/profile.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
-import { profileSchema, toProfile } from './profile-schema.ts';
+import { toInstructionProfile, toNanosecondProfile } from './profile-document.ts';
+import { instructionSchema, nanosecondSchema, unitSchema } from './profile-schema.ts';
 import { check } from './schema-issues.ts';
 import { parseSingleSource, readText } from './source.ts';
-import type { ReadFile } from './source.ts';
+import type { ReadFile, SourceDocument } from './source.ts';
 
 /** The folder with experiments/, clusters/ and profiles/; in a built package the compiled code stands in dist/ beside it. */
 export function scenariosFolder(): string {
@@ -34,12 +36,13 @@ export function loadProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
   return readProfile(nameOrPath, readFile, folder).profile;
 }
 
-/** The same with the file's text, which belongs to what a result depends on. */
-export function readProfile(
-  nameOrPath: string,
-  readFile?: ReadFile,
-  folder = '.',
-): { profile: CostProfile; text: string } {
+export interface ReadProfile {
+  readonly profile: CostProfile;
+  /** All that was read, the profile that the IPVS part comes from included: what a result depends on. */
+  readonly text: string;
+}
+
+export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.'): ReadProfile {
   const isFile = /[/\\]|\.ya?ml$/.test(nameOrPath);
   const path = isFile ? resolve(folder, nameOrPath) : join(scenariosFolder(), 'profiles', `${nameOrPath}.yaml`);
   if (!isFile && !existsSync(path)) {
@@ -48,13 +51,47 @@ export function readProfile(
       `There is no cost profile ${quote(nameOrPath)}; expected one of ${known.join(', ')}, or a file.${didYouMean(nameOrPath, known)}`,
     );
   }
-  const shown = isFile ? nameOrPath : path;
   const text = isFile ? readText(path, readFile) : readText(path);
-  const source = parseSingleSource(text, shown);
-  const checked = check(profileSchema, source.data, 'the profile');
-  if (checked.mistake !== undefined) {
-    const { message, path: at, atKey } = checked.mistake;
-    throw new InputError(message, atKey ? source.keyPosition(at) : source.position(at));
+  const source = parseSingleSource(text, isFile ? nameOrPath : path);
+  const { unit } = checked(source, unitSchema);
+  if (unit === 'instructions') return { profile: toInstructionProfile(checked(source, instructionSchema)), text };
+  const input = checked(source, nanosecondSchema);
+  // The section's other keys are quantities, which its type cannot tell from this one.
+  const from = input.ipvs_bridge['from'] as unknown as string;
+  const bridged = readBridged(source, from, readFile, dirname(path));
+  return { profile: toNanosecondProfile(input, bridged.profile), text: text + bridged.text };
+}
+
+function readBridged(
+  source: SourceDocument,
+  name: string,
+  readFile: ReadFile | undefined,
+  folder: string,
+): { profile: InstructionProfile; text: string } {
+  const at = ['ipvs_bridge', 'from'];
+  const read = located(source, at, () => readProfile(name, readFile, folder));
+  if (read.profile.unit === 'instructions') return { profile: read.profile, text: read.text };
+  throw new InputError(
+    `"ipvs_bridge.from" must name a profile in instructions, got ${quote(name)}, which is in nanoseconds.`,
+    source.position(at),
+  );
+}
+
+/** An unknown name has no place of its own: it stands at `path`. */
+function located<T>(source: SourceDocument, path: readonly string[], read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof InputError && error.file === undefined) {
+      throw new InputError(error.message, source.position([...path]));
+    }
+    throw error;
   }
-  return { profile: toProfile(checked.value), text };
+}
+
+function checked<S extends z.ZodType>(source: SourceDocument, schema: S): z.output<S> {
+  const result = check<z.output<S>>(schema as z.ZodType<z.output<S>>, source.data, 'the profile');
+  if (result.mistake === undefined) return result.value;
+  const { message, path, atKey } = result.mistake;
+  throw new InputError(message, atKey ? source.keyPosition(path) : source.position(path));
 }

@@ -1,0 +1,166 @@
+/** The quantities of a cost profile by section, and how each key is written in YAML. The records must name every key of their types. */
+import type {
+  CacheCosts,
+  CostUnit,
+  IptablesCosts,
+  IpvsBridge,
+  IpvsCosts,
+  NftablesCosts,
+  NftSyncCosts,
+  PacketCosts,
+  ProxyCosts,
+  RangeRatios,
+  RestoreCosts,
+  SchedulerCosts,
+  UserspaceCosts,
+  InstructionProfile,
+} from '../model/profile.ts';
+
+/** `cost`: in the profile's unit; `memory`: the same, and absent where the unit is instructions; `plain`: its name says its unit. */
+export type KeyKind = 'cost' | 'memory' | 'plain';
+
+type Keys<T> = Readonly<Record<keyof T & string, KeyKind>>;
+
+const PACKET: Keys<PacketCosts> = {
+  bareFirst: 'cost',
+  bareEstablished: 'cost',
+  conntrackFirst: 'cost',
+  conntrackEstablished: 'cost',
+  natHooksFirst: 'cost',
+  natHooksEstablished: 'cost',
+  conntrackCold: 'memory',
+  conntrackFlowBytes: 'plain',
+  portTry: 'cost',
+  reject: 'cost',
+};
+const IPTABLES: Keys<IptablesCosts> = {
+  translate: 'cost',
+  natSetup: 'cost',
+  serviceRule: 'cost',
+  statisticRule: 'cost',
+  otherRule: 'cost',
+  comment: 'cost',
+  coldServiceChains: 'memory',
+  scanTouchedBytes: 'plain',
+  chainTouchedBytes: 'plain',
+  coldRule: 'memory',
+  coldUncommentedRule: 'memory',
+  coldFirst: 'memory',
+  coldEstablished: 'memory',
+  recentTest: 'cost',
+  recentList: 'cost',
+};
+const NFTABLES: Keys<NftablesCosts> = {
+  step: 'cost',
+  translate: 'cost',
+  natSetup: 'cost',
+  coldServiceChains: 'memory',
+  farServiceChains: 'memory',
+  chainTouchedBytes: 'plain',
+  coldFirst: 'memory',
+  coldEstablished: 'memory',
+};
+const USERSPACE: Keys<UserspaceCosts> = { copy: 'cost', copyByte: 'cost', connection: 'cost' };
+const CACHE: Keys<CacheCosts> = {
+  l2Bytes: 'plain',
+  kneeStartRatio: 'plain',
+  kneeEndRatio: 'plain',
+  lastLevelBytes: 'plain',
+};
+const SCHEDULER: Keys<Omit<SchedulerCosts, 'estimated'>> = { fixed: 'cost', destination: 'cost' };
+const IPVS: Keys<Omit<IpvsCosts, 'schedulers'>> = {
+  bareFirst: 'cost',
+  bareEstablished: 'cost',
+  conntrackFirst: 'cost',
+  conntrackEstablished: 'cost',
+  kubeRulesFirst: 'cost',
+  kubeRulesEstablished: 'cost',
+  kubeIpvs0First: 'cost',
+  kubeIpvs0Established: 'cost',
+  rule: 'cost',
+  ipsetTest: 'cost',
+  hashProbe: 'cost',
+  serviceChainEntry: 'cost',
+  connectionChainEntryFirst: 'cost',
+  connectionChainEntryEstablished: 'cost',
+  connectionInsert: 'cost',
+  natSetup: 'cost',
+  routeFill: 'cost',
+  boundAddress: 'cost',
+  boundAddressDoubling: 'cost',
+  addRequest: 'cost',
+  deleteRequest: 'cost',
+  readRequest: 'cost',
+  conntrackDelete: 'cost',
+  address: 'cost',
+  addressTimesBound: 'cost',
+};
+const IPVS_BRIDGE: Keys<Omit<IpvsBridge, 'from'>> = {
+  firstNsPerInstruction: 'plain',
+  establishedNsPerInstruction: 'plain',
+  syncNsPerInstruction: 'plain',
+};
+const CLOCK: Keys<InstructionProfile['clock']> = { syncNsPerInstruction: 'plain' };
+const PROXY: Keys<ProxyCosts> = {
+  exec: 'cost',
+  ipsetEntry: 'cost',
+  servicePort: 'cost',
+  endpoint: 'cost',
+  processBytes: 'plain',
+  servicePortBytes: 'plain',
+  endpointBytes: 'plain',
+};
+const RESTORE: Keys<RestoreCosts> = {
+  restoreLine: 'cost',
+  tableRule: 'cost',
+  serviceRule: 'cost',
+  serviceRuleTimesChain: 'cost',
+  chainSquared: 'cost',
+  saveLine: 'cost',
+  commandTableRule: 'cost',
+};
+const NFT_SYNC: Keys<NftSyncCosts> = {
+  tableRule: 'cost',
+  tableRuleSquared: 'cost',
+  operation: 'cost',
+  mapTimesMaps: 'cost',
+  mapTimesOperations: 'cost',
+  listings: 'plain',
+  listRule: 'cost',
+  listServicesSquared: 'cost',
+};
+const RANGE: Keys<RangeRatios> = {
+  iptables: 'plain',
+  iptablesNft: 'plain',
+  nftables: 'plain',
+  userspace: 'plain',
+  ipvs: 'plain',
+};
+
+export const LISTED_SECTIONS = {
+  packet: PACKET,
+  iptables: IPTABLES,
+  nftables: NFTABLES,
+  userspace: USERSPACE,
+  cache: CACHE,
+  scheduler: SCHEDULER,
+  ipvs: IPVS,
+  ipvsBridge: IPVS_BRIDGE,
+  clock: CLOCK,
+  proxy: PROXY,
+  iptablesSync: RESTORE,
+  nftSync: NFT_SYNC,
+  range: RANGE,
+} as const;
+
+export type SectionName = keyof typeof LISTED_SECTIONS;
+
+/** `serviceRule` of a profile in nanoseconds -> `service_rule_ns`; a plain key has no unit put behind it. */
+export function yamlKey(key: string, kind: KeyKind, unit: CostUnit): string {
+  return kind === 'plain' ? snakeCase(key) : `${snakeCase(key)}_${unit}`;
+}
+
+/** `coldScanNsPerByte` -> `cold_scan_ns_per_byte`. */
+export function snakeCase(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
