@@ -147,6 +147,9 @@ export interface IpvsCosts {
   readonly addRequest: Quantity;
   readonly deleteRequest: Quantity;
   readonly readRequest: Quantity;
+  /** One virtual or real server that `ipvsadm -R` adds, and that `ipvsadm -Ln` lists. */
+  readonly restoredEntry: Quantity;
+  readonly listedEntry: Quantity;
   readonly conntrackDelete: Quantity;
   /** An address added to or removed from kube-ipvs0, and for each address that is already there. */
   readonly address: Quantity;

@@ -91,6 +91,8 @@ const IPVS: Keys<Omit<IpvsCosts, 'schedulers'>> = {
   addRequest: 'cost',
   deleteRequest: 'cost',
   readRequest: 'cost',
+  restoredEntry: 'cost',
+  listedEntry: 'cost',
   conntrackDelete: 'cost',
   address: 'cost',
   addressTimesBound: 'cost',

@@ -103,12 +103,9 @@ function iptablesBlock(section: 'iptables' | 'iptablesNft', unit: CostUnit): Blo
     low: 100,
     high: 1000,
   };
-  return block(
-    engine,
-    (row) => isPacket(row) && row.engine === engine,
-    [...counted, ...uncommented, ...memory],
-    { searched: legacy ? [...knee, chains] : [chains] },
-  );
+  return block(engine, (row) => isPacket(row) && row.engine === engine, [...counted, ...uncommented, ...memory], {
+    searched: legacy ? [...knee, chains] : [chains],
+  });
 }
 
 const MIB = 1024 * 1024;
@@ -237,15 +234,11 @@ function schedulerBlock(scheduler: string, walksAll: boolean): Block {
 
 function ipvsPathBlock(path: 'conntrack' | 'kubeRules' | 'kubeIpvs0', more: readonly Parameter[] = []): Block {
   const variant = { conntrack: 'conntrack', kubeRules: 'kube-rules', kubeIpvs0: 'kube-rules+kube-ipvs0' }[path];
-  return block(
-    `ipvs ${variant}`,
-    (row) => isIpvs(row) && ipvsPath(row.variant) === path,
-    [
-      { path: `ipvs.${path}First`, needs: `first packets, variant ${variant}`, signed: true },
-      { path: `ipvs.${path}Established`, needs: `established packets, variant ${variant}`, signed: true },
-      ...more,
-    ],
-  );
+  return block(`ipvs ${variant}`, (row) => isIpvs(row) && ipvsPath(row.variant) === path, [
+    { path: `ipvs.${path}First`, needs: `first packets, variant ${variant}`, signed: true },
+    { path: `ipvs.${path}Established`, needs: `established packets, variant ${variant}`, signed: true },
+    ...more,
+  ]);
 }
 
 const ADDRESSES = 'packets over one and over many services, variant kube-rules+kube-ipvs0';
@@ -280,6 +273,12 @@ export const INSTRUCTION_BLOCKS: readonly Block[] = [
   ]),
   block('netlink deletions', (row) => isOperation(row, 'ipvs') && /^del-serv(ice|er)$/.test(row.position), [
     { path: 'ipvs.deleteRequest', needs: 'operations del-service and del-server' },
+  ]),
+  block('ipvsadm -R', (row) => isOperation(row, 'ipvs') && row.position === 'load' && row.variant === 'ipvsadm-R', [
+    { path: 'ipvs.restoredEntry', needs: 'operation load, variant ipvsadm-R' },
+  ]),
+  block('ipvsadm -Ln', (row) => isOperation(row, 'ipvs') && row.position === 'list', [
+    { path: 'ipvs.listedEntry', needs: 'operation list, variant ipvsadm' },
   ]),
   block('ipt-legacy-restore', (row) => isOperation(row, 'ipt-legacy'), [
     { path: 'iptablesSync.restoreLine', needs: 'operation load at several sizes' },

@@ -1,0 +1,129 @@
+/** `chainwalk validate`: a profile against measured rows, the error of each, and one line for each engine and mode. */
+import pc from 'picocolors';
+import { significant } from '../../costs/calibrate.ts';
+import { validateProfile } from '../../costs/validate.ts';
+import type { ErrorSummary, Validation } from '../../costs/validate.ts';
+import { InputError } from '../../scenarios/errors.ts';
+import { loadProfile } from '../../scenarios/load-profile.ts';
+import { EXIT_CHECK_FAILED } from '../exit-codes.ts';
+import { readMeasuredFiles } from '../measured-file.ts';
+import { alignedTable } from '../text-table.ts';
+import { percent, summaryLine } from '../validation-text.ts';
+
+interface ValidateFlags {
+  readonly measured?: readonly string[];
+  readonly profile: string;
+  readonly json?: boolean;
+  readonly maxMedian?: number;
+  readonly minCoverage?: number;
+}
+
+export function validateCommand(flags: ValidateFlags): void {
+  if (flags.measured === undefined) {
+    throw new InputError('Nothing to validate against; expected --measured FILE.csv with rows of `chainwalk measure`.');
+  }
+  const profile = loadProfile(flags.profile);
+  const validation = validateProfile(profile, readMeasuredFiles(flags.measured));
+  process.stdout.write(
+    flags.json === true ? `${JSON.stringify(toJson(profile.name, validation), null, 2)}\n` : toText(validation),
+  );
+  const failures = failedBounds(validation.overall, flags);
+  for (const failure of failures) process.stderr.write(`${pc.red('failed:')} ${failure}\n`);
+  if (failures.length > 0) process.exitCode = EXIT_CHECK_FAILED;
+}
+
+function failedBounds(overall: ErrorSummary, { maxMedian, minCoverage }: ValidateFlags): string[] {
+  const failures: string[] = [];
+  const median = 100 * (overall.medianErrorRatio ?? Infinity);
+  if (maxMedian !== undefined && median > maxMedian) {
+    failures.push(`median |error| is ${percent(overall.medianErrorRatio)}, above --max-median ${maxMedian} %`);
+  }
+  const coverage = overall.of === 0 ? 0 : (100 * overall.rows) / overall.of;
+  if (minCoverage !== undefined && coverage < minCoverage) {
+    failures.push(`${significant(coverage, 4)} % of the rows are predicted, below --min-coverage ${minCoverage} %`);
+  }
+  return failures;
+}
+
+function signed(ratio: number): string {
+  return `${ratio < 0 ? '-' : '+'}${(100 * Math.abs(ratio)).toFixed(1)} %`;
+}
+
+function toText({ judged, listed, unpredicted, groups, overall }: Validation): string {
+  const parts = [
+    alignedTable(
+      ['row', 'unit', 'measured', 'predicted', 'error'],
+      judged.map((each) => [
+        each.point,
+        each.unit,
+        String(significant(each.measured, 5)),
+        String(significant(each.predicted, 5)),
+        signed(each.errorRatio),
+      ]),
+    ),
+  ];
+  if (listed.length > 0) {
+    const rows = listed.map((each) => [
+      each.point,
+      each.unit,
+      String(significant(each.measured, 5)),
+      String(significant(each.predicted, 5)),
+      each.reason,
+    ]);
+    parts.push(`Listed, not judged:\n${alignedTable(['row', 'unit', 'measured', 'predicted', 'reason'], rows)}`);
+  }
+  if (unpredicted.length > 0) {
+    const rows = unpredicted.map((each) => [each.point, each.row.place, each.reason]);
+    parts.push(`Not predicted:\n${alignedTable(['row', 'place', 'reason'], rows)}`);
+  }
+  const lines = [
+    ...groups.map((group) => `${group.engine} ${group.mode}: ${summaryLine(group)}`),
+    `overall: ${summaryLine(overall)}`,
+  ];
+  return `${parts.join('\n')}\n${lines.join('\n')}\n`;
+}
+
+function summaryJson(summary: ErrorSummary) {
+  return {
+    rows: summary.rows,
+    of: summary.of,
+    judged: summary.judged,
+    median_error_ratio: summary.medianErrorRatio,
+    p90_error_ratio: summary.p90ErrorRatio,
+    max_error_ratio: summary.maxErrorRatio,
+  };
+}
+
+function toJson(profile: string, { judged, listed, unpredicted, groups, overall }: Validation) {
+  const row = ({ row: r, point }: Validation['unpredicted'][number]) => ({
+    place: r.place,
+    point,
+    engine: r.engine,
+    mode: r.mode,
+    services: r.services,
+    endpoints_per_service: r.endpointsPerService,
+    position: r.position,
+    comments: r.comments,
+    variant: r.variant,
+  });
+  return {
+    profile,
+    rows: judged.map((each) => ({
+      ...row({ ...each, reason: '' }),
+      unit: each.unit,
+      measured: each.measured,
+      predicted: each.predicted,
+      error_ratio: each.errorRatio,
+    })),
+    listed: listed.map((each) => ({
+      ...row(each),
+      unit: each.unit,
+      measured: each.measured,
+      predicted: each.predicted,
+      reason: each.reason,
+    })),
+    not_predicted: unpredicted.map((each) => ({ ...row(each), reason: each.reason })),
+    groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...summaryJson(summary) })),
+    overall: summaryJson(overall),
+  };
+}
