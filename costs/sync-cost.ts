@@ -87,7 +87,7 @@ export function transactionCost(profile: CostProfile, work: NftTransaction): num
   return (
     profile.proxy.exec.value +
     tableRules * c.tableRule.value +
-    tableRules * tableRules * c.tableRuleSquared.value +
+    tableRules * tableRules * (c.tableRuleSquared.value + (mapsMade > 0 ? c.validatedRuleSquared.value : 0)) +
     operations * c.operation.value +
     mapsMade * mapsThere * c.mapTimesMaps.value +
     mapsMade * operations * c.mapTimesOperations.value

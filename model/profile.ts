@@ -188,6 +188,8 @@ export interface NftSyncCosts {
   /** A transaction reads the table that it changes, and the kernel checks it as a whole: one rule of it, and one rule x one rule. */
   readonly tableRule: Quantity;
   readonly tableRuleSquared: Quantity;
+  /** The same product once more where rules that jump are made: the kernel then follows every jump (nft_table_validate). */
+  readonly validatedRuleSquared: Quantity;
   /** One operation of a transaction: a line read, a netlink message, an object. */
   readonly operation: Quantity;
   /** An anonymous map that is made (one for each service chain written) x one that is there: the kernel looks for a free name. */

@@ -112,6 +112,8 @@ function program(): Command {
     .option('--profile <name>', 'profile, by its name or file', 'linux-6.18-native')
     .option('--max-median <percent>', 'fail (exit 1) when the median error is above', percentage('--max-median'))
     .option('--min-coverage <percent>', 'fail (exit 1) when fewer rows are predicted', percentage('--min-coverage'))
+    .option('--held-out', 'fit the numbers anew to a part of the rows and test them on the rest, in two ways')
+    .option('--out <file>', 'write the errors by engine and mode as JSON')
     .option('--json', 'print JSON')
     .action(validateCommand);
   cli

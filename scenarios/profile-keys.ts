@@ -124,6 +124,7 @@ const RESTORE: Keys<RestoreCosts> = {
 const NFT_SYNC: Keys<NftSyncCosts> = {
   tableRule: 'cost',
   tableRuleSquared: 'cost',
+  validatedRuleSquared: 'cost',
   operation: 'cost',
   mapTimesMaps: 'cost',
   mapTimesOperations: 'cost',

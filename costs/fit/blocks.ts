@@ -165,10 +165,12 @@ const NFT_SYNC = [
   block(
     'nft -f',
     (row) => isOperation(row, 'nft') && !isListing(row),
-    ['tableRule', 'tableRuleSquared', 'operation', 'mapTimesMaps', 'mapTimesOperations'].map((key) => ({
-      path: `nftSync.${key}`,
-      needs: 'operations load-empty, partial-sync, add-services and delete-services at several sizes and endpoints',
-    })),
+    ['tableRule', 'tableRuleSquared', 'validatedRuleSquared', 'operation', 'mapTimesMaps', 'mapTimesOperations'].map(
+      (key) => ({
+        path: `nftSync.${key}`,
+        needs: 'operations load-empty, partial-sync, add-services and delete-services at several sizes and endpoints',
+      }),
+    ),
   ),
   block(
     'nft list',

@@ -102,7 +102,7 @@ function unclearParameters(profile: CostProfile, block: Block, rows: readonly Me
 }
 
 /** Points that a searched parameter is tried at in each round, and rounds; each round looks nearer around the best so far. */
-const TRIES = 5;
+const TRIES = 4;
 const ROUNDS = 5;
 /** Below this relative change of the error over the whole range, nothing depends on the parameter. */
 const FLAT = 1e-6;

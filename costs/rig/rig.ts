@@ -23,7 +23,7 @@ export interface RigBatch {
 }
 
 /** A random service for each packet is taken as so many services, evenly apart. */
-export const UNIFORM_POSITIONS = 256;
+export const UNIFORM_POSITIONS = 64;
 /** What one packet of the rig carries. */
 const PAYLOAD_BYTES = 18;
 const MIB = 1024 * 1024;

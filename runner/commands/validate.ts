@@ -1,12 +1,17 @@
 /** `chainwalk validate`: a profile against measured rows, the error of each, and one line for each engine and mode. */
+import { writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import pc from 'picocolors';
 import { significant } from '../../costs/calibrate.ts';
+import { heldOutValidations } from '../../costs/held-out.ts';
+import type { HeldOut } from '../../costs/held-out.ts';
 import { validateProfile } from '../../costs/validate.ts';
 import type { ErrorSummary, Validation } from '../../costs/validate.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { loadProfile } from '../../scenarios/load-profile.ts';
 import { EXIT_CHECK_FAILED } from '../exit-codes.ts';
 import { readMeasuredFiles } from '../measured-file.ts';
+import { assertWritable } from '../output-folder.ts';
 import { alignedTable } from '../text-table.ts';
 import { percent, summaryLine } from '../validation-text.ts';
 
@@ -14,6 +19,8 @@ interface ValidateFlags {
   readonly measured?: readonly string[];
   readonly profile: string;
   readonly json?: boolean;
+  readonly heldOut?: boolean;
+  readonly out?: string;
   readonly maxMedian?: number;
   readonly minCoverage?: number;
 }
@@ -23,10 +30,23 @@ export function validateCommand(flags: ValidateFlags): void {
     throw new InputError('Nothing to validate against; expected --measured FILE.csv with rows of `chainwalk measure`.');
   }
   const profile = loadProfile(flags.profile);
-  const validation = validateProfile(profile, readMeasuredFiles(flags.measured));
+  if (flags.out !== undefined) assertWritable(dirname(flags.out), '--out');
+  const rows = readMeasuredFiles(flags.measured);
+  const validation = validateProfile(profile, rows);
+  const heldOut = flags.heldOut === true ? heldOutValidations(profile, rows) : [];
+  const all = { profile: profile.name, validation, heldOut };
   process.stdout.write(
-    flags.json === true ? `${JSON.stringify(toJson(profile.name, validation), null, 2)}\n` : toText(validation),
+    flags.json === true
+      ? `${JSON.stringify(toJson(all), null, 2)}
+`
+      : toText(all),
   );
+  if (flags.out !== undefined)
+    writeFileSync(
+      flags.out,
+      `${JSON.stringify(summaryDocument(all), null, 2)}
+`,
+    );
   const failures = failedBounds(validation.overall, flags);
   for (const failure of failures) process.stderr.write(`${pc.red('failed:')} ${failure}\n`);
   if (failures.length > 0) process.exitCode = EXIT_CHECK_FAILED;
@@ -49,7 +69,15 @@ function signed(ratio: number): string {
   return `${ratio < 0 ? '-' : '+'}${(100 * Math.abs(ratio)).toFixed(1)} %`;
 }
 
-function toText({ judged, listed, unpredicted, groups, overall }: Validation): string {
+/** What is shown of a profile: its errors on all rows, and on rows that were held out of fits. */
+interface Validated {
+  readonly profile: string;
+  readonly validation: Validation;
+  readonly heldOut: readonly HeldOut[];
+}
+
+function toText({ validation, heldOut }: Validated): string {
+  const { judged, listed, unpredicted } = validation;
   const parts = [
     alignedTable(
       ['row', 'unit', 'measured', 'predicted', 'error'],
@@ -76,11 +104,20 @@ function toText({ judged, listed, unpredicted, groups, overall }: Validation): s
     const rows = unpredicted.map((each) => [each.point, each.row.place, each.reason]);
     parts.push(`Not predicted:\n${alignedTable(['row', 'place', 'reason'], rows)}`);
   }
-  const lines = [
-    ...groups.map((group) => `${group.engine} ${group.mode}: ${summaryLine(group)}`),
-    `overall: ${summaryLine(overall)}`,
-  ];
-  return `${parts.join('\n')}\n${lines.join('\n')}\n`;
+  for (const split of heldOut) {
+    const { name, fitted, tested, unidentified } = split;
+    const open = unidentified.length === 0 ? '' : ` (taken from the profile: ${unidentified.join(', ')})`;
+    parts.push(
+      `Held out ${name}: fitted to ${fitted} rows, tested on ${tested}${open}\n${summaryLines(split.validation)}`,
+    );
+  }
+  return `${parts.join('\n')}\n${summaryLines(validation)}`;
+}
+
+/** One line for each engine and mode, and one overall. */
+function summaryLines({ groups, overall }: Validation): string {
+  const lines = groups.map((group) => `${group.engine} ${group.mode}: ${summaryLine(group)}\n`);
+  return `${lines.join('')}overall: ${summaryLine(overall)}\n`;
 }
 
 function summaryJson(summary: ErrorSummary) {
@@ -94,7 +131,24 @@ function summaryJson(summary: ErrorSummary) {
   };
 }
 
-function toJson(profile: string, { judged, listed, unpredicted, groups, overall }: Validation) {
+/** The file beside a profile that reports show: errors by engine and mode, without the rows. */
+function summaryDocument({ profile, validation, heldOut }: Validated) {
+  const splits = [
+    { name: 'all rows', validation },
+    ...heldOut.map((split) => ({ name: `held out: ${split.name}`, validation: split.validation })),
+  ];
+  return {
+    profile,
+    splits: splits.map(({ name, validation: { groups, overall } }) => ({
+      name,
+      groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...summaryJson(summary) })),
+      overall: summaryJson(overall),
+    })),
+  };
+}
+
+function toJson({ profile, validation, heldOut }: Validated) {
+  const { judged, listed, unpredicted, groups, overall } = validation;
   const row = ({ row: r, point }: Validation['unpredicted'][number]) => ({
     place: r.place,
     point,
@@ -125,5 +179,21 @@ function toJson(profile: string, { judged, listed, unpredicted, groups, overall 
     not_predicted: unpredicted.map((each) => ({ ...row(each), reason: each.reason })),
     groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...summaryJson(summary) })),
     overall: summaryJson(overall),
+    ...(heldOut.length === 0
+      ? {}
+      : {
+          held_out: heldOut.map((split) => ({
+            name: split.name,
+            fitted: split.fitted,
+            tested: split.tested,
+            unidentified: split.unidentified,
+            groups: split.validation.groups.map(({ engine, mode, ...each }) => ({
+              engine,
+              mode,
+              ...summaryJson(each),
+            })),
+            overall: summaryJson(split.validation.overall),
+          })),
+        }),
   };
 }
