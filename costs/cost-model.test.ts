@@ -397,14 +397,18 @@ describe('costContext', () => {
     changedServicePorts: 100,
     rules: 523,
     tableRules: 523,
+    serviceRules: 101,
     restoreLines: 900,
     addressesBound: 100,
   };
 
   it('splits the table into the scanned chain and the services own chains', () => {
     const made = costContext('iptables', report, { sameServiceProbability: 0.01 });
-    expect(made.serviceRules).toBe(100);
+    expect(made.serviceRules).toBe(101);
     expect(made.chainRules).toBe(400);
+    expect(made.chainComments).toBe(true);
+    const large = costContext('iptables', { ...report, chainComments: false }, { sameServiceProbability: 1 });
+    expect(large.chainComments).toBe(false);
     expect(costContext('ipvs', report, { sameServiceProbability: 1 }).serviceRules).toBe(0);
   });
 

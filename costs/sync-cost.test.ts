@@ -27,6 +27,7 @@ const full: SyncReport = {
   changedServicePorts: 1000,
   rules: 32_023,
   tableRules: 32_023,
+  serviceRules: 1001,
   restoreLines: 43_050,
 };
 
@@ -125,7 +126,8 @@ describe('syncs in nftables mode', () => {
 describe('syncs through iptables-nft', () => {
   it('do not pay for the whole table, but for every chain that they write', () => {
     const partial = { ...full, kind: 'partial' as const, changedServicePorts: 1, restoreLines: 1100 };
-    const of = (report: SyncReport, backend: 'legacy' | 'nft') => syncDurationNs(profile, report, 'iptables', backend);
+    const of = (report: SyncReport, backend: 'legacy' | 'nft') =>
+      syncDurationNs(profile, report, 'iptables', { iptablesBackend: backend, endpoints: 0 });
     expect(of(partial, 'nft')).toBeLessThan(of(partial, 'legacy'));
     expect(of(full, 'nft')).toBeGreaterThan(5 * of(full, 'legacy'));
   });

@@ -23,6 +23,7 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  * - `load_packets_*_ratio`: the same of the packets that these connections were to have, so that a long connection weighs more;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`, `restore_bytes`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed, bytes theirs (iptables mode alone);
+ * - `kube_proxy_memory_bytes`: what kube-proxy's own process holds, by its service ports and endpoints;
  * - `failed_syncs`: changed no rule, and are in `sync_cpu_s` by the time that they took and nowhere else; `rules_behind_s`: how long in all
  *   this node's rules lacked some change that its kube-proxy had been sent (waiting, syncing and failing syncs alike);
  * - `endpoint_slice_events`: watch events, one a write and node.
@@ -56,6 +57,7 @@ const CHANGE_METRICS = [
   'sync_operations',
   'restore_lines',
   'restore_bytes',
+  'kube_proxy_memory_bytes',
   'failed_syncs',
   'rules_behind_s',
   'endpoint_slice_events',

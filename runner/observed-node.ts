@@ -68,7 +68,7 @@ export class ObservedNode {
     });
     const missing = unsupported(this.#engine.supports, view.state.servicePorts);
     if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
-    this.syncs = new SyncLog(trial.point, trial.engine);
+    this.syncs = new SyncLog(trial.point, trial.engine, endpointCount(view));
     this.installed = new InstalledEndpoints((svc) => this.#reachable(svc));
   }
 
@@ -187,9 +187,14 @@ export class ObservedNode {
       concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
       ipvsScheduler: trial.point.proxy.ipvsScheduler,
       payloadBytes: traffic.payloadBytes,
+      iptablesBackend: trial.point.proxy.iptablesBackend,
     });
     return new CostModel(trial.point.profile, context);
   }
+}
+
+function endpointCount({ state }: BuiltCluster): number {
+  return state.servicePorts.reduce((sum, svc) => sum + svc.endpoints.length, 0);
 }
 
 /** Chance that two connections go to the same service: the sum of the squared shares of traffic. */

@@ -21,7 +21,7 @@ function report(work: Partial<SyncReport>): SyncReport {
 describe('SyncLog', () => {
   it('adds up CPU time, operations and lines over all syncs, the first one included', () => {
     const point = loaded.resolvePoint({});
-    const log = new SyncLog(point, 'iptables');
+    const log = new SyncLog(point, 'iptables', 0);
     const reports = [
       report({ restoreLines: 100, restoreBytes: 9000 }),
       report({ restoreLines: 7, restoreBytes: 500, conntrackDeletes: 2 }),
@@ -46,7 +46,7 @@ describe('SyncLog', () => {
 
   it('counts failed syncs apart, with the time that they took', () => {
     const point = loaded.resolvePoint({});
-    const log = new SyncLog(point, 'iptables');
+    const log = new SyncLog(point, 'iptables', 0);
     const first = report({ restoreLines: 100 });
     log.record(first, true);
     log.fail(5e8);
@@ -60,7 +60,7 @@ describe('SyncLog', () => {
   });
 
   it('counts each kind of operation once, and no lines where none were fed', () => {
-    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs');
+    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs', 0);
     const work = { netlinkRequests: 1, netlinkReads: 2, ipsetChanges: 4, addressChanges: 8 };
     log.record(report({ ...work, transactionOperations: 16, iptablesCommands: 32, conntrackDeletes: 64 }), true);
     expect(syncMetrics([log])).toMatchObject({
