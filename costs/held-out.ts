@@ -76,7 +76,7 @@ function scatteredRows(rows: readonly MeasuredRow[]): (row: MeasuredRow) => bool
     }
     const at = seen.get(groupOf(row)) ?? 0;
     seen.set(groupOf(row), at + 1);
-    if (Math.imul(at + 1, GOLDEN) >>> 0 < HELD_OUT_SHARE * 2 ** 32) held.add(key);
+    if (Math.imul(at + 1, GOLDEN) >>> 0 < HELD_OUT_SHARE * TWO_TO_32) held.add(key);
   }
   return (row) => held.has(row.mode === 'sync' ? operationKey(row) : row);
 }
@@ -84,6 +84,7 @@ function scatteredRows(rows: readonly MeasuredRow[]): (row: MeasuredRow) => bool
 /** 2^32 over the golden ratio: multiples of it fall evenly, and follow no pattern of the rows. */
 const GOLDEN = 0x9e3779b1;
 const HELD_OUT_SHARE = 0.4;
+const TWO_TO_32 = 0x1_0000_0000;
 
 function groupOf(row: MeasuredRow): string {
   return `${row.engine} ${row.mode} ${row.comments}`;

@@ -24,7 +24,7 @@ export function predictRow(profile: CostProfile, row: MeasuredRow): Prediction {
 }
 
 /** Seconds of CPU are predicted by a profile in nanoseconds, instructions by one in instructions. */
-export function syncUnit(row: MeasuredRow): 'ns' | 'instructions' {
+function syncUnit(row: MeasuredRow): 'ns' | 'instructions' {
   return row.unit.endsWith('_s') ? 'ns' : 'instructions';
 }
 

@@ -65,5 +65,5 @@ function csvRows(path: string): MeasuredRow[] {
 }
 
 export const NATIVE_FILES = ['native-data', 'native-control'] as const;
-export const IPVS_FILES = ['qemu-ipvs', 'qemu-ipvsconn', 'qemu-ipvsct', 'qemu-ipvskube', 'qemu-ipvssched'] as const;
+const IPVS_FILES = ['qemu-ipvs', 'qemu-ipvsconn', 'qemu-ipvsct', 'qemu-ipvskube', 'qemu-ipvssched'] as const;
 export const GUEST_FILES = [...IPVS_FILES, 'qemu-ipt', 'qemu-iptnft', 'qemu-nft'] as const;

@@ -6,7 +6,7 @@ import type { MeasuredRow } from './measured-row.ts';
 import { predictRow } from './predict-row.ts';
 
 /** A row, or an operation's user and system seconds together, with both values in `unit`. */
-export interface ValidatedRow {
+interface ValidatedRow {
   readonly row: MeasuredRow;
   readonly point: string;
   readonly unit: string;
@@ -17,7 +17,7 @@ export interface ValidatedRow {
 }
 
 /** A row that is shown and not judged: wall time, which waiting is part of, and CPU time below the clock's tick. */
-export interface ListedRow {
+interface ListedRow {
   readonly row: MeasuredRow;
   readonly point: string;
   readonly unit: string;
@@ -26,7 +26,7 @@ export interface ListedRow {
   readonly reason: string;
 }
 
-export interface UnpredictedRow {
+interface UnpredictedRow {
   readonly row: MeasuredRow;
   readonly point: string;
   readonly reason: string;

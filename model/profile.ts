@@ -114,8 +114,7 @@ export interface SchedulerCosts {
 }
 
 /** What surrounds IPVS on a packet's path: nothing, connection tracking, kube-proxy's rules and sets, and with kube-ipvs0 too (kube-proxy's mode). */
-export const IPVS_PATHS = ['bare', 'conntrack', 'kubeRules', 'kubeIpvs0'] as const;
-export type IpvsPath = (typeof IPVS_PATHS)[number];
+export type IpvsPath = 'bare' | 'conntrack' | 'kubeRules' | 'kubeIpvs0';
 
 /** The IPVS data path and its control plane, in instructions: it was measured in an emulated guest alone. */
 export interface IpvsCosts {

@@ -123,7 +123,7 @@ function program(): Command {
     .option('--out <file>', 'the new profile, a YAML file')
     .option('--base <name>', 'profile to take numbers from that the rows cannot tell')
     .option('--name <name>', "the new profile's name (default: the file's)")
-    .option('--l2-bytes <n>', 'size of the L2 cache of a core', positiveInteger('--l2-bytes', 2 ** 32))
+    .option('--l2-bytes <n>', 'size of the L2 cache of a core', positiveInteger('--l2-bytes', 0x1_0000_0000))
     .action(calibrateCommand);
   cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
   return cli;

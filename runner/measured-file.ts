@@ -16,7 +16,7 @@ export function readMeasuredFiles(paths: readonly string[]): MeasuredRow[] {
   return paths.flatMap(readMeasuredFile);
 }
 
-export function readMeasuredFile(path: string): MeasuredRow[] {
+function readMeasuredFile(path: string): MeasuredRow[] {
   const [header, ...lines] = readLines(path);
   if (header === undefined)
     throw new InputError('The file is empty; expected CSV with a line of columns.', { file: path });

@@ -8,7 +8,7 @@ import { variantOption } from '../measured-row.ts';
 import type { MeasuredRow } from '../measured-row.ts';
 import { ipvsPath } from '../rig/rig-ipvs.ts';
 
-export interface Parameter {
+interface Parameter {
   readonly path: string;
   /** What rows it needs, for the message where they are missing. */
   readonly needs: string;
@@ -183,7 +183,7 @@ const NFT_SYNC = [
 ];
 
 /** Blocks of a profile in nanoseconds. */
-export const NANOSECOND_BLOCKS: readonly Block[] = [
+const NANOSECOND_BLOCKS: readonly Block[] = [
   PACKET,
   iptablesBlock('iptables', 'ns'),
   iptablesBlock('iptablesNft', 'ns'),
@@ -246,7 +246,7 @@ function ipvsPathBlock(path: 'conntrack' | 'kubeRules' | 'kubeIpvs0', more: read
 const ADDRESSES = 'packets over one and over many services, variant kube-rules+kube-ipvs0';
 
 /** Blocks of a profile in instructions. */
-export const INSTRUCTION_BLOCKS: readonly Block[] = [
+const INSTRUCTION_BLOCKS: readonly Block[] = [
   PACKET,
   {
     ...iptablesBlock('iptables', 'instructions'),

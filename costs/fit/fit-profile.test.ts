@@ -87,8 +87,8 @@ describe('the committed profiles', () => {
 
 describe.skipIf(!hasKernelData)(`a fit to the kernel measurements${skipped}`, () => {
   it.each([
-    { profile: native as CostProfile, rows: nativeRows },
-    { profile: guest as CostProfile, rows: guestRows },
+    { profile: native, rows: nativeRows },
+    { profile: guest, rows: guestRows },
   ])('finds the committed numbers of $profile.name again, and none that rows cannot tell', ({ profile, rows }) => {
     const fit = fitProfile(profile, rows);
     expect(fit.unidentified).toEqual([]);

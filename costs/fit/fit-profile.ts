@@ -24,7 +24,7 @@ export interface FittedValue {
   readonly isExact: boolean;
 }
 
-export interface Unidentified {
+interface Unidentified {
   readonly path: string;
   readonly block: string;
   readonly needs: string;
@@ -120,7 +120,7 @@ function search(
     for (const parameter of block.searched) {
       const { path } = parameter;
       if (unclear.includes(parameter)) continue;
-      const width = (parameter.high - parameter.low) / 2 ** round;
+      const width = (parameter.high - parameter.low) / (1 << round);
       const centre = values.get(path) as number;
       const low = Math.max(parameter.low, centre - width / 2);
       const high = Math.min(parameter.high, centre + width / 2);
