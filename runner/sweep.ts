@@ -78,7 +78,8 @@ async function runExperiment(
   const start = hostSeconds();
   const folder = join(options.out, experiment.name);
   const axisNames = ownAxes(trials[0]?.values ?? {});
-  const journal = new Journal(folder, axisNames);
+  const units = [...new Set(trials.map((trial) => trial.point.profile.unit))];
+  const journal = new Journal(folder, axisNames, units);
   const failures: FailureNote[] = [];
   const onOutcome = (outcome: TrialOutcome): void => {
     const { trial } = outcome;

@@ -94,7 +94,7 @@ export class Resolver {
       churn,
       proxy: toProxy(input.proxy, this.#kubeProxy(input, draft, fail), fail),
       propagation: toPropagation(input.propagation, fail),
-      profile: this.#profile(input.profile, draft),
+      profile: this.#profileOf(input, draft, fail),
       durationSeconds: input.duration_s,
       timelineSeconds: input.timeline_s,
     };
@@ -251,6 +251,17 @@ export class Resolver {
         throw draft.error(error.message, error.path ?? ['cluster']);
       throw error;
     }
+  }
+
+  /** The profile at this point, which must have costs of every mode that the experiment asks for. */
+  #profileOf(input: ExperimentInput, draft: Draft, fail: Fail): CostProfile {
+    const profile = this.#profile(input.profile, draft);
+    const at = input.engines.indexOf('userspace');
+    if (profile.unit !== 'instructions' || at < 0) return profile;
+    return fail(
+      `The profile ${quote(input.profile)} is in instructions and has no costs of userspace mode. Take "userspace" out of "engines", or another profile by "profile".`,
+      ['engines', at],
+    );
   }
 
   #profile(name: string, draft: Draft): CostProfile {
