@@ -45,9 +45,9 @@ export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric):
       ...panels(
         all.panels,
         `${metric.heading}${note}`,
-        lineLayers(all.engines, statistics, sweepX('x', axisHead(axis), distinctValues(drawn, axis)), y, 'value', [
-          field('x', axisHead(axis), 'quantitative'),
-        ]),
+        lineLayers(all.engines, statistics, sweepX('x', axisHead(axis), distinctValues(drawn, axis)), y, 'value', {
+          pointFields: [field('x', axisHead(axis), 'quantitative')],
+        }),
         { one: 300, many: 180 },
       ),
     },

@@ -7,6 +7,7 @@ import { estimateTable } from './chart-table.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
+import { hasRange, INTERVAL_READING, RANGE_READING, rangeBounds } from './range-band.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import { costMetric, distinctValues, estimates } from './series.ts';
 
@@ -29,7 +30,10 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
     { label: 'median', points: percentile('p50') },
     { label: '99th percentile', points: percentile('p99') },
   ].filter((statistic) => statistic.points.length > 0);
-  const values = statistics.flatMap((statistic) => statistic.points.map((point) => point.mean));
+  const values = [
+    ...statistics.flatMap((statistic) => statistic.points.map((point) => point.mean)),
+    ...rangeBounds(mean.points),
+  ];
   const title = 'Cost of a first packet';
   const x = logX('x', 'services', distinctValues(rows, 'services'));
   const y = logY('value', values, unit);
@@ -48,14 +52,14 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
       ...panels(
         mean.panels,
         'modelled cost of a first packet (log scale)',
-        lineLayers(mean.engines, statistics, x, y, 'cost'),
+        lineLayers(mean.engines, statistics, x, y, 'cost', { ranges: true }),
         { one: 340, many: 220 },
       ),
     },
     finding: finding.filter((sentence) => sentence !== '').join(' ') + panelNote(mean.panels, panel, mean.hiddenPanels),
     reading:
       'Both axes are logarithmic: a straight rising line means that the cost is a power of the number of services. ' +
-      'The shaded band is the 95% confidence interval of the mean over replications; dashed lines are percentiles over packets.',
+      `${hasRange(rows, metric) ? RANGE_READING : INTERVAL_READING} Long-dashed and dotted lines are percentiles over packets.`,
     table: estimateTable(statistics, unit),
   };
 }

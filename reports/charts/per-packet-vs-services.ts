@@ -7,6 +7,7 @@ import { growthSentence, panelNote, rankingSentence } from './compare-words.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
+import { hasRange, RANGE_READING, rangeBounds } from './range-band.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import { costMetric, distinctValues, estimates } from './series.ts';
 
@@ -27,7 +28,10 @@ export function perPacketVsServices(rows: readonly SummaryRow[]): Chart | undefi
       points: estimates(rows, `cost_established_packet_mean_${unit.suffix}`, 'services').points,
     },
   ].filter((statistic) => statistic.points.length > 0);
-  const values = statistics.flatMap((statistic) => statistic.points.map((point) => point.mean));
+  const values = [
+    ...statistics.flatMap((statistic) => statistic.points.map((point) => point.mean)),
+    ...rangeBounds(all.points),
+  ];
   const panel = all.panels.at(-1) ?? '';
   const finding = [
     growthSentence(all.points, all.engines, panel, 'the mean cost over all packets', 'services', unit),
@@ -43,14 +47,17 @@ export function perPacketVsServices(rows: readonly SummaryRow[]): Chart | undefi
       ...panels(
         all.panels,
         'modelled cost of a packet, mean (log scale)',
-        lineLayers(all.engines, statistics, logX('x', 'services', services), logY('value', values, unit), 'cost'),
+        lineLayers(all.engines, statistics, logX('x', 'services', services), logY('value', values, unit), 'cost', {
+          ranges: true,
+        }),
         { one: 320, many: 210 },
       ),
     },
     finding: finding.filter((sentence) => sentence !== '').join(' ') + panelNote(all.panels, panel, all.hiddenPanels),
     reading:
       'Solid lines average every packet of the traffic, first packets included; dashed lines only those after the first, ' +
-      'which connection tracking carries past the rules. The nearer the two, the less the first packet matters.',
+      'which connection tracking carries past the rules. The nearer the two, the less the first packet matters.' +
+      (hasRange(rows, metric) ? ` ${RANGE_READING}` : ''),
     table: estimateTable(statistics, unit),
   };
 }

@@ -19,7 +19,16 @@ export interface Estimate {
   /** 95% confidence interval of the mean over replications; null with fewer than two. */
   readonly low: number | null;
   readonly high: number | null;
+  /** How far the kernel may be from a modelled cost, by its profile: no sampling interval. */
+  readonly range?: ModelRange;
   readonly replications: number;
+}
+
+export interface ModelRange {
+  readonly low: number;
+  readonly high: number;
+  /** No measurement stands behind the cost. */
+  readonly estimated: boolean;
 }
 
 /** More panels than this would make a page of their own; the table below a chart has the rest. */
@@ -105,6 +114,7 @@ export function estimates(
       mean: row.mean,
       low: row.ci95_low,
       high: row.ci95_high,
+      ...rangeOf(row),
       replications: row.replications,
     });
   }
@@ -115,6 +125,16 @@ export function estimates(
       a.x - b.x,
   );
   return { points, panels, engines, hiddenPanels: allPanels.length - panels.length };
+}
+
+function rangeOf({ range_low: low, range_high: high, estimated }: SummaryRow): Pick<Estimate, 'range'> {
+  return low === undefined || high === undefined ? {} : { range: { low, high, estimated: estimated === true } };
+}
+
+/** "5.9 µs to 8.3 µs", and that it is estimated where it is; empty without a range. */
+export function rangeText({ range }: Estimate, unit: Unit): string {
+  if (range === undefined) return '';
+  return `${formatIn(unit, range.low)} to ${formatIn(unit, range.high)}${range.estimated ? ', estimated' : ''}`;
 }
 
 /** The points of one engine in one panel, in ascending x. */
