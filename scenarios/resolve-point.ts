@@ -65,6 +65,8 @@ export class Resolver {
   readonly #manifests = new Map<string, ManifestResult>();
   readonly #profiles = new Map<string, CostProfile>();
   readonly #texts = new Map<string, string>();
+  /** Where the profiles lie that points have, by their names. */
+  readonly profileFiles = new Map<string, string>();
   readonly #warnings = new Set<string>();
 
   constructor(draft: Draft, axes: readonly PlacedAxis[], file: string, readFile: ReadFile | undefined) {
@@ -268,7 +270,8 @@ export class Resolver {
     const known = this.#profiles.get(name);
     if (known !== undefined) return known;
     try {
-      const { profile, text } = readProfile(name, this.#readFile, this.#folder);
+      const { profile, text, file } = readProfile(name, this.#readFile, this.#folder);
+      this.profileFiles.set(profile.name, file);
       this.#profiles.set(name, profile);
       this.#texts.set(`profile ${name}`, text);
       return profile;
