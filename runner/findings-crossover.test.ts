@@ -51,7 +51,7 @@ describe('a crossover', () => {
     // 4 n - 800 = 0; the halves 60 and 80 make 100: 175 to 225. By the range: 260 + 4.4 n is never below 0, 3.6 n - 1,860 until 517.
     expect(textOf([...rows('iptables', IPTABLES), ...rows('ipvs', IPVS)])).toBe(
       'Crossover of iptables and IPVS (IPVS estimated): for a first packet at 200 services (95 % sampling interval 175 to 225; by ' +
-        "the profile's range fewer than 10 to 517), beyond which IPVS is the cheaper one.",
+        "the profile's range anywhere up to 517), beyond which IPVS is the cheaper one.",
     );
   });
 
@@ -95,7 +95,11 @@ describe('a crossover', () => {
 
   it('beyond the sweep by its range says so', () => {
     const summary = [...rows('iptables', { ...IPTABLES, range: 0.9 }), ...rows('ipvs', IPVS)];
-    expect(textOf(summary)).toContain("by the profile's range fewer than 10 to more than 10,000)");
+    expect(textOf(summary)).toContain("by the profile's range anywhere in this sweep)");
+    const late = [...rows('iptables', { cost: (n) => n, range: 0 }), ...rows('ipvs', { cost: () => 8000, range: 0.5 })];
+    expect(textOf(late)).toContain(
+      "at 8,000 services (one replication, no sampling interval; by the profile's range anywhere from 4,000 on)",
+    );
   });
 
   it('does without intervals where a file has none, and is none of equal or tangled modes', () => {

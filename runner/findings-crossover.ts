@@ -181,14 +181,18 @@ function partText(of: string, difference: Difference, answer: Answer): string {
   return `${of} ${cheaper} is the cheaper one at every size by the mean, and the profile's range leaves that open ${where}`;
 }
 
+/** "175 to 225", "anywhere up to 517", "anywhere from 1,310 on". */
 function placesText(services: readonly number[], [from, to]: readonly [Place, Place]): string {
-  const text = (place: Place): string =>
-    place === 'below'
-      ? `fewer than ${servicesText(services[0])}`
-      : place === 'beyond'
-        ? `more than ${servicesText(services.at(-1) ?? 0)}`
-        : servicesText(place);
-  return from === to ? text(from) : `${text(from)} to ${text(to)}`;
+  const isOpen = from === 'below' && to === 'beyond';
+  if (isOpen || from === to) return isOpen ? 'anywhere in this sweep' : servicesOf(services, from);
+  if (from === 'below') return `anywhere up to ${servicesOf(services, to)}`;
+  if (to === 'beyond') return `anywhere from ${servicesOf(services, from)} on`;
+  const [first, last] = [servicesOf(services, from), servicesOf(services, to)];
+  return first === last ? first : `${first} to ${last}`;
+}
+
+function servicesOf(services: readonly number[], place: Place): string {
+  return servicesText(place === 'below' ? services[0] : place === 'beyond' ? (services.at(-1) ?? 0) : place);
 }
 
 /** Three significant digits: a crossing lies between two sizes. */

@@ -4,6 +4,8 @@ import { engineChannels, engineLabel } from './engine-style.ts';
 import { field } from './scale.ts';
 import type { Unit } from './scale.ts';
 import { estimatedEngines, intervalFields, rangeLayers, rangeNote, samplingBars } from './range-band.ts';
+import { referenceLayers } from './reference-marks.ts';
+import type { ReferencePoint } from './reference-marks.ts';
 import type { Estimate } from './series.ts';
 import { formatIn, rangeText } from './series.ts';
 
@@ -59,6 +61,14 @@ const SERVICES_AND_RULES: readonly Json[] = [
   field('rules', 'rules installed', 'quantitative', ',.0f'),
 ];
 
+interface LineOptions {
+  /** What a tooltip says of a point beside its value. */
+  readonly pointFields?: readonly Json[];
+  readonly ranges?: boolean;
+  /** Published points, whose rows are in the data, too. */
+  readonly references?: readonly ReferencePoint[];
+}
+
 /**
  * Band, lines and points over rows of `lineRows`; `x` and `y` are the position channels. The band is the sampling interval; where the
  * profile's range is drawn (`ranges`) the band is that, and the sampling interval a bar.
@@ -69,7 +79,7 @@ export function lineLayers(
   x: JsonObject,
   y: JsonObject,
   valueTitle: string,
-  { pointFields = SERVICES_AND_RULES, ranges = false }: { pointFields?: readonly Json[]; ranges?: boolean } = {},
+  { pointFields = SERVICES_AND_RULES, ranges = false, references = [] }: LineOptions = {},
 ): Json[] {
   const first = statistics[0]?.points ?? [];
   const withBand = ranges && first.some((point) => point.range !== undefined);
@@ -104,7 +114,11 @@ export function lineLayers(
   };
   return [
     ...(withBand ? rangeLayers(x, y, color) : [intervals]),
-    { mark: { type: 'line', tooltip: false }, encoding: { x, y, color, ...dash } },
+    {
+      transform: [{ filter: '!datum.reference' }],
+      mark: { type: 'line', tooltip: false },
+      encoding: { x, y, color, ...dash },
+    },
     ...(withBand ? samplingBars(x, y, color) : []),
     {
       transform: [{ filter: 'datum.first' }],
@@ -115,9 +129,10 @@ export function lineLayers(
     ...[false, true]
       .filter((first) => first || many)
       .map((first) => ({
-        transform: [{ filter: first ? 'datum.first' : '!datum.first' }],
+        transform: [{ filter: first ? 'datum.first' : '!datum.first && !datum.reference' }],
         mark: { type: 'point', filled: true, size: first ? 300 : 160, opacity: 0 },
         encoding: { x, y, tooltip },
       })),
+    ...referenceLayers(references, x, y, color),
   ];
 }

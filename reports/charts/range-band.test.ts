@@ -51,7 +51,7 @@ describe('the range of the profile', () => {
   it('is a band of all modes, and of those that were not measured a band with a name', async () => {
     const chart = firstPacketVsServices(TWO);
     const notes = dataOf(chart).filter((row) => row['note'] !== '');
-    expect(notes.map(({ note, x }) => [note, x])).toEqual([['IPVS: estimated', 1000]]);
+    expect(notes.map(({ note, x }) => [note, x])).toEqual([['IPVS: estimated', 10]]);
     expect(dataOf(chart)[0]).toMatchObject({ low: 1000, high: 1200, rangeLow: 880, rangeHigh: 1320, estimated: false });
     const svg = await renderSvg(chart?.spec ?? {});
     expect(svg).toContain('>IPVS: estimated<');

@@ -30,13 +30,13 @@ export function hasRange(rows: readonly SummaryRow[], metric: string): boolean {
   return rows.some((row) => row.metric === metric && row.range_low !== undefined);
 }
 
-/** What stands at the end of an estimated band: at the last of its engine's points in its panel. */
+/** What stands above an estimated band: at the first of its engine's points in its panel, where lines that grow with x are still below. */
 export function rangeNote(point: Estimate, points: readonly Estimate[]): string {
   if (point.range?.estimated !== true) return '';
-  const isLast = points.every(
-    (other) => other.engine !== point.engine || other.panel !== point.panel || other.x <= point.x,
+  const isFirst = points.every(
+    (other) => other.engine !== point.engine || other.panel !== point.panel || other.x >= point.x,
   );
-  return isLast ? `${engineLabel(point.engine)}: estimated` : '';
+  return isFirst ? `${engineLabel(point.engine)}: estimated` : '';
 }
 
 /** The two intervals of a tooltip, by names that tell them apart. */
@@ -66,9 +66,9 @@ export function rangeLayers(x: JsonObject, y: JsonObject, color: JsonObject): Js
       transform: [{ filter: "datum.note != ''" }],
       mark: {
         type: 'text',
-        align: 'right',
+        align: 'left',
         baseline: 'bottom',
-        dy: -5,
+        dy: -4,
         fontSize: 11,
         color: STRONG_COLOUR,
         tooltip: false,

@@ -87,6 +87,16 @@ export function pointValue(row: SummaryRow, name: string): Cell {
   return row.axes[name] ?? null;
 }
 
+export interface Estimates {
+  readonly points: Estimate[];
+  readonly panels: string[];
+  readonly engines: string[];
+  readonly hiddenPanels: number;
+  /** What the points were made of, those of hidden panels included, and the panel of each. */
+  readonly rows: readonly SummaryRow[];
+  readonly panelOf: (row: SummaryRow) => string;
+}
+
 /** Estimates of `metric` with x = the column or axis `x` (or what `xOf` makes of a row), lines running along `along`, ordered by panel, engine and x. */
 export function estimates(
   rows: readonly SummaryRow[],
@@ -94,7 +104,7 @@ export function estimates(
   x: string,
   along: string = x,
   xOf: (row: SummaryRow) => Cell = (row) => pointValue(row, x),
-): { points: Estimate[]; panels: string[]; engines: string[]; hiddenPanels: number } {
+): Estimates {
   const chosen = rows.filter((row) => row.metric === metric && row.mean !== null && xOf(row) !== null);
   const columns = panelColumns(chosen, along);
   const allPanels = panelNames(chosen, columns);
@@ -124,7 +134,14 @@ export function estimates(
       engines.indexOf(a.engine) - engines.indexOf(b.engine) ||
       a.x - b.x,
   );
-  return { points, panels, engines, hiddenPanels: allPanels.length - panels.length };
+  return {
+    points,
+    panels,
+    engines,
+    hiddenPanels: allPanels.length - panels.length,
+    rows: chosen,
+    panelOf: (row) => panelName(row, columns),
+  };
 }
 
 function rangeOf({ range_low: low, range_high: high, estimated }: SummaryRow): Pick<Estimate, 'range'> {

@@ -107,7 +107,7 @@ function errors({ splits }: Validation): Html {
       table({
         caption: name === FITTED ? 'All rows: the numbers were fitted to these' : sentenceCase(name),
         columns: ['engine', 'what', 'rows compared', 'median error', '90% of rows within', 'largest error'],
-        rows: groups.map((group) => [
+        rows: inOrder(groups).map((group) => [
           MEASURED[group.engine] ?? group.engine,
           MODES[group.mode] ?? group.mode,
           rowsText(group),
@@ -119,16 +119,28 @@ function errors({ splits }: Validation): Html {
     )}`;
 }
 
+/** Engines one after another, packets before programming. */
+function inOrder(groups: readonly ValidationGroup[]): ValidationGroup[] {
+  const place = (name: string, names: readonly string[]): number =>
+    names.includes(name) ? names.indexOf(name) : names.length;
+  const [engines, modes] = [Object.keys(MEASURED), Object.keys(MODES)];
+  return [...groups].sort(
+    (a, b) => place(a.engine, engines) - place(b.engine, engines) || place(a.mode, modes) - place(b.mode, modes),
+  );
+}
+
 function rowsText({ rows, of }: ValidationGroup): string {
   return rows === of ? formatNumber(rows) : `${formatNumber(rows)} of ${formatNumber(of)}`;
 }
 
-/** Errors below this one are of the last digits that were written down. */
+/** Errors below the first are of the last digits that were written down, below the second of floating-point arithmetic. */
 const ROUNDING = 0.0001;
+const NOISE = 1e-12;
 
 function errorText(ratio: number | null): string | null {
   if (ratio === null) return null;
-  return ratio < ROUNDING && ratio > 0 ? '0.01% or less' : formatShare(ratio);
+  if (ratio < NOISE) return '0%';
+  return ratio < ROUNDING ? '≤0.01%' : formatShare(ratio);
 }
 
 function rangeTable({ ranges = [] }: Manifest['profile'], heading: (text: string) => Html): Html {
