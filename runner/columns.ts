@@ -1,6 +1,8 @@
 /** The columns of observations.csv, known before the first trial runs so that the file can grow row by row. */
 import { COUNTER_NAMES } from '../model/counters.ts';
 import { OBSERVATION_COLUMNS, type Cell, type Observation } from '../model/observation.ts';
+import type { CostUnit } from '../model/profile.ts';
+import { INSTRUCTION_COLUMNS, OVER_BARE_COLUMNS, rangeColumns } from './cost-columns.ts';
 import type { AxisValues } from './sweep-plan.ts';
 import { FAILURE_KINDS } from './trial-meter.ts';
 
@@ -90,14 +92,18 @@ const DNS_METRICS = [
  * Metrics that every experiment has beside OBSERVATION_COLUMNS. `endpoint_slice_writes`: creates, updates and deletes of EndpointSlices,
  * or of Endpoints objects where the experiment asks for those; `endpoint_slice_bytes`: what the API server sends to all nodes together in
  * the watch events of these writes, protobuf, before HTTP/2 and TLS.
+ *
+ * `cost_*_low_ns` and `cost_*_high_ns`: how far the kernel's own figure may be from the modelled one beside it, by the profile's range
+ * (costs/range.ts). They are not metrics: more replications do not bring them closer, so summary.csv has no interval of them, but
+ * `range_low` and `range_high` beside the interval of the cost itself. `cost_estimated`: no measurement has the engine's cost in this unit.
  */
 const OWN_METRICS = [
   'first_packets',
   'rules_scanned_max',
   'rules_evaluated_per_established_packet_mean',
   'service_chain_entries_per_established_packet_mean',
-  'cost_over_bare_first_packet_mean_ns',
-  'cost_over_bare_per_packet_mean_ns',
+  ...OVER_BARE_COLUMNS,
+  ...rangeColumns('ns'),
   ...FAILURE_KINDS.map((kind) => `failed_connections_${kind}`),
   'stale_connections',
   'broken_connections',
@@ -110,11 +116,12 @@ const OWN_METRICS = [
   'nodes',
   ...DNS_METRICS,
   'path_measured',
+  'cost_estimated',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',
 ];
 
-/** Columns that identify a row or describe its world; every other numeric column is a metric. */
+/** Columns that identify a row, describe its world, or say how far a cost may be off; every other numeric column is a metric. */
 const IDENTITY = new Set([
   'experiment',
   'engine',
@@ -128,7 +135,10 @@ const IDENTITY = new Set([
   'digest',
   'nodes',
   'path_measured',
+  'cost_estimated',
   'failure_reason',
+  ...rangeColumns('ns'),
+  ...rangeColumns('instructions'),
 ]);
 
 /** Axes other than `services` and `endpoints_per_service`, in the scenario's order. */
@@ -136,12 +146,16 @@ export function ownAxes(values: AxisValues): string[] {
   return Object.keys(values).filter((name) => name !== 'services' && name !== 'endpoints_per_service');
 }
 
-export function observationColumns(axisNames: readonly string[]): string[] {
-  return [...OBSERVATION_COLUMNS, ...axisNames, ...OWN_METRICS];
+/** `units`: those of the experiment's profiles. With instructions the columns in nanoseconds are empty, and others stand beside them. */
+export function observationColumns(axisNames: readonly string[], units: readonly CostUnit[] = ['ns']): string[] {
+  const instructions = units.includes('instructions') ? [...INSTRUCTION_COLUMNS, ...rangeColumns('instructions')] : [];
+  return [...OBSERVATION_COLUMNS, ...axisNames, ...instructions, ...OWN_METRICS];
 }
 
 export function metricColumns(axisNames: readonly string[]): string[] {
-  return observationColumns(axisNames).filter((name) => !IDENTITY.has(name) && !axisNames.includes(name));
+  return observationColumns(axisNames, ['ns', 'instructions']).filter(
+    (name) => !IDENTITY.has(name) && !axisNames.includes(name),
+  );
 }
 
 /** The observation with every column present, in the columns' order. */

@@ -40,6 +40,8 @@ export interface ReadProfile {
   readonly profile: CostProfile;
   /** All that was read, the profile that the IPVS part comes from included: what a result depends on. */
   readonly text: string;
+  /** Where the profile's file lies. */
+  readonly file: string;
 }
 
 export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.'): ReadProfile {
@@ -54,12 +56,14 @@ export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
   const text = isFile ? readText(path, readFile) : readText(path);
   const source = parseSingleSource(text, isFile ? nameOrPath : path);
   const { unit } = checked(source, unitSchema);
-  if (unit === 'instructions') return { profile: toInstructionProfile(checked(source, instructionSchema)), text };
+  if (unit === 'instructions') {
+    return { profile: toInstructionProfile(checked(source, instructionSchema)), text, file: path };
+  }
   const input = checked(source, nanosecondSchema);
   // The section's other keys are quantities, which its type cannot tell from this one.
   const from = input.ipvs_bridge['from'] as unknown as string;
   const bridged = readBridged(source, from, readFile, dirname(path));
-  return { profile: toNanosecondProfile(input, bridged.profile), text: text + bridged.text };
+  return { profile: toNanosecondProfile(input, bridged.profile), text: text + bridged.text, file: path };
 }
 
 function readBridged(

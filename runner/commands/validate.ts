@@ -5,8 +5,10 @@ import pc from 'picocolors';
 import { significant } from '../../costs/calibrate.ts';
 import { heldOutValidations } from '../../costs/held-out.ts';
 import type { HeldOut } from '../../costs/held-out.ts';
+import { notModelled } from '../../costs/not-modelled.ts';
 import { validateProfile } from '../../costs/validate.ts';
 import type { ErrorSummary, Validation } from '../../costs/validate.ts';
+import type { CostProfile } from '../../model/profile.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { loadProfile } from '../../scenarios/load-profile.ts';
 import { EXIT_CHECK_FAILED } from '../exit-codes.ts';
@@ -34,7 +36,7 @@ export function validateCommand(flags: ValidateFlags): void {
   const rows = readMeasuredFiles(flags.measured);
   const validation = validateProfile(profile, rows);
   const heldOut = flags.heldOut === true ? heldOutValidations(profile, rows) : [];
-  const all = { profile: profile.name, validation, heldOut };
+  const all = { profile, validation, heldOut };
   process.stdout.write(
     flags.json === true
       ? `${JSON.stringify(toJson(all), null, 2)}
@@ -71,7 +73,7 @@ function signed(ratio: number): string {
 
 /** What is shown of a profile: its errors on all rows, and on rows that were held out of fits. */
 interface Validated {
-  readonly profile: string;
+  readonly profile: CostProfile;
   readonly validation: Validation;
   readonly heldOut: readonly HeldOut[];
 }
@@ -138,12 +140,13 @@ function summaryDocument({ profile, validation, heldOut }: Validated) {
     ...heldOut.map((split) => ({ name: `held out: ${split.name}`, validation: split.validation })),
   ];
   return {
-    profile,
+    profile: profile.name,
     splits: splits.map(({ name, validation: { groups, overall } }) => ({
       name,
       groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...summaryJson(summary) })),
       overall: summaryJson(overall),
     })),
+    not_modelled: notModelled(profile),
   };
 }
 
@@ -161,7 +164,7 @@ function toJson({ profile, validation, heldOut }: Validated) {
     variant: r.variant,
   });
   return {
-    profile,
+    profile: profile.name,
     rows: judged.map((each) => ({
       ...row({ ...each, reason: '' }),
       unit: each.unit,
