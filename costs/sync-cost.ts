@@ -67,9 +67,10 @@ export function syncDurationNs(
   backend: IptablesBackend = 'legacy',
 ): number {
   const p = syncParts(profile, report, engine, backend);
-  const sum =
-    p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
-  return Math.round(sum * (profile.unit === 'ns' ? 1 : profile.clock.syncNsPerInstruction.value));
+  const sum = p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
+  return Math.round(
+    sum * (profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value),
+  );
 }
 
 /** One `nft -f`: what it changes, and the table that it changes. */
@@ -104,9 +105,7 @@ function listingCost(profile: CostProfile, tableRules: number, servicePorts: num
 export function oneListingCost(profile: CostProfile, tableRules: number, servicePorts: number): number {
   const c = profile.nftSync;
   return (
-    profile.proxy.exec.value +
-    tableRules * c.listRule.value +
-    servicePorts * servicePorts * c.listServicesSquared.value
+    profile.proxy.exec.value + tableRules * c.listRule.value + servicePorts * servicePorts * c.listServicesSquared.value
   );
 }
 

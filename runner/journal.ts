@@ -23,9 +23,9 @@ export class Journal {
   #timelineStarted = false;
 
   /** Creates the folder and an observations.csv that holds the header alone; removes what an earlier sweep left there. */
-  constructor(folder: string, axisNames: readonly string[]) {
+  constructor(folder: string, axisNames: readonly string[], hasRig = false) {
     this.#folder = folder;
-    this.#columns = observationColumns(axisNames);
+    this.#columns = observationColumns(axisNames, hasRig);
     mkdirSync(folder, { recursive: true });
     for (const stale of ['summary.csv', 'timeline.csv', 'manifest.json', 'report.html', 'charts', 'observations.csv']) {
       rmSync(join(folder, stale), { recursive: true, force: true });

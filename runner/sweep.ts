@@ -78,7 +78,8 @@ async function runExperiment(
   const start = hostSeconds();
   const folder = join(options.out, experiment.name);
   const axisNames = ownAxes(trials[0]?.values ?? {});
-  const journal = new Journal(folder, axisNames);
+  const hasRig = trials.some(({ point }) => point.profile.unit === 'ns' && point.profile.rig !== undefined);
+  const journal = new Journal(folder, axisNames, hasRig);
   const failures: FailureNote[] = [];
   const onOutcome = (outcome: TrialOutcome): void => {
     const { trial } = outcome;
@@ -94,7 +95,7 @@ async function runExperiment(
   await executor.run(byExpectedTime(trials), onOutcome, options.signal);
   journal.finish();
   const observations = journal.observations();
-  const summary = summarize(observations, axisNames);
+  const summary = summarize(observations, axisNames, hasRig);
   writeFileAtomic(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
   const findings = findingsOf(summary, experiment.engines, journal.timeline(), trials[0]?.point.churn);
   failures.sort((a, b) => a.trial - b.trial);
