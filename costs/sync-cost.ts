@@ -182,6 +182,12 @@ export function addressInstructions(profile: CostProfile, changes: number, bound
   return changes * (ipvs.address.value + meanBound * ipvs.addressTimesBound.value);
 }
 
+/** `rules` rules put one by one into an empty table, each by an `iptables` command that reads and replaces all that are there. */
+export function oneByOneCost(profile: CostProfile, rules: number, backend: IptablesBackend): number {
+  const { commandTableRule } = restoreCosts(profile, backend);
+  return rules * profile.proxy.exec.value + ((rules * (rules + 1)) / 2) * commandTableRule.value;
+}
+
 /** Bytes that kube-proxy's own process holds. */
 export function proxyBytes(profile: CostProfile, servicePorts: number, endpoints: number): number {
   const { processBytes, servicePortBytes, endpointBytes } = profile.proxy;

@@ -14,6 +14,7 @@ import { Journal } from './journal.ts';
 import { axisColumns } from './observe.ts';
 import { assertWritable } from './output-folder.ts';
 import { startProgress } from './progress.ts';
+import { referencesOf } from './reference-rows.ts';
 import { readSite } from './site.ts';
 import { summarize } from './summarize.ts';
 import { expectedSeconds, type SweepPlan, type Trial } from './sweep-plan.ts';
@@ -101,6 +102,7 @@ async function runExperiment(
   failures.sort((a, b) => a.trial - b.trial);
   const manifest = {
     ...manifestOf(plan, options, findings),
+    references: referencesOf(experiment, summary),
     elapsed_s: Number((hostSeconds() - start).toFixed(1)),
     status: options.signal.aborted ? 'interrupted' : 'complete',
     trials: { total: trials.length, ok: observations.length - failures.length, failed: failures.length },
