@@ -29,18 +29,13 @@ const of = (profile: string, ...paths: readonly string[]): RigParameter[] =>
   paths.map((path) => ({ path, profiles: [profile] }));
 
 export const RIG_FITS: Readonly<Record<string, RigFit>> = {
-  // Five numbers, eight percentiles: the round trip is what nftables mode shows, the cache and a miss what iptables mode adds.
+  // Four numbers, eight percentiles: the round trip is what nftables mode shows, the cache what iptables mode adds.
   'published-2025': {
     experiments: ['published-2025'],
-    parameters: of(
-      'published-2025',
-      'rig.roundTripFloor',
-      'rig.roundTripMedian',
-      'rig.roundTripP99',
-      'cache.l2Bytes',
-      'iptables.coldRule',
-    ),
+    parameters: of('published-2025', 'rig.roundTripFloor', 'rig.roundTripMedian', 'rig.roundTripP99', 'cache.l2Bytes'),
   },
+  // kube-proxy v1.31 lists the names of its chains alone.
+  'published-2025-sync': { experiments: ['add-service'], parameters: of('published-2025', 'nftSync.listings') },
   // One cost of a rule for both rigs of the time; each has a request of its own.
   'era-2019': {
     experiments: ['published-2019', 'published-2019-nodeport'],
@@ -55,7 +50,7 @@ export const RIG_FITS: Readonly<Record<string, RigFit>> = {
     parameters: of('published-2026', 'rig.requestCpu', 'rig.connectionCpu', 'cache.l2Bytes'),
   },
   'scale-test': {
-    experiments: ['scale-test-5000-nodes'],
+    experiments: ['scale-test-5000-nodes', 'scale-test-100-nodes'],
     parameters: of('scale-test', 'rig.syncTimeRatio'),
   },
 };
