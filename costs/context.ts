@@ -12,6 +12,8 @@ export interface CostContext {
   readonly iptablesBackend: IptablesBackend;
   /** Rules of nat KUBE-SERVICES (userspace: of the portal chains): the longest walk of a packet that is for a Service. */
   readonly serviceRules: number;
+  /** How many of them each service port has in the engine's rules: 2 where kube-proxy wrote its masquerade rule there, too (up to v1.21). */
+  readonly rulesPerService?: number;
   /** Mean size of such a rule: 488 as kube-proxy writes them. */
   readonly serviceRuleBytes: number;
   /** Rules in the chains of single services (KUBE-SVC, KUBE-SEP, KUBE-EXT; nftables: service-, endpoint- and the like). */
@@ -53,7 +55,13 @@ const FIXED_USERSPACE_RULES = 5;
 type Use = Partial<
   Pick<
     CostContext,
-    'concurrentFlows' | 'otherMemoryBytes' | 'ipvsScheduler' | 'freshServerRatio' | 'payloadBytes' | 'iptablesBackend'
+    | 'rulesPerService'
+    | 'concurrentFlows'
+    | 'otherMemoryBytes'
+    | 'ipvsScheduler'
+    | 'freshServerRatio'
+    | 'payloadBytes'
+    | 'iptablesBackend'
   >
 > & { readonly sameServiceProbability: number };
 
@@ -62,7 +70,7 @@ export function costContext(engine: EngineName, report: SyncReport, use: Use): C
   return {
     engine,
     iptablesBackend: use.iptablesBackend ?? 'legacy',
-    ...rulesOf(engine, report),
+    ...rulesOf(engine, report, use.rulesPerService ?? 1),
     sameServiceProbability: use.sameServiceProbability,
     concurrentFlows: use.concurrentFlows ?? 1,
     otherMemoryBytes: use.otherMemoryBytes ?? 0,
@@ -74,15 +82,19 @@ export function costContext(engine: EngineName, report: SyncReport, use: Use): C
   };
 }
 
-type Rules = Pick<CostContext, 'serviceRules' | 'serviceRuleBytes' | 'chainRules' | 'chainComments'>;
+type Rules = Pick<
+  CostContext,
+  'rulesPerService' | 'serviceRules' | 'serviceRuleBytes' | 'chainRules' | 'chainComments'
+>;
 
-function rulesOf(engine: EngineName, report: SyncReport): Rules {
+function rulesOf(engine: EngineName, report: SyncReport, rulesPerService: number): Rules {
   const none = { serviceRules: 0, serviceRuleBytes: SERVICE_RULE_BYTES, chainRules: 0, chainComments: true };
   const beyond = (fixed: number): number => Math.max(0, report.tableRules - fixed);
   switch (engine) {
     case 'iptables': {
       const { serviceRules, chainComments } = report;
-      return { ...none, serviceRules, chainRules: beyond(serviceRules + FIXED_IPTABLES_RULES), chainComments };
+      const chainRules = beyond(serviceRules + FIXED_IPTABLES_RULES);
+      return { ...none, rulesPerService, serviceRules, chainRules, chainComments };
     }
     case 'ipvs':
       return none;

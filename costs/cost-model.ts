@@ -20,7 +20,7 @@ import { OUTCOME_ENDPOINT, OUTCOME_REJECT, OUTCOME_REPLY } from '../model/verdic
 import type { VerdictBatch } from '../model/verdict.ts';
 import type { CostContext } from './context.ts';
 import { IpvsCostModel } from './ipvs-cost-model.ts';
-import { packetConstants, touchedBytes } from './packet-constants.ts';
+import { packetConstants, rulesPerCounted, touchedBytes } from './packet-constants.ts';
 import type { PacketConstants } from './packet-constants.ts';
 import { ScanCache } from './scan-cache.ts';
 
@@ -39,7 +39,7 @@ export class CostModel {
     this.profile = profile;
     this.context = context;
     this.scan = new ScanCache(profile.cache, {
-      rules: context.serviceRules,
+      rules: context.serviceRules * rulesPerCounted(profile, context),
       touchedBytes: touchedBytes(profile, context),
       sameServiceProbability: context.sameServiceProbability,
       otherMemoryBytes: context.otherMemoryBytes,
@@ -86,9 +86,10 @@ export class CostModel {
     const c = this.constants;
     for (let i = 0, row = 0; i < packets.length; i++, row += COUNTER_STRIDE) {
       const first = verdicts.first[i] === 1;
-      const scanned = rows[row + SERVICE_RULES_SCANNED];
+      const counted = rows[row + SERVICE_RULES_SCANNED];
+      const scanned = counted * c.rulesPerCounted;
       const statistic = rows[row + STATISTIC_RULES];
-      const others = rows[row + RULES_EVALUATED] - scanned - statistic;
+      const others = rows[row + RULES_EVALUATED] - counted - statistic;
       const natSetups = rows[row + NAT_SETUPS];
       let cost = first ? c.first : c.established;
       cost += scanned * c.serviceRule + others * c.rule + statistic * c.statisticRule;

@@ -10,6 +10,8 @@ export interface PacketConstants {
   readonly portTry: number;
   readonly reject: number;
   readonly serviceRule: number;
+  /** Rules that a counted one of KUBE-SERVICES stands for: 2 where the profile's kube-proxy writes two and the engine one. */
+  readonly rulesPerCounted: number;
   readonly coldRule: number;
   readonly statisticRule: number;
   /** Any other rule; in nftables mode every rule. */
@@ -57,6 +59,7 @@ export function packetConstants(profile: CostProfile, context: CostContext): Pac
     portTry: packet.portTry.value,
     reject: packet.reject.value,
     serviceRule: iptables.serviceRule.value,
+    rulesPerCounted: rulesPerCounted(profile, context),
     coldRule: coldRule(iptables, context.serviceRuleBytes),
     statisticRule: iptables.statisticRule.value - (context.chainComments ? 0 : iptables.comment.value),
     rule,
@@ -76,6 +79,12 @@ export function packetConstants(profile: CostProfile, context: CostContext): Pac
 /** The costs of the tables that hold the rules of iptables mode. */
 export function iptablesCosts(profile: CostProfile, context: CostContext): IptablesCosts {
   return context.iptablesBackend === 'nft' ? profile.iptablesNft : profile.iptables;
+}
+
+/** In iptables mode: how many rules of KUBE-SERVICES one that the engine counts stands for, by the profile's kube-proxy. */
+export function rulesPerCounted(profile: CostProfile, context: CostContext): number {
+  if (profile.unit !== 'ns' || context.engine !== 'iptables') return 1;
+  return Math.max(1, (profile.serviceRulesPerService?.value ?? 1) / (context.rulesPerService ?? 1));
 }
 
 const COMMENTED_BYTES = 488;
@@ -117,7 +126,10 @@ function iptablesColdChains(profile: CostProfile, context: CostContext): number 
   const { cache } = profile;
   const costs = iptablesCosts(profile, context);
   const kept = 1 - evictedShare(profile, context);
-  const left = cache.l2Bytes.value - context.serviceRules * touchedBytes(profile, context) - context.otherMemoryBytes;
+  const left =
+    cache.l2Bytes.value -
+    context.serviceRules * rulesPerCounted(profile, context) * touchedBytes(profile, context) -
+    context.otherMemoryBytes;
   const chainBytes = context.chainRules * costs.chainTouchedBytes.value;
   return kept * coldChainShare(context, chainBytes, left) * costs.coldServiceChains.value;
 }

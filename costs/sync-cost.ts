@@ -77,7 +77,9 @@ export function syncDurationNs(
 ): number {
   const p = syncParts(profile, report, engine, setup);
   const sum = p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
-  return Math.round(sum * (profile.unit === 'ns' ? 1 : profile.clock.syncNsPerInstruction.value));
+  return Math.round(
+    sum * (profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value),
+  );
 }
 
 /** One `nft -f`: what it changes, and the table that it changes. */
@@ -186,6 +188,12 @@ export function addressInstructions(profile: CostProfile, changes: number, bound
   const { ipvs } = instructionsOf(profile);
   const meanBound = (boundAfter + Math.max(0, boundAfter - changes)) / 2;
   return changes * (ipvs.address.value + meanBound * ipvs.addressTimesBound.value);
+}
+
+/** `rules` rules put one by one into an empty table, each by an `iptables` command that reads and replaces all that are there. */
+export function oneByOneCost(profile: CostProfile, rules: number, backend: IptablesBackend): number {
+  const { commandTableRule } = restoreCosts(profile, backend);
+  return rules * profile.proxy.exec.value + ((rules * (rules + 1)) / 2) * commandTableRule.value;
 }
 
 /** Bytes that kube-proxy's own process holds. */

@@ -226,6 +226,34 @@ export interface RangeRatios {
   readonly ipvs: Quantity;
 }
 
+/**
+ * What surrounds the packets of a rig: how their cost becomes what its clients see (costs/client-view.ts). Everything here is outside
+ * netfilter, so that it is the same in every mode. A request is one question and its answer.
+ */
+export interface RigCosts {
+  /** Round trip of a request on an open connection: shortest, median and 99th percentile of a lognormal that begins at the shortest. */
+  readonly roundTripFloor: Quantity;
+  readonly roundTripMedian: Quantity;
+  readonly roundTripP99: Quantity;
+  /** What opening a connection adds to that: handshake, accept, close. */
+  readonly connection: Quantity;
+  /** CPU time of a request on the node that has most to do, and what opening a connection for it adds. */
+  readonly requestCpu: Quantity;
+  readonly connectionCpu: Quantity;
+  /** Cores of that node, and requests at one time when it is saturated. */
+  readonly cores: Quantity;
+  readonly concurrency: Quantity;
+  /** Packets that one node handles: of a request, both directions, and of opening and closing a connection beside its first one. */
+  readonly requestPackets: Quantity;
+  readonly connectionPackets: Quantity;
+  /** First packets that the server's node walks its own rules with for nothing, as they are for a pod: 0, or 1 where the server is on another node. */
+  readonly serverWalks: Quantity;
+  /** Other memory that a core writes between two requests: the programs' own. */
+  readonly otherMemoryBytes: Quantity;
+  /** How much longer kube-proxy's syncs take there than on the machine of the profile: a slower core, and what else runs on it. */
+  readonly syncTimeRatio: Quantity;
+}
+
 interface CommonProfile {
   readonly name: string;
   readonly description: string;
@@ -248,6 +276,10 @@ export interface NanosecondProfile extends CommonProfile {
   readonly unit: 'ns';
   readonly userspace: UserspaceCosts;
   readonly ipvsBridge: IpvsBridge;
+  /** Rules of KUBE-SERVICES for each service port, where kube-proxy of that time wrote more than the modelled version. */
+  readonly serviceRulesPerService?: Quantity;
+  /** Absent: only packets and syncs have a cost, not requests. */
+  readonly rig?: RigCosts;
 }
 
 /** Caches cost no instructions: every quantity of distance and cold memory is 0 here. */

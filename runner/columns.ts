@@ -121,6 +121,28 @@ const OWN_METRICS = [
   'failure_reason',
 ];
 
+/** Percentiles of a request's latency, as they stand in its columns. */
+export const LATENCY_PERCENTILES = ['01', '10', '25', '50', '75', '90', '95', '99'] as const;
+
+/**
+ * What clients see, in experiments whose profile has a rig section, and in no others (costs/client-view.ts):
+ * - `request_latency_*_ms`: a request with a connection of its own; `keep_alive_latency_*_ms`: one on an open connection; both at the
+ *   load of the trial, and null where that is more than the rig can bear;
+ * - `requests_per_second_saturated`, `keep_alive_...`: how many of each the rig can bear;
+ * - `client_node_cpu_cores`: of the client's node at the load of the trial, with the syncs that come without any change;
+ * - `kube_proxy_bytes_per_service`: memory of kube-proxy's process for a service port with its endpoints.
+ */
+const RIG_METRICS = [
+  'request_latency_mean_ms',
+  ...LATENCY_PERCENTILES.map((percent) => `request_latency_p${percent}_ms`),
+  'keep_alive_latency_mean_ms',
+  ...LATENCY_PERCENTILES.map((percent) => `keep_alive_latency_p${percent}_ms`),
+  'requests_per_second_saturated',
+  'keep_alive_requests_per_second_saturated',
+  'client_node_cpu_cores',
+  'kube_proxy_bytes_per_service',
+];
+
 /** Columns that identify a row, describe its world, or say how far a cost may be off; every other numeric column is a metric. */
 const IDENTITY = new Set([
   'experiment',
@@ -146,14 +168,24 @@ export function ownAxes(values: AxisValues): string[] {
   return Object.keys(values).filter((name) => name !== 'services' && name !== 'endpoints_per_service');
 }
 
-/** `units`: those of the experiment's profiles. With instructions the columns in nanoseconds are empty, and others stand beside them. */
-export function observationColumns(axisNames: readonly string[], units: readonly CostUnit[] = ['ns']): string[] {
-  const instructions = units.includes('instructions') ? [...INSTRUCTION_COLUMNS, ...rangeColumns('instructions')] : [];
-  return [...OBSERVATION_COLUMNS, ...axisNames, ...instructions, ...OWN_METRICS];
+/** What an experiment's profiles have that columns depend on. */
+export interface ProfileColumns {
+  /** With instructions the columns in nanoseconds are empty, and others stand beside them. */
+  readonly units: readonly CostUnit[];
+  /** Whether the profile of some trial has a rig section. */
+  readonly hasRig: boolean;
 }
 
-export function metricColumns(axisNames: readonly string[]): string[] {
-  return observationColumns(axisNames, ['ns', 'instructions']).filter(
+export function observationColumns(
+  axisNames: readonly string[],
+  { units, hasRig }: ProfileColumns = { units: ['ns'], hasRig: false },
+): string[] {
+  const instructions = units.includes('instructions') ? [...INSTRUCTION_COLUMNS, ...rangeColumns('instructions')] : [];
+  return [...OBSERVATION_COLUMNS, ...axisNames, ...instructions, ...OWN_METRICS, ...(hasRig ? RIG_METRICS : [])];
+}
+
+export function metricColumns(axisNames: readonly string[], hasRig = false): string[] {
+  return observationColumns(axisNames, { units: ['ns', 'instructions'], hasRig }).filter(
     (name) => !IDENTITY.has(name) && !axisNames.includes(name),
   );
 }

@@ -21,7 +21,7 @@ const TEXT = `${HEAD}${CLUSTER}traffic: { connections: 200, packets_per_connecti
 
 function observe(profile: string, engine: string, more = ''): Observation[] {
   const experiment = load(`${TEXT}engines: [${engine}]\nprofile: ${profile}\n${more}`);
-  const columns = observationColumns([], [experiment.resolvePoint({}).profile.unit]);
+  const columns = observationColumns([], { units: [experiment.resolvePoint({}).profile.unit], hasRig: false });
   return planSweep(experiment).trials.map((trial) => completeRow(runTrial(trial).observation, columns));
 }
 
@@ -60,7 +60,7 @@ describe('a profile in instructions', () => {
   });
 
   it('has columns of its own only where an experiment has such a profile', () => {
-    const both = observationColumns([], ['ns', 'instructions']);
+    const both = observationColumns([], { units: ['ns', 'instructions'], hasRig: false });
     const plain = observationColumns([]);
     expect(plain.filter((name) => name.endsWith('_instructions'))).toEqual([]);
     expect(both.filter((name) => name.endsWith('_instructions'))).toHaveLength(17);

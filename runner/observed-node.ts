@@ -8,7 +8,11 @@ import type { Engine } from '../engines/engine.ts';
 import { reachableEndpoints } from '../engines/proxy/endpoints.ts';
 import { unsupported } from '../engines/unsupported.ts';
 import type { Endpoint, NodeSpec, ServicePort } from '../model/cluster.ts';
+import { Counters } from '../model/counters.ts';
+import { ORIGIN_EXTERNAL, PacketBatch, TCP_SYN } from '../model/packet.ts';
 import type { SyncReport } from '../model/sync-report.ts';
+import { PROTOCOL_TCP } from '../model/protocol.ts';
+import { VerdictBatch } from '../model/verdict.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { TrafficSpec } from '../scenarios/spec.ts';
 import { planTraffic, toDistribution, trafficTargets } from '../scenarios/traffic.ts';
@@ -38,6 +42,10 @@ export interface ObservedNodeOptions {
   readonly rngOfEngine: Rng;
   readonly answers: (address: number) => boolean;
 }
+
+/** An address of a pod on a node that no experiment has, and the last octet of one here that no pod has. */
+const OTHER_POD = 0x0af4ff05;
+const POD_OF_NOBODY = 253;
 
 /** Called for each new connection that reaches a process. */
 export type OnEndpoint = NonNullable<TrafficDriverOptions['onEndpoint']>;
@@ -81,6 +89,32 @@ export class ObservedNode {
   get costs(): CostModel {
     assert(this.#costs !== undefined, 'Packets come after the first sync');
     return this.#costs;
+  }
+
+  /**
+   * The cost of a first packet that comes from another node for a pod of this one: it is for no Service, and in iptables mode walks
+   * KUBE-SERVICES to its end, as all packets do that a server's node gets. To be asked at the end of a trial.
+   */
+  podPacketCost(): number {
+    const { simulation, view } = this.#options;
+    const packets = new PacketBatch(1);
+    const verdicts = new VerdictBatch(1);
+    const work = new Counters(1);
+    packets.length = 1;
+    packets.time[0] = simulation.now;
+    packets.srcAddress[0] = OTHER_POD;
+    packets.dstAddress[0] = (view.podBlock.address | POD_OF_NOBODY) >>> 0;
+    packets.srcPort[0] = 50_000;
+    packets.dstPort[0] = 8080;
+    packets.protocol[0] = PROTOCOL_TCP;
+    packets.tcpFlags[0] = TCP_SYN;
+    packets.origin[0] = ORIGIN_EXTERNAL;
+    this.#engine.process(packets, verdicts, work);
+    const out = new Float64Array(1);
+    // All walks there have this length.
+    const { profile, context } = this.costs;
+    new CostModel(profile, { ...context, sameServiceProbability: 1 }).costs(packets, verdicts, work, out);
+    return out[0];
   }
 
   /** What look-ups of names took; undefined where there are none. */
@@ -179,17 +213,20 @@ export class ObservedNode {
   /** The cost model for the rules of the first sync and the traffic of this node. */
   #costModel(report: SyncReport): CostModel {
     const { trial, view, traffic } = this.#options;
+    const { profile, proxy } = trial.point;
     const lifetimeSeconds =
       toDistribution(traffic.packetsPerConnection).mean * toDistribution(traffic.packetGapSeconds).mean;
     const concurrent = Math.ceil(traffic.connectionsPerSecond * lifetimeSeconds);
     const context = costContext(trial.engine, report, {
       sameServiceProbability: sameServiceProbability(traffic, view),
       concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
-      ipvsScheduler: trial.point.proxy.ipvsScheduler,
+      ipvsScheduler: proxy.ipvsScheduler,
       payloadBytes: traffic.payloadBytes,
-      iptablesBackend: trial.point.proxy.iptablesBackend,
+      iptablesBackend: proxy.iptablesBackend,
+      rulesPerService: proxy.kubeProxy.masqueradeRules === 'dispatch' ? 2 : 1,
+      otherMemoryBytes: profile.unit === 'ns' ? (profile.rig?.otherMemoryBytes.value ?? 0) : 0,
     });
-    return new CostModel(trial.point.profile, context);
+    return new CostModel(profile, context);
   }
 }
 

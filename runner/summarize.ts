@@ -6,7 +6,11 @@ import { rangeColumn } from './cost-columns.ts';
 import { estimate } from './statistics.ts';
 
 /** Rows in the order in which the points first appear; failed trials are left out of the means. */
-export function summarize(observations: readonly Observation[], axisNames: readonly string[]): SummaryRow[] {
+export function summarize(
+  observations: readonly Observation[],
+  axisNames: readonly string[],
+  hasRig = false,
+): SummaryRow[] {
   const groups = new Map<string, Observation[]>();
   for (const row of observations) {
     if (row['status'] !== 'ok') continue;
@@ -20,7 +24,7 @@ export function summarize(observations: readonly Observation[], axisNames: reado
     if (group === undefined) groups.set(key, [row]);
     else group.push(row);
   }
-  const metrics = metricColumns(axisNames);
+  const metrics = metricColumns(axisNames, hasRig);
   const summary: SummaryRow[] = [];
   for (const rows of groups.values()) {
     const first = rows[0];

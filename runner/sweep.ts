@@ -17,6 +17,7 @@ import { axisColumns } from './observe.ts';
 import { assertWritable } from './output-folder.ts';
 import { readValidation } from './profile-validation.ts';
 import { startProgress } from './progress.ts';
+import { referencesOf } from './reference-rows.ts';
 import { readSite } from './site.ts';
 import { summarize } from './summarize.ts';
 import { expectedSeconds, type SweepPlan, type Trial } from './sweep-plan.ts';
@@ -84,7 +85,8 @@ async function runExperiment(
   const folder = join(options.out, experiment.name);
   const axisNames = ownAxes(trials[0]?.values ?? {});
   const units = [...new Set(trials.map((trial) => trial.point.profile.unit))];
-  const journal = new Journal(folder, axisNames, units);
+  const hasRig = trials.some(({ point }) => point.profile.unit === 'ns' && point.profile.rig !== undefined);
+  const journal = new Journal(folder, axisNames, { units, hasRig });
   const failures: FailureNote[] = [];
   const onOutcome = (outcome: TrialOutcome): void => {
     const { trial } = outcome;
@@ -100,13 +102,14 @@ async function runExperiment(
   await executor.run(byExpectedTime(trials), onOutcome, options.signal);
   journal.finish();
   const observations = journal.observations();
-  const summary = summarize(observations, axisNames);
+  const summary = summarize(observations, axisNames, hasRig);
   writeFileAtomic(join(folder, 'summary.csv'), formatSummary(summary, axisNames));
   const findings = findingsOf(summary, experiment.engines, journal.timeline(), trials[0]?.point.churn);
   failures.sort((a, b) => a.trial - b.trial);
   const manifest = {
     ...manifestOf(plan, options, findings),
     ...(validation === undefined ? {} : { validation }),
+    references: referencesOf(experiment, summary),
     elapsed_s: Number((hostSeconds() - start).toFixed(1)),
     status: options.signal.aborted ? 'interrupted' : 'complete',
     trials: { total: trials.length, ok: observations.length - failures.length, failed: failures.length },

@@ -173,6 +173,14 @@ export class TrialMeter {
     return metrics;
   }
 
+  /** Costs of first packets and the mean of established ones, in the profile's unit; NaN without any. */
+  packetCosts(): { readonly first: Float64Array; readonly establishedMean: number } {
+    return {
+      first: this.#firstCosts.slice(0, this.#firstPackets).sort((a, b) => a - b),
+      establishedMean: this.#establishedCostSum / this.#establishedPackets,
+    };
+  }
+
   digest(): string {
     return this.#digest.hex();
   }

@@ -15,6 +15,7 @@ import { endpointsApi, proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { observe } from './observe.ts';
 import { ObservedNode, trafficOf } from './observed-node.ts';
+import { rigMetrics } from './rig-view.ts';
 import type { Trial } from './sweep-plan.ts';
 import { Timeline, type EndpointView } from './timeline.ts';
 
@@ -117,9 +118,14 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
       ...balance.metrics((id) => new Set(nodes.flatMap((node) => [...node.installed.steadyEndpoints(id)]))),
       ...affinity?.metrics(),
       ...first.dnsMeter?.metrics(),
+      ...rigMetrics(trial, first, endpointCount(cluster)),
     },
     timeline: timelines.flatMap((timeline) => timeline.rows),
   };
+}
+
+function endpointCount(cluster: BuiltCluster): number {
+  return cluster.state.servicePorts.reduce((sum, svc) => sum + svc.endpoints.length, 0);
 }
 
 /** Each with traffic, an engine and chance of its own; the streams of the first do not tell that there are others. */

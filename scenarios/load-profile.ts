@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import type { CostProfile, InstructionProfile } from '../model/profile.ts';
 import { didYouMean, InputError, quote } from './errors.ts';
+import { isMapping } from './overrides.ts';
 import { toInstructionProfile, toNanosecondProfile } from './profile-document.ts';
 import { instructionSchema, nanosecondSchema, unitSchema } from './profile-schema.ts';
 import { check } from './schema-issues.ts';
@@ -54,16 +55,67 @@ export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
     );
   }
   const text = isFile ? readText(path, readFile) : readText(path);
-  const source = parseSingleSource(text, isFile ? nameOrPath : path);
+  const own = parseSingleSource(text, isFile ? nameOrPath : path);
+  const based = onBase(own, text, readFile, dirname(path));
+  const { source } = based;
   const { unit } = checked(source, unitSchema);
   if (unit === 'instructions') {
-    return { profile: toInstructionProfile(checked(source, instructionSchema)), text, file: path };
+    return { profile: toInstructionProfile(checked(source, instructionSchema)), text: based.text, file: path };
   }
   const input = checked(source, nanosecondSchema);
   // The section's other keys are quantities, which its type cannot tell from this one.
   const from = input.ipvs_bridge['from'] as unknown as string;
   const bridged = readBridged(source, from, readFile, dirname(path));
-  return { profile: toNanosecondProfile(input, bridged.profile), text: text + bridged.text, file: path };
+  return { profile: toNanosecondProfile(input, bridged.profile), text: based.text + bridged.text, file: path };
+}
+
+/** How many profiles may stand on one another. */
+const BASES = 8;
+
+/**
+ * A profile with `base: NAME` says only what differs from that one: the rest is taken from the base's file, which may have a base itself.
+ * A place that only the base has is shown in the file that names it.
+ */
+function onBase(
+  source: SourceDocument,
+  text: string,
+  readFile: ReadFile | undefined,
+  folder: string,
+  depth = 0,
+): { source: SourceDocument; text: string } {
+  if (!isMapping(source.data) || source.data['base'] === undefined) return { source, text };
+  const { base, ...own } = source.data;
+  const at = source.position(['base']);
+  if (typeof base !== 'string') {
+    throw new InputError(`"base" must be the name of a profile or a file, got ${quote(base)}.`, at);
+  }
+  if (depth === BASES) throw new InputError("These profiles are each other's base.", at);
+  const isFile = /[/\\]|\.ya?ml$/.test(base);
+  const path = isFile ? resolve(folder, base) : join(scenariosFolder(), 'profiles', `${base}.yaml`);
+  if (!isFile && !existsSync(path)) {
+    throw new InputError(`There is no cost profile ${quote(base)} to stand on.${didYouMean(base, listProfiles())}`, at);
+  }
+  const below = isFile ? readText(path, readFile) : readText(path);
+  const under = onBase(parseSingleSource(below, isFile ? base : path), below, readFile, dirname(path), depth + 1);
+  const data = merged(under.source.data, own);
+  return {
+    source: {
+      file: source.file,
+      data,
+      position: (place) => source.position(place),
+      keyPosition: (place) => source.keyPosition(place),
+    },
+    text: text + under.text,
+  };
+}
+
+/** `over` put over `under`, mapping by mapping; a quantity is replaced as a whole, so that no value keeps another one's source. */
+function merged(under: unknown, over: unknown): unknown {
+  if (!isMapping(under) || !isMapping(over) || 'value' in over) return over;
+  const keys = [...new Set([...Object.keys(under), ...Object.keys(over)])];
+  return Object.fromEntries(
+    keys.map((key) => [key, key in over ? (key in under ? merged(under[key], over[key]) : over[key]) : under[key]]),
+  );
 }
 
 function readBridged(

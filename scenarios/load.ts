@@ -6,6 +6,9 @@ import { axisValues } from './ranges.ts';
 import { at, Resolver } from './resolve-point.ts';
 import type { AxisValues, PlacedAxis } from './resolve-point.ts';
 import { parseSingleSource, readText } from './source.ts';
+import { checkPlace, toReference } from './references.ts';
+import type { Reference } from './references.ts';
+import type { ExperimentInput } from './schema.ts';
 import type { ReadFile, SourceDocument } from './source.ts';
 import type { Axis, Experiment, PointSpec } from './spec.ts';
 
@@ -56,12 +59,35 @@ export function loadExperiment(file: string, options: LoadOptions = {}): LoadedE
     replications: first.replications,
     seed: first.seed,
     axes: axes.map(({ name, values }) => ({ name, values })),
+    references: readReferences(first, draft, axes, resolver),
     file,
     canonicalText: resolver.canonicalText(),
     warnings: resolver.warnings(),
     profileFiles: resolver.profileFiles,
     resolvePoint: (values) => resolver.point(values),
   };
+}
+
+/** Each must stand at a point that the experiment can make. */
+function readReferences(
+  input: ExperimentInput,
+  draft: Draft,
+  axes: readonly PlacedAxis[],
+  resolver: Resolver,
+): Reference[] {
+  return input.reference.map((each, i) => {
+    const path = ['reference', i];
+    const position = draft.position(path);
+    const reference = toReference(each, position);
+    checkPlace(reference, { axes, engines: input.engines });
+    try {
+      resolver.document(reference.at);
+    } catch (error) {
+      if (error instanceof InputError) throw new InputError(error.message, draft.position([...path, 'at']));
+      throw error;
+    }
+    return reference;
+  });
 }
 
 /** What --quick, --set and --seed put over the file, in that order. */

@@ -16,6 +16,7 @@ import type {
   Quantity,
   RangeRatios,
   RestoreCosts,
+  RigCosts,
   SchedulerCosts,
   UserspaceCosts,
 } from '../model/profile.ts';
@@ -59,6 +60,10 @@ export function toNanosecondProfile(input: NanosecondInput, from: InstructionPro
     unit: 'ns',
     userspace: toSection<UserspaceCosts>('userspace', 'ns', input.userspace),
     ipvsBridge: { ...toSection<Omit<IpvsBridge, 'from'>>('ipvsBridge', 'ns', input.ipvs_bridge), from },
+    ...(input.service_rules_per_service === undefined
+      ? {}
+      : { serviceRulesPerService: input.service_rules_per_service }),
+    ...(input.rig === undefined ? {} : { rig: toSection<RigCosts>('rig', 'ns', input.rig) }),
   };
 }
 
@@ -101,6 +106,10 @@ export function profileText(profile: CostProfile): string {
     iptables_sync: fromSection('iptablesSync', unit, profile.iptablesSync),
     iptables_nft_sync: fromSection('iptablesSync', unit, profile.iptablesNftSync),
     nft_sync: fromSection('nftSync', unit, profile.nftSync),
+    ...(profile.unit === 'ns' && profile.serviceRulesPerService !== undefined
+      ? { service_rules_per_service: profile.serviceRulesPerService }
+      : {}),
+    ...(profile.unit === 'ns' && profile.rig !== undefined ? { rig: fromSection('rig', unit, profile.rig) } : {}),
     range: fromSection('range', unit, profile.range),
   };
   return stringify(document, { lineWidth: 118 });

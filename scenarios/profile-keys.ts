@@ -11,6 +11,7 @@ import type {
   ProxyCosts,
   RangeRatios,
   RestoreCosts,
+  RigCosts,
   SchedulerCosts,
   UserspaceCosts,
   InstructionProfile,
@@ -132,6 +133,21 @@ const NFT_SYNC: Keys<NftSyncCosts> = {
   listRule: 'cost',
   listServicesSquared: 'cost',
 };
+const RIG: Keys<RigCosts> = {
+  roundTripFloor: 'cost',
+  roundTripMedian: 'cost',
+  roundTripP99: 'cost',
+  connection: 'cost',
+  requestCpu: 'cost',
+  connectionCpu: 'cost',
+  cores: 'plain',
+  concurrency: 'plain',
+  requestPackets: 'plain',
+  connectionPackets: 'plain',
+  serverWalks: 'plain',
+  otherMemoryBytes: 'plain',
+  syncTimeRatio: 'plain',
+};
 const RANGE: Keys<RangeRatios> = {
   iptables: 'plain',
   iptablesNft: 'plain',
@@ -153,6 +169,7 @@ export const LISTED_SECTIONS = {
   proxy: PROXY,
   iptablesSync: RESTORE,
   nftSync: NFT_SYNC,
+  rig: RIG,
   range: RANGE,
 } as const;
 

@@ -42,6 +42,8 @@ export const nanosecondSchema = z.strictObject({
   ...common('ns'),
   userspace: section('userspace', 'ns'),
   ipvs_bridge: section('ipvsBridge', 'ns').extend({ from: z.string().min(1) }),
+  service_rules_per_service: quantity.optional(),
+  rig: section('rig', 'ns').optional(),
 });
 
 export const instructionSchema = z.strictObject({

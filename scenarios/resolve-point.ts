@@ -109,6 +109,8 @@ export class Resolver {
     const document = { ...this.#draft.data };
     // What --quick sets is in the document already; what it would have set is no part of it.
     delete document['quick'];
+    // What others have published changes no result.
+    delete document['reference'];
     const sweep = [...this.#axes.values()].map(({ name, values }) => ({ name, values }));
     return `${canonicalJson({ ...document, sweep, files: Object.fromEntries(this.#texts) })}\n`;
   }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ENGINE_NAMES } from '../model/engine-name.ts';
 import type { EngineName } from '../model/engine-name.ts';
 import { intOrPercent } from './manifest-schema.ts';
+import { referenceList } from './reference-schema.ts';
 
 /** Largest number of values on one axis of a sweep. */
 export const AXIS_LIMIT = 10_000;
@@ -396,6 +397,9 @@ const experiment = z.strictObject({
   propagation: propagation.default(() => propagation.parse({})),
   duration_s: seconds.default(0).describe('Simulated seconds; 0 = until the last connection has ended'),
   timeline_s: seconds.default(0).describe('Bucket of timeline.csv; 0 = no timeline'),
+  reference: referenceList
+    .default([])
+    .describe("Published points beside the model's: drawn in the charts, reported by `validate --published`"),
   quick: z
     .strictObject({
       overrides: z

@@ -7,6 +7,7 @@ import type { KubeProxyBehaviour } from '../model/kube-proxy.ts';
 import type { CostProfile } from '../model/profile.ts';
 import type { TrafficDistribution } from '../model/topology-hints.ts';
 import type { WorkloadPlan } from '../model/workload.ts';
+import type { Reference } from './references.ts';
 
 /** A cluster made up from numbers: service k has ClusterIP number k and its own pods. */
 export interface SyntheticCluster {
@@ -300,6 +301,8 @@ export interface Experiment {
   readonly replications: number;
   readonly seed: number;
   readonly axes: readonly Axis[];
+  /** Published points of this experiment's metrics. */
+  readonly references: readonly Reference[];
   /** Path of the YAML file as given, and the text with the overrides applied: what the hash in manifest.json covers. */
   readonly file: string;
   readonly canonicalText: string;

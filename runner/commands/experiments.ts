@@ -3,6 +3,7 @@ import { relative, join } from 'node:path';
 import { InputError } from '../../scenarios/errors.ts';
 import { listExperiments, loadExperiment, type LoadedExperiment } from '../../scenarios/load.ts';
 import { projectRoot } from '../host.ts';
+import { checkReferences } from '../reference-rows.ts';
 
 export interface ScenarioOptions {
   readonly seed?: number;
@@ -34,6 +35,7 @@ export function load(path: string, options: ScenarioOptions): LoadedExperiment {
     ...(options.seed === undefined ? {} : { seed: options.seed }),
     quick: options.quick === true,
   });
+  checkReferences(experiment);
   for (const warning of experiment.warnings) process.stderr.write(`warning: ${warning}\n`);
   return experiment;
 }
