@@ -110,6 +110,8 @@ function program(): Command {
     .description('hold a cost profile against measured rows of a real kernel')
     .option('--measured <files...>', 'CSV with rows of `chainwalk measure`')
     .option('--profile <name>', 'profile, by its name or file', 'linux-6.18-native')
+    .option('--published [files...]', 'hold the models against published points instead; files: more of them (YAML)')
+    .option('--workers <n>', 'worker threads for --published', positiveInteger('--workers', 256), defaultWorkers())
     .option('--max-median <percent>', 'fail (exit 1) when the median error is above', percentage('--max-median'))
     .option('--min-coverage <percent>', 'fail (exit 1) when fewer rows are predicted', percentage('--min-coverage'))
     .option('--held-out', 'fit the numbers anew to a part of the rows and test them on the rest, in two ways')

@@ -2,7 +2,7 @@
 import type { ErrorSummary } from '../costs/validate.ts';
 
 export function percent(ratio: number | null): string {
-  return ratio === null ? '-' : `${(100 * ratio).toFixed(1)} %`;
+  return ratio === null ? '-' : `${(100 * ratio).toFixed(ratio < 0.1 ? 2 : 1)} %`;
 }
 
 /** `rows 12 of 12, median |error| 1.0 %, p90 4.2 %, max 7.9 %`. */

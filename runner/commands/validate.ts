@@ -1,6 +1,6 @@
 /** `chainwalk validate`: a profile against measured rows, the error of each, and one line for each engine and mode. */
 import { writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import pc from 'picocolors';
 import { significant } from '../../costs/calibrate.ts';
 import { heldOutValidations } from '../../costs/held-out.ts';
@@ -11,13 +11,20 @@ import type { ErrorSummary, Validation } from '../../costs/validate.ts';
 import type { CostProfile } from '../../model/profile.ts';
 import { InputError } from '../../scenarios/errors.ts';
 import { loadProfile } from '../../scenarios/load-profile.ts';
+import { poolExecutor } from '../executor.ts';
 import { EXIT_CHECK_FAILED } from '../exit-codes.ts';
+import { projectRoot } from '../host.ts';
+import { withInterrupt } from '../interrupt.ts';
 import { readMeasuredFiles } from '../measured-file.ts';
 import { assertWritable } from '../output-folder.ts';
+import { publishedReport } from '../published-report.ts';
 import { alignedTable } from '../text-table.ts';
 import { percent, summaryLine } from '../validation-text.ts';
 
 interface ValidateFlags {
+  /** True without a file: the points that come with chainwalk alone. */
+  readonly published?: true | readonly string[];
+  readonly workers: number;
   readonly measured?: readonly string[];
   readonly profile: string;
   readonly json?: boolean;
@@ -27,9 +34,18 @@ interface ValidateFlags {
   readonly minCoverage?: number;
 }
 
-export function validateCommand(flags: ValidateFlags): void {
+export async function validateCommand(flags: ValidateFlags): Promise<void> {
+  if (flags.published !== undefined) {
+    if (flags.measured !== undefined) {
+      throw new InputError('--measured and --published are two questions; expected one of them.');
+    }
+    await validatePublished(flags.published === true ? [] : flags.published, flags);
+    return;
+  }
   if (flags.measured === undefined) {
-    throw new InputError('Nothing to validate against; expected --measured FILE.csv with rows of `chainwalk measure`.');
+    throw new InputError(
+      'Nothing to validate against; expected --measured FILE.csv with rows of `chainwalk measure`, or --published.',
+    );
   }
   const profile = loadProfile(flags.profile);
   if (flags.out !== undefined) assertWritable(dirname(flags.out), '--out');
@@ -52,6 +68,29 @@ export function validateCommand(flags: ValidateFlags): void {
   const failures = failedBounds(validation.overall, flags);
   for (const failure of failures) process.stderr.write(`${pc.red('failed:')} ${failure}\n`);
   if (failures.length > 0) process.exitCode = EXIT_CHECK_FAILED;
+}
+
+/** Points of publications, those that numbers were fitted to and those that were not; some of them need trials. */
+async function validatePublished(files: readonly string[], { workers, json, maxMedian }: ValidateFlags): Promise<void> {
+  const report = await withInterrupt((signal) =>
+    publishedReport(files, {
+      executor: poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers),
+      signal,
+      stream: process.stderr,
+      json: json === true,
+    }),
+  );
+  process.stdout.write(report.text);
+  for (const { source, metric, error_ratio: error } of report.failures) {
+    const how = error === null ? 'has no prediction' : `is off by ${signed(error)}`;
+    process.stderr.write(
+      `${pc.red('failed:')} ${metric} of ${source} ${how}, though it is a point to calibrate with\n`,
+    );
+  }
+  const worst = Math.max(...report.summaries.map(({ median }) => 100 * (median ?? 0)));
+  const isFar = maxMedian !== undefined && worst > maxMedian;
+  if (isFar) process.stderr.write(`${pc.red('failed:')} a median |error| is above --max-median ${maxMedian} %\n`);
+  if (report.failures.length > 0 || isFar) process.exitCode = EXIT_CHECK_FAILED;
 }
 
 function failedBounds(overall: ErrorSummary, { maxMedian, minCoverage }: ValidateFlags): string[] {
