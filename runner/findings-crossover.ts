@@ -67,7 +67,9 @@ export function differenceOf(
   if (pairs.length < 2 || last === undefined) return undefined;
   const turned = mean(last.row) < mean(last.other);
   const oriented = turned ? pairs.map(({ row, other }) => ({ row: other, other: row })) : pairs;
-  const estimated = [last.row, last.other].filter((row) => row.estimated === true).map((row) => row.engine);
+  const estimated = [last.row, last.other]
+    .filter((row) => row.basis !== undefined && row.basis !== 'measured')
+    .map((row) => row.engine);
   return {
     services: oriented.map(({ row }) => row.services ?? 0),
     means: oriented.map(({ row, other }) => mean(row) - mean(other)),
