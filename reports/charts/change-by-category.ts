@@ -71,10 +71,11 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
     ),
   }));
   const panel = widestPanel(all.points, all.panels);
-  const extremes = all.engines
+  const sentences = all.engines
     .map((engine) => extremesSentence(lineOf(all.points, engine, panel), names, engine, metric))
     .filter((sentence) => sentence !== '')
     .join(' ');
+  const extremes = sentences.includes(ESTIMATED) ? `${sentences} (${ESTIMATED} ${ESTIMATED_MEANS}.)` : sentences;
   const height = layout.lines * LINE_HEIGHT;
   return {
     id: `${metric.id}-by-category`,
@@ -102,7 +103,7 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
     reading:
       `${metric.reading} Lines through dots are 95% confidence intervals of the mean over replications` +
       `${statistics.length > 1 ? `; hollow marks: ${statistics[1]?.label ?? ''}` : ''}.` +
-      (unmeasured.size > 0 ? ` ${ESTIMATED} estimated from its algorithm: no measurement has it.` : ''),
+      (unmeasured.size > 0 ? ` ${ESTIMATED} ${ESTIMATED_MEANS}.` : ''),
     table: estimateTable(statistics, metric.unit, [
       { title: axisHead(axis), value: (point) => names[point.x] ?? null },
     ]),
@@ -111,6 +112,7 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
 
 /** Behind the name of a category that no measurement has, where others are measured or derived from what is. */
 const ESTIMATED = '*';
+const ESTIMATED_MEANS = 'estimated from its algorithm: no measurement has it';
 
 function estimatedCategories(rows: readonly SummaryRow[], axis: string): Set<Cell> {
   if (rows.every((row) => row.basis === 'estimated')) return new Set();

@@ -100,6 +100,7 @@ describe('the range of the profile', () => {
       ...rows('ipvs', false, 'cost_per_packet_mean_instructions'),
     ]);
     expect(all?.table.columns).toContain("profile's range");
+    expect(all?.reading).toContain('by the range of the cost profile. The capped');
     expect(all?.table.rows[0]).toContain('880 instructions to 1,320 instructions');
     expect(await renderSvg(all?.spec ?? {})).not.toContain('estimated');
     expect(costVsRules(TWO)?.table.columns).toContain("profile's range");
@@ -157,6 +158,9 @@ describe('the range of the profile', () => {
     const marked = swept('derived', 'estimated', 'estimated');
     expect(marked?.table.rows.map((cells) => cells[1])).toEqual(['rr', 'lblc*', 'twos*']);
     expect(marked?.reading).toContain('* estimated from its algorithm: no measurement has it.');
+    expect(plain(marked?.verdict ?? '')).toContain(
+      'highest with twos* (2 µs), 2 times as much. (* estimated from its algorithm: no measurement has it.)',
+    );
     const all = swept('estimated', 'estimated', 'estimated');
     expect(all?.table.rows.map((cells) => cells[1])).toEqual(['rr', 'lblc', 'twos']);
     expect(all?.reading).not.toContain('*');

@@ -24,7 +24,7 @@ export interface Estimate {
   readonly replications: number;
 }
 
-export interface ModelRange {
+interface ModelRange {
   readonly low: number;
   readonly high: number;
   /** The mode was not measured in this unit. */
