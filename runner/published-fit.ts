@@ -20,8 +20,6 @@ interface RigParameter {
 export interface RigFit {
   /** Experiments whose calibration points are asked for. */
   readonly experiments: readonly string[];
-  /** Metrics of them that these numbers decide; all unless given. */
-  readonly metrics?: RegExp;
   readonly parameters: readonly RigParameter[];
 }
 
@@ -66,15 +64,19 @@ export interface RigFitResult {
   readonly error: number;
 }
 
+/** Whether a fit looks at the point: never at one that is to validate. */
+export function isAsked(fit: RigFit, { use }: Reference, experiment: string): boolean {
+  return use === 'calibrate' && fit.experiments.includes(experiment);
+}
+
 /** `start`: share of the committed numbers to begin the search with. */
 export async function fitRig(fit: RigFit, start = 1): Promise<RigFitResult> {
   const numbers = fit.parameters.map(({ path, profiles }) => quantityAt(loadProfile(profiles[0]), path));
-  const only = ({ use, metric }: Reference, experiment: string): boolean =>
-    use === 'calibrate' && fit.experiments.includes(experiment) && (fit.metrics?.test(metric) ?? true);
   const result = await relativeFit(
     numbers.map(({ value, low, high }) => ({ start: Math.min(high, Math.max(low, value * start)), low, high })),
     async (values) => {
       const executor = inlineExecutor((profile) => withRigValues(profile, fit, values));
+      const only = (reference: Reference, experiment: string): boolean => isAsked(fit, reference, experiment);
       const rows = await publishedRows([], { executor, signal: new AbortController().signal, only });
       return rows.map((row) => (row.error_ratio ?? NaN) + 1);
     },
