@@ -7,6 +7,7 @@ import { churnFindings, detectionFindings } from './findings-churn.ts';
 import { dnsFindings } from './findings-dns.ts';
 import { count, duration, fixed, micro, short, shown } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
+import { ruleReadings } from './findings-rules.ts';
 import { logLogSlope } from './statistics.ts';
 
 export type { Finding } from './finding-words.ts';
@@ -81,6 +82,7 @@ function findingsOfOne(
   if (sizes.length < 3) return change;
   return [
     ...ruleClaim(summary, engines),
+    ...ruleReadings(summary, engines),
     ...comparison(summary, engines),
     ...engines.flatMap((engine) => scaling(summary, engine)),
     ...flatWork(summary, engines),

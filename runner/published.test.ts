@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatInputError, InputError } from '../scenarios/errors.ts';
+import { docsBlock, markdownTable } from './generated-docs.ts';
 import { inlineExecutor } from './published-fit.ts';
 import { CALIBRATION_LIMIT, publishedReport, type PublishedReport } from './published-report.ts';
 
@@ -46,6 +47,25 @@ describe('shipped published points', () => {
       'kubernetes issue 96018',
       'kubernetes.io blog 2025, KEP-3866',
     ]);
+  });
+
+  it('stand in docs/published.md (UPDATE_GOLDEN=1 refreshes them)', () => {
+    const number = (value: number): string => (value >= 1000 ? Math.round(value).toString() : value.toPrecision(3));
+    const rows = report.rows.map((row) => [
+      row.source,
+      row.metric,
+      Object.entries(row.at)
+        .map(([name, value]) => `${name.split('.').at(-1) ?? ''} ${String(value)}`)
+        .join(', '),
+      row.engine,
+      `${row.value} ${row.unit}`,
+      row.predicted === null ? '' : `${number(row.predicted)} ${row.unit}`,
+      row.error_ratio === null ? '' : `${(row.error_ratio * 100).toFixed(1)} %`,
+      row.use,
+    ]);
+    const header = ['source', 'metric', 'at', 'engine', 'published', 'predicted', 'error', 'use'];
+    const text = markdownTable(header, rows);
+    expect(docsBlock('published.md', 'points', text)).toBe(text);
   });
 
   it('are printed with how far the model is from them, those fitted to and those not apart', () => {
