@@ -44,8 +44,8 @@ const PORTAL_RULE_BYTES = 504;
 /** A packet's payload where nobody says: somewhat less than a full Ethernet frame. */
 const PAYLOAD_BYTES = 1000;
 
-/** Rules that do not belong to a service: 3 nat jumps, 11 filter jumps, 9 in chains (engines/README.md section 5). */
-const FIXED_IPTABLES_RULES = 23;
+/** Rules that belong to no service, KUBE-SERVICES' own left out: 3 nat jumps, 11 filter jumps, 8 in chains (engines/README.md section 5). */
+const FIXED_IPTABLES_RULES = 22;
 /** The rules of base chains and of the chains that all services share (kube-proxy pkg/proxy/nftables/proxier.go setupNFTables). */
 const FIXED_NFTABLES_RULES = 22;
 /** The jumps from the built-in chains (pkg/proxy/userspace/proxier.go iptablesInit). */
@@ -71,7 +71,6 @@ export function costContext(engine: EngineName, report: SyncReport, use: Use): C
     engine,
     iptablesBackend: use.iptablesBackend ?? 'legacy',
     ...rulesOf(engine, report, use.rulesPerService ?? 1),
-    chainComments: true,
     sameServiceProbability: use.sameServiceProbability,
     concurrentFlows: use.concurrentFlows ?? 1,
     otherMemoryBytes: use.otherMemoryBytes ?? 0,
@@ -83,15 +82,19 @@ export function costContext(engine: EngineName, report: SyncReport, use: Use): C
   };
 }
 
-type Rules = Pick<CostContext, 'rulesPerService' | 'serviceRules' | 'serviceRuleBytes' | 'chainRules'>;
+type Rules = Pick<
+  CostContext,
+  'rulesPerService' | 'serviceRules' | 'serviceRuleBytes' | 'chainRules' | 'chainComments'
+>;
 
 function rulesOf(engine: EngineName, report: SyncReport, rulesPerService: number): Rules {
-  const none = { serviceRules: 0, serviceRuleBytes: SERVICE_RULE_BYTES, chainRules: 0 };
+  const none = { serviceRules: 0, serviceRuleBytes: SERVICE_RULE_BYTES, chainRules: 0, chainComments: true };
   const beyond = (fixed: number): number => Math.max(0, report.tableRules - fixed);
   switch (engine) {
     case 'iptables': {
-      const serviceRules = report.servicePorts * rulesPerService;
-      return { ...none, rulesPerService, serviceRules, chainRules: beyond(serviceRules + FIXED_IPTABLES_RULES) };
+      const { serviceRules, chainComments } = report;
+      const chainRules = beyond(serviceRules + FIXED_IPTABLES_RULES);
+      return { ...none, rulesPerService, serviceRules, chainRules, chainComments };
     }
     case 'ipvs':
       return none;

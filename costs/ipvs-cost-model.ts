@@ -32,7 +32,7 @@ export class IpvsCostModel {
     const { ipvs, packet } = this.from;
     const scheduler = ipvs.schedulers[context.ipvsScheduler];
     this.isMeasured = scheduler !== undefined && !scheduler.estimated;
-    this.scheduler = scheduler ?? (ipvs.schedulers['wlc'] as SchedulerCosts);
+    this.scheduler = scheduler ?? ipvs.schedulers['wlc'];
     this.freshServerRatio = context.freshServerRatio;
     const addresses = context.boundAddresses * ipvs.boundAddress.value;
     const fixed = fixedParts(this.from, context.ipvsPath);

@@ -1,6 +1,8 @@
 /** Rows of measurements of a real kernel, as `kernel-data/*.csv` hold them: typed, and found by what they measured. */
 
 export interface MeasuredRow {
+  /** Where the row stands: `native-data.csv:12`. Empty for rows that no file has. */
+  readonly place: string;
   readonly source: string;
   readonly engine: string;
   /** `first`, `established`, `sync`, `syscall`. */
@@ -18,19 +20,18 @@ export interface MeasuredRow {
   readonly min: number;
 }
 
-/** A cell that is not what it should be. `row` counts from 0, without the line of the columns' names. */
+/** A cell that is not what it should be, in a column. */
 export class MeasuredRowError extends Error {
   override readonly name = 'MeasuredRowError';
-  readonly row: number;
   readonly column: string;
 
-  constructor(message: string, row: number, column: string) {
+  constructor(message: string, column: string) {
     super(message);
-    this.row = row;
     this.column = column;
   }
 }
 
+/** Columns that a file must have; `min` may be left out. */
 export const MEASURED_COLUMNS = [
   'source',
   'engine',
@@ -43,33 +44,25 @@ export const MEASURED_COLUMNS = [
   'unit',
   'comments',
   'variant',
-  'min',
 ] as const;
 
-/** From CSV records (column name to text). Throws a MeasuredRowError: the file is not what it should be. */
-export function measuredRows(records: readonly Readonly<Record<string, string>>[]): MeasuredRow[] {
-  return records.map((record, index) => measuredRow(record, index));
-}
-
-function measuredRow(record: Readonly<Record<string, string>>, index: number): MeasuredRow {
+/** From a CSV record (column name to text). Throws a MeasuredRowError where a cell is not what it should be. */
+export function measuredRow(record: Readonly<Record<string, string>>, place: string): MeasuredRow {
   const text = (column: string): string => {
     const cell = record[column];
-    if (cell === undefined) throw new MeasuredRowError(`There is no column "${column}"`, index, column);
+    if (cell === undefined) throw new MeasuredRowError(`There is no column "${column}"`, column);
     return cell;
   };
   const number = (column: string, low: number): number => {
     const value = Number(text(column));
     if (text(column).trim() === '' || !Number.isFinite(value) || value < low) {
-      throw new MeasuredRowError(
-        `"${text(column)}" in column "${column}" is no number of at least ${low}`,
-        index,
-        column,
-      );
+      throw new MeasuredRowError(`"${text(column)}" in column "${column}" must be a number of at least ${low}`, column);
     }
     return value;
   };
   const value = number('value', 0);
   return {
+    place,
     source: text('source'),
     engine: text('engine'),
     mode: text('mode'),

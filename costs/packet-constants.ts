@@ -34,9 +34,9 @@ export interface PacketConstants {
  * What the receiving side of a packet of the node itself visits, first or established, and no engine counts (engines/README.md section 4): 4 rules of filter
  * INPUT and 1 of KUBE-FIREWALL; in nftables mode 2 rules of filter input, and for a first packet a look-up.
  */
-export const RECEIVE_RULES = 5;
-export const RECEIVE_FIRST_STEPS = 3;
-export const RECEIVE_ESTABLISHED_STEPS = 1;
+const RECEIVE_RULES = 5;
+const RECEIVE_FIRST_STEPS = 3;
+const RECEIVE_ESTABLISHED_STEPS = 1;
 
 /** Rules with a comment that a first packet meets in its service's own chains beside `statistic` ones: the jump of the last endpoint, DNAT. */
 const SERVICE_CHAIN_COMMENTS = 1;

@@ -14,7 +14,9 @@ export function predictRow(profile: CostProfile, row: MeasuredRow): Prediction {
   if (row.mode === 'syscall') return { reason: 'a system call without a packet is not modelled' };
   const unit = row.mode === 'sync' ? syncUnit(row) : row.unit === 'ns/packet' ? 'ns' : 'instructions';
   if (unit !== profile.unit) {
-    return { reason: `measured in ${row.unit}, the profile is in ${profile.unit === 'ns' ? 'nanoseconds' : 'instructions'}` };
+    return {
+      reason: `measured in ${row.unit}, the profile is in ${profile.unit === 'ns' ? 'nanoseconds' : 'instructions'}`,
+    };
   }
   if (row.mode === 'sync') return syncPrediction(profile, row);
   if (row.mode !== 'first' && row.mode !== 'established') return { reason: `there is no mode "${row.mode}"` };
@@ -22,7 +24,7 @@ export function predictRow(profile: CostProfile, row: MeasuredRow): Prediction {
 }
 
 /** Seconds of CPU are predicted by a profile in nanoseconds, instructions by one in instructions. */
-export function syncUnit(row: MeasuredRow): 'ns' | 'instructions' {
+function syncUnit(row: MeasuredRow): 'ns' | 'instructions' {
   return row.unit.endsWith('_s') ? 'ns' : 'instructions';
 }
 
@@ -72,4 +74,3 @@ function unknownPart(row: MeasuredRow, variants: RegExp): Prediction | undefined
   if (index === undefined) return { reason: `there is no position "${row.position}"` };
   return index < row.services ? undefined : { reason: `the position "${row.position}" is beyond the services` };
 }
-

@@ -44,11 +44,15 @@ export class ScanCache {
   /** A and B at the cell borders; CELLS + 1 values. */
   private readonly ownWalk = new Float64Array(CELLS + 1);
   private readonly otherWalks = new Float64Array(CELLS + 1);
+  /** The walk before was this one, whatever its length: A(p) = p and B = 0. */
+  private readonly repeatsItself: boolean;
 
   constructor(cache: CacheCosts, use: ScanUse) {
     this.cache = cache;
     this.use = use;
     const s = use.sameServiceProbability;
+    this.repeatsItself = s === 1 || use.rules === 0;
+    if (this.repeatsItself) return;
     const cell = use.rules / CELLS;
     // From the end to the head: the integral of f beyond the middle of each cell.
     const beyond = new Float64Array(CELLS);
@@ -77,7 +81,7 @@ export class ScanCache {
   misses(rules: number): number {
     const share = this.repeatedMissShare(rules);
     const longest = this.use.rules;
-    if (longest === 0) return share * rules;
+    if (this.repeatsItself) return share * rules;
     if (rules >= longest) {
       return share * this.ownWalk[CELLS] + this.otherWalks[CELLS] + (rules - longest) * share;
     }

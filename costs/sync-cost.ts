@@ -34,20 +34,29 @@ export interface SyncParts {
   readonly command: number;
 }
 
+/** What a sync's report does not say. */
+export interface SyncSetup {
+  readonly iptablesBackend: IptablesBackend;
+  /** Endpoints that kube-proxy knows, all of which it walks through at each sync. */
+  readonly endpoints: number;
+}
+
+const PLAIN_SETUP: SyncSetup = { iptablesBackend: 'legacy', endpoints: 0 };
+
 export function syncParts(
   profile: CostProfile,
   report: SyncReport,
   engine: EngineName,
-  backend: IptablesBackend = 'legacy',
+  { iptablesBackend, endpoints }: SyncSetup = PLAIN_SETUP,
 ): SyncParts {
   const { ipvs } = instructionsOf(profile);
   const perInstruction = profile.unit === 'ns' ? profile.ipvsBridge.syncNsPerInstruction.value : 1;
   const { exec } = profile.proxy;
-  const costs = restoreCosts(profile, backend);
+  const costs = restoreCosts(profile, iptablesBackend);
   return {
-    proxy: report.servicePorts * profile.proxy.servicePort.value,
-    restore: report.restoreLines === 0 ? 0 : restoreCost(profile, restoreWork(report, engine), backend),
-    save: report.savedLines === 0 ? 0 : saveCost(profile, report.savedLines, backend),
+    proxy: report.servicePorts * profile.proxy.servicePort.value + endpoints * profile.proxy.endpoint.value,
+    restore: report.restoreLines === 0 ? 0 : restoreCost(profile, restoreWork(report), iptablesBackend),
+    save: report.savedLines === 0 ? 0 : saveCost(profile, report.savedLines, iptablesBackend),
     netlink:
       perInstruction * (report.netlinkRequests * ipvs.addRequest.value + report.netlinkReads * ipvs.readRequest.value),
     ipset: report.ipsetChanges * exec.value,
@@ -64,9 +73,9 @@ export function syncDurationNs(
   profile: CostProfile,
   report: SyncReport,
   engine: EngineName,
-  backend: IptablesBackend = 'legacy',
+  setup: SyncSetup = PLAIN_SETUP,
 ): number {
-  const p = syncParts(profile, report, engine, backend);
+  const p = syncParts(profile, report, engine, setup);
   const sum = p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
   return Math.round(
     sum * (profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value),
@@ -89,7 +98,7 @@ export function transactionCost(profile: CostProfile, work: NftTransaction): num
   return (
     profile.proxy.exec.value +
     tableRules * c.tableRule.value +
-    tableRules * tableRules * c.tableRuleSquared.value +
+    tableRules * tableRules * (c.tableRuleSquared.value + (mapsMade > 0 ? c.validatedRuleSquared.value : 0)) +
     operations * c.operation.value +
     mapsMade * mapsThere * c.mapTimesMaps.value +
     mapsMade * operations * c.mapTimesOperations.value
@@ -138,9 +147,8 @@ export interface RestoreWork {
  * A service port of E endpoints has 1 + E chains of 1 + 3E rules together, so chains are a third of those rules and two thirds of a
  * chain for each service; the same of the lines that are written.
  */
-function restoreWork(report: SyncReport, engine: EngineName): RestoreWork {
-  const { restoreLines: lines, tableRules } = report;
-  const serviceRules = engine === 'iptables' ? report.servicePorts : 0;
+function restoreWork(report: SyncReport): RestoreWork {
+  const { restoreLines: lines, tableRules, serviceRules } = report;
   const chainsOf = (rules: number, services: number): number => Math.max(0, (rules + 2 * services) / 3);
   const writtenServices = Math.min(report.changedServicePorts, serviceRules);
   const written = Math.max(0, lines - FIXED_RESTORE_LINES - serviceRules);
@@ -267,7 +275,7 @@ export function predictSyncDurationNs(
   engine: EngineName,
   last: SyncReport,
   change: PendingChange,
-  backend: IptablesBackend = 'legacy',
+  setup: SyncSetup = PLAIN_SETUP,
 ): number {
-  return syncDurationNs(profile, predictSyncReport(engine, last, change), engine, backend);
+  return syncDurationNs(profile, predictSyncReport(engine, last, change), engine, setup);
 }

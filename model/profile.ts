@@ -114,8 +114,7 @@ export interface SchedulerCosts {
 }
 
 /** What surrounds IPVS on a packet's path: nothing, connection tracking, kube-proxy's rules and sets, and with kube-ipvs0 too (kube-proxy's mode). */
-export const IPVS_PATHS = ['bare', 'conntrack', 'kubeRules', 'kubeIpvs0'] as const;
-export type IpvsPath = (typeof IPVS_PATHS)[number];
+export type IpvsPath = 'bare' | 'conntrack' | 'kubeRules' | 'kubeIpvs0';
 
 /** The IPVS data path and its control plane, in instructions: it was measured in an emulated guest alone. */
 export interface IpvsCosts {
@@ -147,6 +146,9 @@ export interface IpvsCosts {
   readonly addRequest: Quantity;
   readonly deleteRequest: Quantity;
   readonly readRequest: Quantity;
+  /** One virtual or real server that `ipvsadm -R` adds, and that `ipvsadm -Ln` lists. */
+  readonly restoredEntry: Quantity;
+  readonly listedEntry: Quantity;
   readonly conntrackDelete: Quantity;
   /** An address added to or removed from kube-ipvs0, and for each address that is already there. */
   readonly address: Quantity;
@@ -185,6 +187,8 @@ export interface NftSyncCosts {
   /** A transaction reads the table that it changes, and the kernel checks it as a whole: one rule of it, and one rule x one rule. */
   readonly tableRule: Quantity;
   readonly tableRuleSquared: Quantity;
+  /** The same product once more where rules that jump are made: the kernel then follows every jump (nft_table_validate). */
+  readonly validatedRuleSquared: Quantity;
   /** One operation of a transaction: a line read, a netlink message, an object. */
   readonly operation: Quantity;
   /** An anonymous map that is made (one for each service chain written) x one that is there: the kernel looks for a free name. */

@@ -9,6 +9,10 @@ export interface SyncReport {
   readonly rules: number;
   /** iptables rules alone (nat and filter, jumps included) in the kernel after the sync: what a legacy commit replaces. */
   readonly tableRules: number;
+  /** Rules of nat KUBE-SERVICES after the sync, the longest scan of a packet; 0 in modes that have no such chain or keep it short. */
+  readonly serviceRules: number;
+  /** Whether rules of a service's own chains have comments: not in large-cluster mode. KUBE-SERVICES always keeps its own. */
+  readonly chainComments: boolean;
   /** Lines fed to iptables-restore: table headers, chain lines, rules, deletions and COMMITs. */
   readonly restoreLines: number;
   /** The same in bytes; counted in iptables mode alone. */
@@ -36,6 +40,8 @@ export interface SyncReport {
 /** A report of no work: spread into one, so that a mode names its own kinds of work alone. */
 export const NO_SYNC_WORK: Omit<SyncReport, 'kind' | 'servicePorts' | 'changedServicePorts' | 'rules' | 'tableRules'> =
   {
+    serviceRules: 0,
+    chainComments: true,
     restoreLines: 0,
     restoreBytes: 0,
     savedLines: 0,

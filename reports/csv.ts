@@ -26,6 +26,14 @@ export interface SummaryRow {
   /** Both null when there are fewer than two replications. */
   readonly ci95_low: number | null;
   readonly ci95_high: number | null;
+  /**
+   * How far the kernel may be from a modelled cost by its profile, whatever the number of replications; absent from other metrics, and from
+   * files that an earlier version wrote.
+   */
+  readonly range_low?: number;
+  readonly range_high?: number;
+  /** True where no measurement stands behind the modelled cost. */
+  readonly estimated?: boolean;
 }
 
 /** A row of timeline.csv as read: columns beyond those of TimelineRow (a point's axes) stand in `point`. */
@@ -35,6 +43,7 @@ export interface TimelineFileRow extends TimelineRow {
 
 const POINT_COLUMNS = ['experiment', 'engine', 'profile', 'services', 'endpoints_per_service', 'rules'] as const;
 const ESTIMATE_COLUMNS = ['metric', 'replications', 'mean', 'stddev', 'ci95_low', 'ci95_high'] as const;
+const RANGE_COLUMNS = ['range_low', 'range_high', 'estimated'] as const;
 const TIMELINE_COLUMNS = [
   'engine',
   'replication',
@@ -54,7 +63,7 @@ const TIMELINE_COLUMNS = [
 /** Columns of observations.csv whose cells are text even where they look like a number. */
 const TEXT_COLUMNS: ReadonlySet<string> = new Set(['experiment', 'engine', 'profile', 'status', 'digest']);
 const STANDARD_COLUMNS: ReadonlySet<string> = new Set(OBSERVATION_COLUMNS);
-const SUMMARY_COLUMNS: ReadonlySet<string> = new Set([...POINT_COLUMNS, ...ESTIMATE_COLUMNS]);
+const SUMMARY_COLUMNS: ReadonlySet<string> = new Set([...POINT_COLUMNS, ...ESTIMATE_COLUMNS, ...RANGE_COLUMNS]);
 const TIMELINE_COLUMN_SET: ReadonlySet<string> = new Set(TIMELINE_COLUMNS);
 
 /**
@@ -82,11 +91,12 @@ export function formatObservations(rows: readonly Observation[]): string {
 export function formatSummary(rows: readonly SummaryRow[], axisNames: readonly string[]): string {
   const axes = axisNames.filter((name) => !SUMMARY_COLUMNS.has(name));
   return format(
-    [...POINT_COLUMNS, ...axes, ...ESTIMATE_COLUMNS],
+    [...POINT_COLUMNS, ...axes, ...ESTIMATE_COLUMNS, ...RANGE_COLUMNS],
     rows.map((row) => [
       ...POINT_COLUMNS.map((column) => row[column]),
       ...axes.map((name) => row.axes[name] ?? null),
       ...ESTIMATE_COLUMNS.map((column) => row[column]),
+      ...RANGE_COLUMNS.map((column) => row[column] ?? null),
     ]),
   );
 }
@@ -146,6 +156,7 @@ export function parseSummary(text: string, file: string): SummaryRow[] {
       stddev: optional('stddev'),
       ci95_low: optional('ci95_low'),
       ci95_high: optional('ci95_high'),
+      ...rangeOf(record),
     };
   });
 }
@@ -232,6 +243,21 @@ function numberOrNull(value: string, record: FileRecord, column: string): number
     throw new ResultsError({ file: record.file, line: record.line, column }, `"${value}" is not a number`);
   }
   return number;
+}
+
+function rangeOf(record: FileRecord): Pick<SummaryRow, 'range_low' | 'range_high' | 'estimated'> {
+  const cell = (column: string): string => record.cells.get(column) ?? '';
+  if (cell('range_low') === '') return {};
+  const estimated = cell('estimated');
+  if (estimated !== 'true' && estimated !== 'false') {
+    const place = { file: record.file, line: record.line, column: 'estimated' };
+    throw new ResultsError(place, `"${estimated}" is neither true nor false`);
+  }
+  return {
+    range_low: numberIn(record, 'range_low'),
+    range_high: numberIn(record, 'range_high'),
+    estimated: estimated === 'true',
+  };
 }
 
 function numberIn(record: FileRecord, column: string): number {

@@ -1,8 +1,27 @@
 /** manifest.json: what a results folder says about how it came to be. Untyped data becomes typed here. */
 import { z } from 'zod';
 import { ResultsError } from './results-error.ts';
+import { validationSchema } from './validation.ts';
+import type { Validation } from './validation.ts';
 
 const cell = z.union([z.number(), z.string(), z.boolean(), z.null()]);
+
+/** A point that others have published, and what the model says of it. */
+const referenceSchema = z.object({
+  source: z.string(),
+  label: z.string(),
+  engine: z.string(),
+  /** A column of observations.csv, and the values of the axes where it was taken. */
+  metric: z.string(),
+  at: z.record(z.string(), cell),
+  /** In the metric's unit. */
+  value: z.number(),
+  predicted: z.number().nullish(),
+  /** Of the prediction, as a share of the published value. */
+  error_ratio: z.number().nullish(),
+});
+
+export type Reference = z.infer<typeof referenceSchema>;
 
 const manifestSchema = z.object({
   experiment: z.string(),
@@ -31,7 +50,22 @@ const manifestSchema = z.object({
     name: z.string(),
     title: z.string().optional(),
     sources: z.array(z.string()).optional(),
+    /** How far modelled costs may be off, as shares of them. */
+    ranges: z
+      .array(
+        z.object({
+          engine: z.string(),
+          part: z.string(),
+          low_ratio: z.number(),
+          high_ratio: z.number(),
+          source: z.string(),
+        }),
+      )
+      .optional(),
   }),
+  /** The profile's errors against measured rows; absent where it was not validated. */
+  validation: validationSchema.optional(),
+  references: z.array(referenceSchema).optional(),
   trials: z.object({ total: z.number(), ok: z.number(), failed: z.number() }),
   failures: z.array(
     z.object({
@@ -51,15 +85,24 @@ export type Manifest = z.infer<typeof manifestSchema>;
 
 /** Throws ResultsError that names the first wrong value by its dotted path. Keys that are not known are ignored. */
 export function parseManifest(text: string, file: string): Manifest {
+  return parseJson(text, file, manifestSchema, 'a manifest');
+}
+
+/** The file that `validate` leaves beside a profile; throws as above. */
+export function parseValidation(text: string, file: string): Validation {
+  return parseJson(text, file, validationSchema, 'a validation');
+}
+
+function parseJson<T>(text: string, file: string, schema: z.ZodType<T>, what: string): T {
   let data: unknown;
   try {
     data = JSON.parse(text);
   } catch (error) {
     throw new ResultsError({ file }, `not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const result = manifestSchema.safeParse(data);
+  const result = schema.safeParse(data);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const column = issue?.path.map(String).join('.') ?? '';
-  throw new ResultsError(column === '' ? { file } : { file, column }, issue?.message ?? 'is not a manifest');
+  throw new ResultsError(column === '' ? { file } : { file, column }, issue?.message ?? `is not ${what}`);
 }

@@ -1,6 +1,8 @@
 /** The columns of observations.csv, known before the first trial runs so that the file can grow row by row. */
 import { COUNTER_NAMES } from '../model/counters.ts';
 import { OBSERVATION_COLUMNS, type Cell, type Observation } from '../model/observation.ts';
+import type { CostUnit } from '../model/profile.ts';
+import { INSTRUCTION_COLUMNS, OVER_BARE_COLUMNS, rangeColumns } from './cost-columns.ts';
 import type { AxisValues } from './sweep-plan.ts';
 import { FAILURE_KINDS } from './trial-meter.ts';
 
@@ -23,6 +25,7 @@ import { FAILURE_KINDS } from './trial-meter.ts';
  * - `load_packets_*_ratio`: the same of the packets that these connections were to have, so that a long connection weighs more;
  * - `sync_cpu_s`, `sync_operations`, `restore_lines`, `restore_bytes`: over all syncs, the first included; operations are what is asked of the kernel
  *   one by one (netlink, ipset, addresses, nftables, iptables commands, conntrack), lines what iptables-restore was fed, bytes theirs (iptables mode alone);
+ * - `kube_proxy_memory_bytes`: what kube-proxy's own process holds, by its service ports and endpoints;
  * - `failed_syncs`: changed no rule, and are in `sync_cpu_s` by the time that they took and nowhere else; `rules_behind_s`: how long in all
  *   this node's rules lacked some change that its kube-proxy had been sent (waiting, syncing and failing syncs alike);
  * - `endpoint_slice_events`: watch events, one a write and node.
@@ -56,6 +59,7 @@ const CHANGE_METRICS = [
   'sync_operations',
   'restore_lines',
   'restore_bytes',
+  'kube_proxy_memory_bytes',
   'failed_syncs',
   'rules_behind_s',
   'endpoint_slice_events',
@@ -88,14 +92,18 @@ const DNS_METRICS = [
  * Metrics that every experiment has beside OBSERVATION_COLUMNS. `endpoint_slice_writes`: creates, updates and deletes of EndpointSlices,
  * or of Endpoints objects where the experiment asks for those; `endpoint_slice_bytes`: what the API server sends to all nodes together in
  * the watch events of these writes, protobuf, before HTTP/2 and TLS.
+ *
+ * `cost_*_low_ns` and `cost_*_high_ns`: how far the kernel's own figure may be from the modelled one beside it, by the profile's range
+ * (costs/range.ts). They are not metrics: more replications do not bring them closer, so summary.csv has no interval of them, but
+ * `range_low` and `range_high` beside the interval of the cost itself. `cost_estimated`: no measurement has the engine's cost in this unit.
  */
 const OWN_METRICS = [
   'first_packets',
   'rules_scanned_max',
   'rules_evaluated_per_established_packet_mean',
   'service_chain_entries_per_established_packet_mean',
-  'cost_over_bare_first_packet_mean_ns',
-  'cost_over_bare_per_packet_mean_ns',
+  ...OVER_BARE_COLUMNS,
+  ...rangeColumns('ns'),
   ...FAILURE_KINDS.map((kind) => `failed_connections_${kind}`),
   'stale_connections',
   'broken_connections',
@@ -108,6 +116,7 @@ const OWN_METRICS = [
   'nodes',
   ...DNS_METRICS,
   'path_measured',
+  'cost_estimated',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',
 ];
@@ -134,7 +143,7 @@ const RIG_METRICS = [
   'kube_proxy_bytes_per_service',
 ];
 
-/** Columns that identify a row or describe its world; every other numeric column is a metric. */
+/** Columns that identify a row, describe its world, or say how far a cost may be off; every other numeric column is a metric. */
 const IDENTITY = new Set([
   'experiment',
   'engine',
@@ -148,7 +157,10 @@ const IDENTITY = new Set([
   'digest',
   'nodes',
   'path_measured',
+  'cost_estimated',
   'failure_reason',
+  ...rangeColumns('ns'),
+  ...rangeColumns('instructions'),
 ]);
 
 /** Axes other than `services` and `endpoints_per_service`, in the scenario's order. */
@@ -156,13 +168,26 @@ export function ownAxes(values: AxisValues): string[] {
   return Object.keys(values).filter((name) => name !== 'services' && name !== 'endpoints_per_service');
 }
 
-/** `hasRig`: the profile of some trial has a rig section. */
-export function observationColumns(axisNames: readonly string[], hasRig = false): string[] {
-  return [...OBSERVATION_COLUMNS, ...axisNames, ...OWN_METRICS, ...(hasRig ? RIG_METRICS : [])];
+/** What an experiment's profiles have that columns depend on. */
+export interface ProfileColumns {
+  /** With instructions the columns in nanoseconds are empty, and others stand beside them. */
+  readonly units: readonly CostUnit[];
+  /** Whether the profile of some trial has a rig section. */
+  readonly hasRig: boolean;
+}
+
+export function observationColumns(
+  axisNames: readonly string[],
+  { units, hasRig }: ProfileColumns = { units: ['ns'], hasRig: false },
+): string[] {
+  const instructions = units.includes('instructions') ? [...INSTRUCTION_COLUMNS, ...rangeColumns('instructions')] : [];
+  return [...OBSERVATION_COLUMNS, ...axisNames, ...instructions, ...OWN_METRICS, ...(hasRig ? RIG_METRICS : [])];
 }
 
 export function metricColumns(axisNames: readonly string[], hasRig = false): string[] {
-  return observationColumns(axisNames, hasRig).filter((name) => !IDENTITY.has(name) && !axisNames.includes(name));
+  return observationColumns(axisNames, { units: ['ns', 'instructions'], hasRig }).filter(
+    (name) => !IDENTITY.has(name) && !axisNames.includes(name),
+  );
 }
 
 /** The observation with every column present, in the columns' order. */

@@ -1,4 +1,5 @@
 /** What a finding is, and its numbers and names in words: by hand, since locale functions differ between machines. */
+import type { CostUnit } from '../model/profile.ts';
 
 export interface Finding {
   readonly id: string;
@@ -19,8 +20,14 @@ export function count(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-export function micro(ns: number): string {
-  return `${fixed(ns / 1000, ns < 100_000 ? 1 : 0)} µs`;
+/** `3.7 µs`, `13,210 instructions`. */
+export function costWords(cost: number, unit: CostUnit): string {
+  return unit === 'ns' ? `${fixed(cost / 1000, cost < 100_000 ? 1 : 0)} µs` : `${count(cost)} ${unitWord(unit)}`;
+}
+
+/** Behind a number of so many of them. */
+export function unitWord(unit: CostUnit): string {
+  return unit === 'ns' ? 'ns' : 'instructions';
 }
 
 export function duration(ms: number): string {

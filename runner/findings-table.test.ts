@@ -45,3 +45,10 @@ it('keeps to twelve lines whatever the number of engines', () => {
   expect(findingsTable([summary]).split('\n')).toHaveLength(1 + 12);
   expect(findingsTable([summary.filter((each) => each.engine.startsWith('ip'))]).split('\n')).toHaveLength(1 + 12);
 });
+
+it('shows instructions where a profile has no time', () => {
+  const text = findingsTable([
+    [row('iptables', 10, 'cost_first_packet_mean_instructions', 25_212.4), row('iptables', 10, 'sync_full_ms', 12)],
+  ]);
+  expect(text.split('\n')[1]).toMatch(/^x +iptables +10 +- +25212 instr\. +- +12\.0 ms /);
+});

@@ -1,17 +1,25 @@
 /** The short table at the end of a sweep: one line an engine and point of the other axes, at the largest number of services. */
 import type { SummaryRow } from '../reports/csv.ts';
 
-type Column = readonly [title: string, metric: string, show: (value: number) => string];
+/** The first of the metrics that a row has. */
+type Column = readonly [title: string, metrics: readonly Metric[]];
+type Metric = readonly [metric: string, show: (value: number) => string];
+
+const ms = (value: number): string => time(value * 1e6);
+const cost = (stem: string): readonly Metric[] => [
+  [`${stem}_ns`, time],
+  [`${stem}_instructions`, (value) => `${value.toFixed(0)} instr.`],
+];
 
 const COLUMNS: readonly Column[] = [
-  ['rules scanned', 'rules_evaluated_per_first_packet_mean', (value) => value.toFixed(0)],
-  ['first packet', 'cost_first_packet_mean_ns', time],
-  ['established', 'cost_established_packet_mean_ns', time],
-  ['full sync', 'sync_full_ms', (ms) => time(ms * 1e6)],
-  ['change to rules p50', 'programming_latency_p50_ms', (ms) => time(ms * 1e6)],
-  ['failed', 'failed_connections', (value) => value.toFixed(1)],
-  ['stale', 'stale_connections', (value) => value.toFixed(1)],
-  ['cut', 'broken_connections', (value) => value.toFixed(1)],
+  ['rules scanned', [['rules_evaluated_per_first_packet_mean', (value) => value.toFixed(0)]]],
+  ['first packet', cost('cost_first_packet_mean')],
+  ['established', cost('cost_established_packet_mean')],
+  ['full sync', [['sync_full_ms', ms]]],
+  ['change to rules p50', [['programming_latency_p50_ms', ms]]],
+  ['failed', [['failed_connections', (value) => value.toFixed(1)]]],
+  ['stale', [['stale_connections', (value) => value.toFixed(1)]]],
+  ['cut', [['broken_connections', (value) => value.toFixed(1)]]],
 ];
 
 /** Lines of one experiment at most; summary.csv has every point. */
@@ -28,9 +36,12 @@ export function findingsTable(summaries: readonly (readonly SummaryRow[])[]): st
     for (const point of points.slice(0, Math.max(1, Math.floor(LINES / Math.max(1, engines.length))))) {
       for (const engine of engines) {
         const own = rows.filter((row) => row.engine === engine && pointOf(row) === point);
-        const cells = COLUMNS.map(([, metric, show]) => {
-          const mean = own.find((row) => row.metric === metric)?.mean;
-          return mean === undefined || mean === null ? '-' : show(mean);
+        const cells = COLUMNS.map(([, metrics]) => {
+          const shown = metrics.flatMap(([metric, show]) => {
+            const mean = own.find((row) => row.metric === metric)?.mean;
+            return mean === undefined || mean === null ? [] : [show(mean)];
+          });
+          return shown[0] ?? '-';
         });
         const name = `${own[0]?.experiment ?? ''}${points.length > 1 ? ` ${point}` : ''}`;
         lines.push([name, engine, String(largest), ...cells]);

@@ -4,34 +4,16 @@ import type { SummaryRow } from '../reports/csv.ts';
 import type { ChurnSpec } from '../scenarios/spec.ts';
 import { changeFindings } from './findings-change.ts';
 import { churnFindings, detectionFindings } from './findings-churn.ts';
+import { crossovers } from './findings-crossover.ts';
 import { dnsFindings } from './findings-dns.ts';
-import { count, duration, fixed, micro, short, shown } from './finding-words.ts';
+import { costWords, count, duration, fixed, short, shown, unitWord } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
 import { ruleReadings } from './findings-rules.ts';
 import { logLogSlope } from './statistics.ts';
+import { costSeries, seriesOf } from './summary-series.ts';
+import type { CostSeries, Series } from './summary-series.ts';
 
 export type { Finding } from './finding-words.ts';
-
-/** Mean of one metric at each number of services, for one engine, in ascending order; other axes at their first value. */
-export interface Series {
-  readonly services: number[];
-  readonly rules: number[];
-  readonly means: number[];
-}
-
-export function seriesOf(summary: readonly SummaryRow[], engine: string, metric: string): Series {
-  const rows = summary
-    .filter((row) => row.engine === engine && row.metric === metric && row.mean !== null)
-    .sort((a, b) => (a.services ?? 0) - (b.services ?? 0));
-  const series: Series = { services: [], rules: [], means: [] };
-  for (const row of rows) {
-    if (series.services.at(-1) === row.services) continue;
-    series.services.push(row.services ?? 0);
-    series.rules.push(row.rules ?? 0);
-    series.means.push(row.mean ?? 0);
-  }
-  return series;
-}
 
 /** Sentences of at most this many combinations of the other axes; the charts and the table show the rest. */
 const COMBINATIONS = 4;
@@ -84,6 +66,7 @@ function findingsOfOne(
     ...ruleClaim(summary, engines),
     ...ruleReadings(summary, engines),
     ...comparison(summary, engines),
+    ...crossovers(summary, engines),
     ...engines.flatMap((engine) => scaling(summary, engine)),
     ...flatWork(summary, engines),
     ...scanBend(summary, engines),
@@ -132,7 +115,7 @@ function scaling(summary: readonly SummaryRow[], engine: string): Finding[] {
 
 /** Established packets: do their rules, their table look-ups and their cost change with services? */
 function establishedPackets(summary: readonly SummaryRow[], engine: string): Finding[] {
-  const cost = seriesOf(summary, engine, 'cost_established_packet_mean_ns').means;
+  const { means: cost, unit } = costSeries(summary, engine, 'cost_established_packet_mean');
   const rules = seriesOf(summary, engine, 'rules_evaluated_per_established_packet_mean').means;
   const entries = seriesOf(summary, engine, 'service_chain_entries_per_established_packet_mean').means;
   if (cost.length < 3 || rules.length < 3) return [];
@@ -148,7 +131,7 @@ function establishedPackets(summary: readonly SummaryRow[], engine: string): Fin
       id: `established-${engine}`,
       text:
         `${shown(engine)}: an established packet ${work}. It costs ${short(low)}` +
-        `${change === '0.0' ? '' : ` to ${short(high)}`} ns over the whole sweep (${change} % apart` +
+        `${change === '0.0' ? '' : ` to ${short(high)}`} ${unitWord(unit)} over the whole sweep (${change} % apart` +
         `${engine === 'ipvs' && change !== '0.0' ? ', from the addresses bound to kube-ipvs0 and the longer connection chains' : ''}).`,
     },
   ];
@@ -162,8 +145,8 @@ function comparison(summary: readonly SummaryRow[], engines: readonly string[]):
 }
 
 function comparisonWith(summary: readonly SummaryRow[], engine: string): Finding[] {
-  const iptables = seriesOf(summary, 'iptables', 'cost_first_packet_mean_ns');
-  const other = seriesOf(summary, engine, 'cost_first_packet_mean_ns');
+  const iptables = costSeries(summary, 'iptables', 'cost_first_packet_mean');
+  const other = costSeries(summary, engine, 'cost_first_packet_mean');
   const last = iptables.means.length - 1;
   if (last < 0 || other.means.length !== iptables.means.length) return [];
   const name = shown(engine);
@@ -185,7 +168,7 @@ function comparisonWith(summary: readonly SummaryRow[], engine: string): Finding
     {
       id: engine === 'ipvs' ? 'first-packet-comparison' : `first-packet-comparison-${engine}`,
       text:
-        `First packet at ${count(iptables.services[last])} services: iptables ${micro(a)}, ${name} ${micro(b)} ` +
+        `First packet at ${count(iptables.services[last])} services: iptables ${costWords(a, iptables.unit)}, ${name} ${costWords(b, other.unit)} ` +
         `(${times}). By the mean, ${where}.`,
     },
   ];
@@ -195,7 +178,7 @@ function comparisonWith(summary: readonly SummaryRow[], engine: string): Finding
 function flatWork(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
   if (!engines.includes('nftables')) return [];
   const rules = seriesOf(summary, 'nftables', 'rules_evaluated_per_first_packet_mean').means;
-  const cost = seriesOf(summary, 'nftables', 'cost_first_packet_mean_ns');
+  const cost = costSeries(summary, 'nftables', 'cost_first_packet_mean');
   const last = cost.means.length - 1;
   if (last < 1 || Math.max(...rules) > 1.1 * Math.min(...rules)) return [];
   const growth = (cost.means[last] / cost.means[0] - 1) * 100;
@@ -207,8 +190,8 @@ function flatWork(summary: readonly SummaryRow[], engines: readonly string[]): F
     {
       id: 'flat-nftables',
       text:
-        `nftables: a first packet evaluates ${short(rules[0])} rules at every size and costs ${micro(cost.means[0])} at ` +
-        `${count(cost.services[0])} services, ${micro(cost.means[last])} at ${count(cost.services[last])} ` +
+        `nftables: a first packet evaluates ${short(rules[0])} rules at every size and costs ${costWords(cost.means[0], cost.unit)} at ` +
+        `${count(cost.services[0])} services, ${costWords(cost.means[last], cost.unit)} at ${count(cost.services[last])} ` +
         `(${fixed(growth, 0)} % more)${why}.`,
     },
   ];
@@ -240,9 +223,9 @@ const CLAIMED_RULES = 5000;
 
 function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
   if (!engines.includes('iptables')) return [];
-  const cost = seriesOf(summary, 'iptables', 'cost_first_packet_mean_ns');
+  const cost = costSeries(summary, 'iptables', 'cost_first_packet_mean');
   const work = seriesOf(summary, 'iptables', 'rules_evaluated_per_first_packet_mean');
-  const established = seriesOf(summary, 'iptables', 'cost_established_packet_mean_ns');
+  const established = costSeries(summary, 'iptables', 'cost_established_packet_mean');
   const at = cost.rules.findIndex((rules) => rules >= CLAIMED_RULES);
   // Only a sweep with points close to both sides of the claimed number can judge the claim.
   if (at < 1 || cost.rules[at] > 1.5 * cost.rules[at - 1]) return [];
@@ -255,7 +238,7 @@ function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): 
       text:
         `"5,000 or more rules": ${steep}. From ${count(cost.rules[at - 1])} to ${count(cost.rules[at])} installed rules ` +
         `(${fixed(growth(cost.rules), 0)} % more) a first packet evaluates ${short(work.means[at])} rules and its cost rises by ` +
-        `${fixed(growth(cost.means), 0)} %, to ${micro(cost.means[at])}; an established packet changes by ${fixed(change, 0)} ns.`,
+        `${fixed(growth(cost.means), 0)} %, to ${costWords(cost.means[at], cost.unit)}; an established packet changes by ${fixed(change, 0)} ${unitWord(cost.unit)}.`,
     },
   ];
 }
@@ -264,7 +247,7 @@ function ruleClaim(summary: readonly SummaryRow[], engines: readonly string[]): 
 function scanBend(summary: readonly SummaryRow[], engines: readonly string[]): Finding[] {
   if (!engines.includes('iptables')) return [];
   const text = bend(
-    seriesOf(summary, 'iptables', 'cost_first_packet_mean_ns'),
+    costSeries(summary, 'iptables', 'cost_first_packet_mean'),
     seriesOf(summary, 'iptables', 'rules_evaluated_per_first_packet_mean'),
   );
   return text === undefined ? [] : [{ id: 'scan-bend', text }];
@@ -274,26 +257,27 @@ function scanBend(summary: readonly SummaryRow[], engines: readonly string[]): F
 const WALK_DIFFERENCE = 200;
 
 /** Where the cost of one more rule scanned has at least doubled; undefined when the walks of the sweep are too short to tell. */
-function bend(cost: Series, work: Series): string | undefined {
-  const steps: { from: number; to: number; nsPerRule: number }[] = [];
+function bend(cost: CostSeries, work: Series): string | undefined {
+  const steps: { from: number; to: number; perRule: number }[] = [];
   let from = 0;
   for (let to = 1; to < cost.means.length; to++) {
     const rules = work.means[to] - work.means[from];
     if (rules < WALK_DIFFERENCE) continue;
-    steps.push({ from, to, nsPerRule: (cost.means[to] - cost.means[from]) / rules });
+    steps.push({ from, to, perRule: (cost.means[to] - cost.means[from]) / rules });
     from = to;
   }
-  const cheapest = Math.min(...steps.map((step) => step.nsPerRule));
-  const cheapestAt = steps.findIndex((step) => step.nsPerRule === cheapest);
-  const knee = steps.find((step, i) => i > cheapestAt && step.nsPerRule > 2 * cheapest);
+  const cheapest = Math.min(...steps.map((step) => step.perRule));
+  const cheapestAt = steps.findIndex((step) => step.perRule === cheapest);
+  const knee = steps.find((step, i) => i > cheapestAt && step.perRule > 2 * cheapest);
+  const unit = unitWord(cost.unit);
   if (steps.length < 2) return undefined;
   if (knee === undefined) {
-    return `iptables: a rule scanned costs ${fixed(cheapest, 1)} to ${fixed(Math.max(...steps.map((s) => s.nsPerRule)), 1)} ns throughout this sweep, with no bend.`;
+    return `iptables: a rule scanned costs ${fixed(cheapest, 1)} to ${fixed(Math.max(...steps.map((s) => s.perRule)), 1)} ${unit} throughout this sweep, with no bend.`;
   }
   return (
     `iptables: the cost bends between ${count(cost.services[knee.from])} and ${count(cost.services[knee.to])} services ` +
-    `(${count(cost.rules[knee.from])} to ${count(cost.rules[knee.to])} rules): one more rule scanned comes to ${fixed(knee.nsPerRule, 1)} ns ` +
-    `against ${fixed(cheapest, 1)} ns before, as what the walks touch outgrows the L2 cache.`
+    `(${count(cost.rules[knee.from])} to ${count(cost.rules[knee.to])} rules): one more rule scanned comes to ${fixed(knee.perRule, 1)} ${unit} ` +
+    `against ${fixed(cheapest, 1)} ${unit} before, as what the walks touch outgrows the L2 cache.`
   );
 }
 

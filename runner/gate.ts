@@ -149,7 +149,7 @@ export function writeBaseline(
 
 /** Where a difference of modelled cost comes from: the first work counter of the same trial that moved, if any. */
 function explain(difference: Difference, all: readonly Difference[]): string {
-  if (!difference.metric.endsWith('_ns') && !difference.metric.endsWith('_ms')) return '';
+  if (!/_(ns|ms|instructions)$/.test(difference.metric)) return '';
   const cause = all.find(
     (d) => d.experiment === difference.experiment && d.trial === difference.trial && d.metric.endsWith('_total'),
   );

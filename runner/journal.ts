@@ -9,6 +9,7 @@ import type { Observation, TimelineRow } from '../model/observation.ts';
 import { formatObservations, formatTimeline } from '../reports/csv.ts';
 import { writeFileAtomic } from '../reports/results.ts';
 import { completeRow, observationColumns } from './columns.ts';
+import type { ProfileColumns } from './columns.ts';
 
 interface Entry {
   readonly index: number;
@@ -23,9 +24,9 @@ export class Journal {
   #timelineStarted = false;
 
   /** Creates the folder and an observations.csv that holds the header alone; removes what an earlier sweep left there. */
-  constructor(folder: string, axisNames: readonly string[], hasRig = false) {
+  constructor(folder: string, axisNames: readonly string[], profiles: ProfileColumns) {
     this.#folder = folder;
-    this.#columns = observationColumns(axisNames, hasRig);
+    this.#columns = observationColumns(axisNames, profiles);
     mkdirSync(folder, { recursive: true });
     for (const stale of ['summary.csv', 'timeline.csv', 'manifest.json', 'report.html', 'charts', 'observations.csv']) {
       rmSync(join(folder, stale), { recursive: true, force: true });

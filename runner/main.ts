@@ -5,6 +5,7 @@ import pc from 'picocolors';
 import { ResultsError } from '../reports/results-error.ts';
 import { formatInputError, InputError } from '../scenarios/errors.ts';
 import { benchCommand } from './commands/bench.ts';
+import { calibrateCommand } from './commands/calibrate.ts';
 import { conformanceCommand } from './commands/conformance.ts';
 import { dumpCommand } from './commands/dump.ts';
 import { gateCommand } from './commands/gate.ts';
@@ -14,6 +15,7 @@ import { runCommand } from './commands/run.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
+import { validateCommand } from './commands/validate.ts';
 import { EXIT_BAD_INPUT, EXIT_FAILED_TRIALS } from './exit-codes.ts';
 import { defaultWorkers, versions } from './host.ts';
 
@@ -103,6 +105,28 @@ function program(): Command {
     .option('--mode <mode>', 'iptables, ipvs or nftables alone')
     .option('--case <name>', 'one case alone')
     .action(conformanceCommand);
+  cli
+    .command('validate')
+    .description('hold a cost profile against measured rows of a real kernel')
+    .option('--measured <files...>', 'CSV with rows of `chainwalk measure`')
+    .option('--profile <name>', 'profile, by its name or file', 'linux-6.18-native')
+    .option('--published [files...]', 'hold the models against published points instead; files: more of them (YAML)')
+    .option('--workers <n>', 'worker threads for --published', positiveInteger('--workers', 256), defaultWorkers())
+    .option('--max-median <percent>', 'fail (exit 1) when the median error is above', percentage('--max-median'))
+    .option('--min-coverage <percent>', 'fail (exit 1) when fewer rows are predicted', percentage('--min-coverage'))
+    .option('--held-out', 'fit the numbers anew to a part of the rows and test them on the rest, in two ways')
+    .option('--out <file>', 'write the errors by engine and mode as JSON')
+    .option('--json', 'print JSON')
+    .action(validateCommand);
+  cli
+    .command('calibrate')
+    .description('fit a cost profile to measured rows of a real kernel')
+    .option('--measured <files...>', 'CSV with rows of `chainwalk measure`')
+    .option('--out <file>', 'the new profile, a YAML file')
+    .option('--base <name>', 'profile to take numbers from that the rows cannot tell')
+    .option('--name <name>', "the new profile's name (default: the file's)")
+    .option('--l2-bytes <n>', 'size of the L2 cache of a core', positiveInteger('--l2-bytes', 0x1_0000_0000))
+    .action(calibrateCommand);
   cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
   return cli;
 }
@@ -156,6 +180,15 @@ function nonNegativeInteger(name: string): (text: string) => number {
       throw new InvalidArgumentError(`${name} expects an integer from 0 to 2^53 - 1.`);
     }
     return value;
+  };
+}
+
+/** `5` and `5%` are five percent. */
+function percentage(name: string): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+(?:\.\d+)?) ?%?$/.exec(text);
+    if (match === null) throw new InvalidArgumentError(`${name} expects a percentage, such as 5 or 0.5.`);
+    return Number(match[1]);
   };
 }
 

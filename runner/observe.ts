@@ -7,6 +7,7 @@ import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
 import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec } from '../scenarios/spec.ts';
 import { clientPolicy } from './client-policy.ts';
+import { rangeMetrics } from './cost-columns.ts';
 import { quantileSorted } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
 import { syncMetrics } from './sync-log.ts';
@@ -36,6 +37,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...(fromOutside > 0 ? [ORIGIN_EXTERNAL] : []),
     ...(traffic.hostClientRatio + fromOutside < 1 ? [ORIGIN_POD] : []),
   ];
+  const metrics = meter.metrics(clientPolicy(traffic) !== undefined, point.profile.unit);
   return {
     experiment: trial.experiment,
     engine: trial.engine,
@@ -53,7 +55,8 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
     ...detectionColumns(control.probeDetections),
     digest: meter.digest(),
     ...axisColumns(trial),
-    ...meter.metrics(clientPolicy(traffic) !== undefined),
+    ...metrics,
+    ...rangeMetrics(point.profile, costs.context, metrics),
     ...(traffic.dns === undefined ? { failed_connections_not_resolved: null } : {}),
     endpoint_slice_writes: control.endpointSliceWrites,
     endpoint_slice_bytes: control.endpointSliceBytes,

@@ -76,7 +76,7 @@ export class ObservedNode {
     });
     const missing = unsupported(this.#engine.supports, view.state.servicePorts);
     if (missing.length > 0) throw new Error(`The engine of ${trial.engine} mode does not model ${missing.join(', ')}`);
-    this.syncs = new SyncLog(trial.point, trial.engine);
+    this.syncs = new SyncLog(trial.point, trial.engine, endpointCount(view));
     this.installed = new InstalledEndpoints((svc) => this.#reachable(svc));
   }
 
@@ -222,11 +222,16 @@ export class ObservedNode {
       concurrentFlows: Math.max(1, Math.min(traffic.connections, concurrent)),
       ipvsScheduler: proxy.ipvsScheduler,
       payloadBytes: traffic.payloadBytes,
+      iptablesBackend: proxy.iptablesBackend,
       rulesPerService: proxy.kubeProxy.masqueradeRules === 'dispatch' ? 2 : 1,
       otherMemoryBytes: profile.unit === 'ns' ? (profile.rig?.otherMemoryBytes.value ?? 0) : 0,
     });
     return new CostModel(profile, context);
   }
+}
+
+function endpointCount({ state }: BuiltCluster): number {
+  return state.servicePorts.reduce((sum, svc) => sum + svc.endpoints.length, 0);
 }
 
 /** Chance that two connections go to the same service: the sum of the squared shares of traffic. */

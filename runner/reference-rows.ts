@@ -61,7 +61,7 @@ function factorOf({ metric, unit, position }: Reference): number {
 export function checkReferences(experiment: Pick<LoadedExperiment, 'references' | 'axes'>): void {
   const columns = observationColumns(
     experiment.axes.map(({ name }) => name),
-    true,
+    { units: ['ns', 'instructions'], hasRig: true },
   );
   for (const reference of experiment.references) {
     const { metric, position } = reference;

@@ -3,9 +3,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Observation } from '../model/observation.ts';
 import { loadExperiment } from '../scenarios/load.ts';
 import { ownAxes } from './columns.ts';
-import { findingsOf, seriesOf, slopeFrom } from './findings.ts';
+import { findingsOf, slopeFrom } from './findings.ts';
 import { projectRoot } from './host.ts';
 import { summarize } from './summarize.ts';
+import { seriesOf } from './summary-series.ts';
 import { planSweep } from './sweep-plan.ts';
 import { runTrial } from './trial.ts';
 

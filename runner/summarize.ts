@@ -2,6 +2,7 @@
 import type { Cell, Observation } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import { metricColumns } from './columns.ts';
+import { rangeColumn } from './cost-columns.ts';
 import { estimate } from './statistics.ts';
 
 /** Rows in the order in which the points first appear; failed trials are left out of the means. */
@@ -47,8 +48,20 @@ export function summarize(
         stddev,
         ci95_low: low ?? null,
         ci95_high: high ?? null,
+        ...rangeOf(rows, metric),
       });
     }
   }
   return summary;
+}
+
+/** Means of the bounds of the profile's range, for the metrics that have one. */
+function rangeOf(rows: readonly Observation[], metric: string): Partial<SummaryRow> {
+  const bound = (which: 'low' | 'high'): number | undefined => {
+    const values = rows.map((row) => row[rangeColumn(metric, which)]).filter((value) => typeof value === 'number');
+    return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+  const [low, high] = [bound('low'), bound('high')];
+  if (low === undefined || high === undefined) return {};
+  return { range_low: low, range_high: high, estimated: rows.some((row) => row['cost_estimated'] === true) };
 }

@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { statedRanges } from '../costs/range.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { formatSummary, type SummaryRow } from '../reports/csv.ts';
 import { renderExperiment, renderIndex } from '../reports/html/report.ts';
 import { writeFileAtomic } from '../reports/results.ts';
+import type { Validation } from '../reports/validation.ts';
 import { ownAxes } from './columns.ts';
 import { poolExecutor, type Executor, type TrialOutcome } from './executor.ts';
 import { findingsOf, type Finding } from './findings.ts';
@@ -13,6 +15,7 @@ import { commit, hostSeconds, machine, projectRoot, versions } from './host.ts';
 import { Journal } from './journal.ts';
 import { axisColumns } from './observe.ts';
 import { assertWritable } from './output-folder.ts';
+import { readValidation } from './profile-validation.ts';
 import { startProgress } from './progress.ts';
 import { referencesOf } from './reference-rows.ts';
 import { readSite } from './site.ts';
@@ -77,10 +80,13 @@ async function runExperiment(
 ): Promise<ExperimentResult> {
   const { experiment, trials } = plan;
   const start = hostSeconds();
+  // Read before any trial runs: a file that is wrong should not cost a sweep.
+  const validation = validationOf(plan);
   const folder = join(options.out, experiment.name);
   const axisNames = ownAxes(trials[0]?.values ?? {});
+  const units = [...new Set(trials.map((trial) => trial.point.profile.unit))];
   const hasRig = trials.some(({ point }) => point.profile.unit === 'ns' && point.profile.rig !== undefined);
-  const journal = new Journal(folder, axisNames, hasRig);
+  const journal = new Journal(folder, axisNames, { units, hasRig });
   const failures: FailureNote[] = [];
   const onOutcome = (outcome: TrialOutcome): void => {
     const { trial } = outcome;
@@ -102,6 +108,7 @@ async function runExperiment(
   failures.sort((a, b) => a.trial - b.trial);
   const manifest = {
     ...manifestOf(plan, options, findings),
+    ...(validation === undefined ? {} : { validation }),
     references: referencesOf(experiment, summary),
     elapsed_s: Number((hostSeconds() - start).toFixed(1)),
     status: options.signal.aborted ? 'interrupted' : 'complete',
@@ -201,5 +208,12 @@ function profileNote(profile: CostProfile | undefined) {
     name: profile.name,
     title: profile.description,
     sources: profileSources(profile),
+    ranges: statedRanges(profile),
   };
+}
+
+/** The errors of the first point's profile, where it was validated. */
+function validationOf({ experiment, trials }: SweepPlan): Validation | undefined {
+  const file = experiment.profileFiles.get(trials[0]?.point.profile.name ?? '');
+  return file === undefined ? undefined : readValidation(file);
 }

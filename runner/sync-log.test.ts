@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { syncDurationNs } from '../costs/sync-cost.ts';
+import { proxyBytes, syncDurationNs } from '../costs/sync-cost.ts';
 import { NO_SYNC_WORK, type SyncReport } from '../model/sync-report.ts';
 import { CLUSTER, HEAD, load } from '../scenarios/load-fixtures.ts';
 import { SyncLog, syncMetrics } from './sync-log.ts';
@@ -21,7 +21,7 @@ function report(work: Partial<SyncReport>): SyncReport {
 describe('SyncLog', () => {
   it('adds up CPU time, operations and lines over all syncs, the first one included', () => {
     const point = loaded.resolvePoint({});
-    const log = new SyncLog(point, 'iptables');
+    const log = new SyncLog(point, 'iptables', 40);
     const reports = [
       report({ restoreLines: 100, restoreBytes: 9000 }),
       report({ restoreLines: 7, restoreBytes: 500, conntrackDeletes: 2 }),
@@ -30,7 +30,9 @@ describe('SyncLog', () => {
     log.record(reports[0], true);
     log.record(reports[1], false);
     log.record(reports[2], true);
-    const [first, partial, last] = reports.map((each) => syncDurationNs(point.profile, each, 'iptables'));
+    const [first, partial, last] = reports.map((each) =>
+      syncDurationNs(point.profile, each, 'iptables', { iptablesBackend: 'legacy', endpoints: 40 }),
+    );
     expect(log.first).toBe(reports[0]);
     expect(syncMetrics([log])).toEqual({
       sync_full_ms: first / 1e6,
@@ -41,12 +43,13 @@ describe('SyncLog', () => {
       sync_operations: 2,
       restore_lines: 197,
       restore_bytes: 9500,
+      kube_proxy_memory_bytes: proxyBytes(point.profile, reports[2].servicePorts, 40),
     });
   });
 
   it('counts failed syncs apart, with the time that they took', () => {
     const point = loaded.resolvePoint({});
-    const log = new SyncLog(point, 'iptables');
+    const log = new SyncLog(point, 'iptables', 0);
     const first = report({ restoreLines: 100 });
     log.record(first, true);
     log.fail(5e8);
@@ -60,7 +63,7 @@ describe('SyncLog', () => {
   });
 
   it('counts each kind of operation once, and no lines where none were fed', () => {
-    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs');
+    const log = new SyncLog(loaded.resolvePoint({}), 'ipvs', 0);
     const work = { netlinkRequests: 1, netlinkReads: 2, ipsetChanges: 4, addressChanges: 8 };
     log.record(report({ ...work, transactionOperations: 16, iptablesCommands: 32, conntrackDeletes: 64 }), true);
     expect(syncMetrics([log])).toMatchObject({

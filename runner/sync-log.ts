@@ -1,6 +1,7 @@
 /** Costs of kube-proxy's syncs, and the guess of a sync's length that is needed when it begins. */
 import type { SyncRequest } from '../control/proxier.ts';
-import { predictSyncDurationNs, syncDurationNs } from '../costs/sync-cost.ts';
+import { predictSyncDurationNs, proxyBytes, syncDurationNs } from '../costs/sync-cost.ts';
+import type { PendingChange, SyncSetup } from '../costs/sync-cost.ts';
 import type { Cell } from '../model/observation.ts';
 import type { SyncReport } from '../model/sync-report.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
@@ -11,6 +12,7 @@ import type { Trial } from './sweep-plan.ts';
 export class SyncLog {
   readonly #profile: PointSpec['profile'];
   readonly #engine: Trial['engine'];
+  readonly #setup: SyncSetup;
   /** Every sync writes everything, whatever it is called for. */
   readonly #alwaysFull: boolean;
   #first: SyncReport | undefined;
@@ -26,9 +28,11 @@ export class SyncLog {
   readonly #lengthsNs: Record<'full' | 'partial', number[]> = { full: [], partial: [] };
   #failures = 0;
 
-  constructor(point: PointSpec, engine: Trial['engine']) {
+  /** `endpoints`: as many as kube-proxy knows. */
+  constructor(point: PointSpec, engine: Trial['engine'], endpoints: number) {
     this.#profile = point.profile;
     this.#engine = engine;
+    this.#setup = { iptablesBackend: point.proxy.iptablesBackend, endpoints };
     this.#alwaysFull = engine === 'iptables' && !point.proxy.kubeProxy.iptablesPartialSync;
   }
 
@@ -52,16 +56,17 @@ export class SyncLog {
   }
 
   #predictNs(last: SyncReport, kind: 'full' | 'partial', changedServicePorts: number): number {
-    return predictSyncDurationNs(this.#profile, this.#engine, last, {
+    const change: PendingChange = {
       kind: this.#alwaysFull ? 'full' : kind,
       changedServicePorts,
       // Most changes that cause a sync are one pod's.
       changedEndpoints: changedServicePorts,
-    });
+    };
+    return predictSyncDurationNs(this.#profile, this.#engine, last, change, this.#setup);
   }
 
   record(report: SyncReport, full: boolean): void {
-    const ns = syncDurationNs(this.#profile, report, this.#engine);
+    const ns = syncDurationNs(this.#profile, report, this.#engine, this.#setup);
     this.#count++;
     this.#cpuNs += ns;
     this.#operations += operationsOf(report);
@@ -94,6 +99,11 @@ export class SyncLog {
       sync_operations: this.#operations,
       restore_lines: this.#restoreLines,
       restore_bytes: this.#restoreBytes,
+      kube_proxy_memory_bytes: proxyBytes(
+        this.#profile,
+        (this.#last ?? this.first).servicePorts,
+        this.#setup.endpoints,
+      ),
     };
   }
 }
@@ -106,6 +116,7 @@ interface SyncTotals {
   readonly sync_operations: number;
   readonly restore_lines: number;
   readonly restore_bytes: number;
+  readonly kube_proxy_memory_bytes: number;
 }
 
 /** Means over the observed nodes. Restore lines are null in a mode that feeds none to iptables-restore, their bytes in all but iptables mode. */
@@ -124,6 +135,7 @@ export function syncMetrics(logs: readonly SyncLog[]): Record<string, Cell> {
     failed_syncs: mean('failed_syncs'),
     sync_cpu_s: mean('sync_cpu_s'),
     sync_operations: mean('sync_operations'),
+    kube_proxy_memory_bytes: mean('kube_proxy_memory_bytes'),
     restore_lines: restoreLines === 0 ? null : restoreLines,
     restore_bytes: restoreBytes === 0 ? null : restoreBytes,
   };

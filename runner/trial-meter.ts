@@ -7,6 +7,7 @@ import {
   type Counters,
 } from '../model/counters.ts';
 import type { Cell } from '../model/observation.ts';
+import type { CostUnit } from '../model/profile.ts';
 import type { VerdictBatch } from '../model/verdict.ts';
 import { Digest } from '../sim/digest.ts';
 import { ClientMeter } from './client-meter.ts';
@@ -62,14 +63,14 @@ export class TrialMeter {
   #firstPackets = 0;
   #bareFirstSum = 0;
 
-  /** Verdicts, counters and costs of packets 0 .. length-1. `bareFirstNs` and `bareEstablishedNs` are a packet's cost with no netfilter. */
+  /** Verdicts, counters and costs of packets 0 .. length-1. `bareFirst` and `bareEstablished` are a packet's cost with no netfilter. */
   add(
     length: number,
     verdicts: VerdictBatch,
     work: Counters,
-    costsNs: Float64Array,
-    bareFirstNs: number,
-    bareEstablishedNs: number,
+    costs: Float64Array,
+    bareFirst: number,
+    bareEstablished: number,
   ): void {
     const rows = work.rows;
     const sums = this.#sums;
@@ -78,7 +79,7 @@ export class TrialMeter {
     for (let i = 0; i < length; i++) {
       const row = i * COUNTER_STRIDE;
       const first = verdicts.first[i] === 1;
-      const cost = costsNs[i];
+      const cost = costs[i];
       for (let c = 0; c < COUNTER_STRIDE; c++) sums[c] += rows[row + c];
       this.#costSum += cost;
       if (first) {
@@ -86,12 +87,12 @@ export class TrialMeter {
         if (rows[row + RULES_EVALUATED] > this.#rulesScannedMax) this.#rulesScannedMax = rows[row + RULES_EVALUATED];
         if (this.#firstPackets === this.#firstCosts.length) this.#growFirstCosts();
         this.#firstCosts[this.#firstPackets++] = cost;
-        this.#bareFirstSum += bareFirstNs;
-        this.#bareSum += bareFirstNs;
+        this.#bareFirstSum += bareFirst;
+        this.#bareSum += bareFirst;
       } else {
         this.#establishedCostSum += cost;
         this.#establishedPackets++;
-        this.#bareSum += bareEstablishedNs;
+        this.#bareSum += bareEstablished;
       }
       digest.word(
         verdicts.outcome[i] | (verdicts.reason[i] << 4) | (verdicts.first[i] << 8) | (verdicts.masqueraded[i] << 9),
@@ -134,8 +135,11 @@ export class TrialMeter {
     return FAILURE_KINDS.reduce((sum, kind) => sum + this.failures[kind], 0);
   }
 
-  /** Metrics by column name. Means over no packet at all are null. `clientsWait`: they send SYNs again, or try again. */
-  metrics(clientsWait = false): Record<string, Cell> {
+  /**
+   * Metrics by column name, costs in the unit of their profile. Means over no packet at all are null. `clientsWait`: they send SYNs again,
+   * or try again.
+   */
+  metrics(clientsWait = false, unit: CostUnit = 'ns'): Record<string, Cell> {
     const first = this.#firstPackets;
     const perFirst = (counter: number): Cell => (first === 0 ? null : this.#firstSums[counter] / first);
     const established = this.#establishedPackets;
@@ -148,15 +152,16 @@ export class TrialMeter {
       failed_connections: this.failedConnections,
       rules_evaluated_per_first_packet_mean: perFirst(RULES_EVALUATED),
       service_chain_entries_per_first_packet_mean: perFirst(SERVICE_CHAIN_ENTRIES),
-      cost_per_packet_mean_ns: this.packets === 0 ? null : this.#costSum / this.packets,
-      cost_first_packet_mean_ns: first === 0 ? null : sum(sorted) / first,
-      cost_first_packet_p50_ns: first === 0 ? null : quantileSorted(sorted, first, 0.5),
-      cost_first_packet_p99_ns: first === 0 ? null : quantileSorted(sorted, first, 0.99),
+      [`cost_per_packet_mean_${unit}`]: this.packets === 0 ? null : this.#costSum / this.packets,
+      [`cost_first_packet_mean_${unit}`]: first === 0 ? null : sum(sorted) / first,
+      [`cost_first_packet_p50_${unit}`]: first === 0 ? null : quantileSorted(sorted, first, 0.5),
+      [`cost_first_packet_p99_${unit}`]: first === 0 ? null : quantileSorted(sorted, first, 0.99),
       rules_evaluated_per_established_packet_mean: perEstablished(RULES_EVALUATED),
       service_chain_entries_per_established_packet_mean: perEstablished(SERVICE_CHAIN_ENTRIES),
-      cost_established_packet_mean_ns: established === 0 ? null : this.#establishedCostSum / established,
-      cost_over_bare_first_packet_mean_ns: first === 0 ? null : (sum(sorted) - this.#bareFirstSum) / first,
-      cost_over_bare_per_packet_mean_ns: this.packets === 0 ? null : (this.#costSum - this.#bareSum) / this.packets,
+      [`cost_established_packet_mean_${unit}`]: established === 0 ? null : this.#establishedCostSum / established,
+      [`cost_over_bare_first_packet_mean_${unit}`]: first === 0 ? null : (sum(sorted) - this.#bareFirstSum) / first,
+      [`cost_over_bare_per_packet_mean_${unit}`]:
+        this.packets === 0 ? null : (this.#costSum - this.#bareSum) / this.packets,
       first_packets: first,
       rules_scanned_max: this.#rulesScannedMax,
       stale_connections: this.staleConnections,

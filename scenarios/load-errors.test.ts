@@ -133,6 +133,11 @@ describe('wrong keys and values', () => {
       /^e\.yaml:6:10: There is no cost profile "linux-6\.18-nativ"; .* Did you mean "linux-6\.18-native"\?$/,
     ],
     [
+      'userspace mode with a profile in instructions',
+      `${HEAD}${CLUSTER}engines: [ipvs, userspace]\nkubeProxy: v1.25\nprofile: linux-6.1-instructions\n`,
+      /^e\.yaml:6:17: The profile "linux-6\.1-instructions" is in instructions and has no costs of userspace mode\./,
+    ],
+    [
       'an unknown path of a sweep',
       `${HEAD}${CLUSTER}sweep:\n  proxy.min_sync_perod_s: [1]\n`,
       /^e\.yaml:7:27: Unknown key "min_sync_perod_s" in proxy\. .*"min_sync_period_s"\?$/,

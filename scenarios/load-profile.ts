@@ -41,6 +41,8 @@ export interface ReadProfile {
   readonly profile: CostProfile;
   /** All that was read, the profile that the IPVS part comes from included: what a result depends on. */
   readonly text: string;
+  /** Where the profile's file lies. */
+  readonly file: string;
 }
 
 export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.'): ReadProfile {
@@ -58,13 +60,13 @@ export function readProfile(nameOrPath: string, readFile?: ReadFile, folder = '.
   const { source } = based;
   const { unit } = checked(source, unitSchema);
   if (unit === 'instructions') {
-    return { profile: toInstructionProfile(checked(source, instructionSchema)), text: based.text };
+    return { profile: toInstructionProfile(checked(source, instructionSchema)), text: based.text, file: path };
   }
   const input = checked(source, nanosecondSchema);
   // The section's other keys are quantities, which its type cannot tell from this one.
   const from = input.ipvs_bridge['from'] as unknown as string;
   const bridged = readBridged(source, from, readFile, dirname(path));
-  return { profile: toNanosecondProfile(input, bridged.profile), text: based.text + bridged.text };
+  return { profile: toNanosecondProfile(input, bridged.profile), text: based.text + bridged.text, file: path };
 }
 
 /** How many profiles may stand on one another. */

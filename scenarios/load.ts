@@ -25,6 +25,8 @@ export interface LoadOptions {
 }
 
 export interface LoadedExperiment extends Experiment {
+  /** Where the profiles lie that its points have, by their names. */
+  readonly profileFiles: ReadonlyMap<string, string>;
   /** The point at these axis values (every axis of the experiment; a dotted path that is no axis is allowed, too). */
   resolvePoint(values: AxisValues): PointSpec;
 }
@@ -61,6 +63,7 @@ export function loadExperiment(file: string, options: LoadOptions = {}): LoadedE
     file,
     canonicalText: resolver.canonicalText(),
     warnings: resolver.warnings(),
+    profileFiles: resolver.profileFiles,
     resolvePoint: (values) => resolver.point(values),
   };
 }

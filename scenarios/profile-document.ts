@@ -20,7 +20,7 @@ import type {
   SchedulerCosts,
   UserspaceCosts,
 } from '../model/profile.ts';
-import { LISTED_SECTIONS, snakeCase, yamlKey } from './profile-keys.ts';
+import { LISTED_SECTIONS, sectionKeys, snakeCase, writtenKeys, yamlKey } from './profile-keys.ts';
 import type { KeyKind, SectionName } from './profile-keys.ts';
 import type { InstructionInput, NanosecondInput } from './profile-schema.ts';
 
@@ -29,8 +29,7 @@ const NO_INSTRUCTIONS: Quantity = { value: 0, low: 0, high: 0, source: 'distance
 type SectionInput = Readonly<Record<string, unknown>>;
 
 function toSection<T>(name: SectionName, unit: CostUnit, input: SectionInput): T {
-  const keys = Object.entries(LISTED_SECTIONS[name]) as [string, KeyKind][];
-  const quantities = keys.map(([key, kind]) => [key, input[yamlKey(key, kind, unit)] ?? NO_INSTRUCTIONS]);
+  const quantities = sectionKeys(name).map(([key, kind]) => [key, input[yamlKey(key, kind, unit)] ?? NO_INSTRUCTIONS]);
   return Object.fromEntries(quantities) as T;
 }
 
@@ -118,9 +117,7 @@ export function profileText(profile: CostProfile): string {
 
 function fromSection(name: SectionName, unit: CostUnit, section: object): Record<string, Quantity> {
   const quantities = section as Readonly<Record<string, Quantity>>;
-  const keys = Object.entries(LISTED_SECTIONS[name]) as [string, KeyKind][];
-  const written = keys.filter(([, kind]) => kind !== 'memory' || unit === 'ns');
-  return Object.fromEntries(written.map(([key, kind]) => [yamlKey(key, kind, unit), quantities[key] as Quantity]));
+  return Object.fromEntries(writtenKeys(name, unit).map(([key, kind]) => [yamlKey(key, kind, unit), quantities[key]]));
 }
 
 function fromIpvs({ schedulers, ...ipvs }: IpvsCosts): Record<string, unknown> {

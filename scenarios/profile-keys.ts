@@ -92,6 +92,8 @@ const IPVS: Keys<Omit<IpvsCosts, 'schedulers'>> = {
   addRequest: 'cost',
   deleteRequest: 'cost',
   readRequest: 'cost',
+  restoredEntry: 'cost',
+  listedEntry: 'cost',
   conntrackDelete: 'cost',
   address: 'cost',
   addressTimesBound: 'cost',
@@ -123,6 +125,7 @@ const RESTORE: Keys<RestoreCosts> = {
 const NFT_SYNC: Keys<NftSyncCosts> = {
   tableRule: 'cost',
   tableRuleSquared: 'cost',
+  validatedRuleSquared: 'cost',
   operation: 'cost',
   mapTimesMaps: 'cost',
   mapTimesOperations: 'cost',
@@ -171,6 +174,15 @@ export const LISTED_SECTIONS = {
 } as const;
 
 export type SectionName = keyof typeof LISTED_SECTIONS;
+
+/** The keys of a section in the order that they are written in; those of distance are not written where the unit is instructions. */
+export function sectionKeys(name: SectionName): [string, KeyKind][] {
+  return Object.entries<KeyKind>(LISTED_SECTIONS[name]);
+}
+
+export function writtenKeys(name: SectionName, unit: CostUnit): [string, KeyKind][] {
+  return sectionKeys(name).filter(([, kind]) => kind !== 'memory' || unit === 'ns');
+}
 
 /** `serviceRule` of a profile in nanoseconds -> `service_rule_ns`; a plain key has no unit put behind it. */
 export function yamlKey(key: string, kind: KeyKind, unit: CostUnit): string {

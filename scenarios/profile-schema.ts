@@ -1,8 +1,8 @@
 /** The shape of a cost profile's file: sections in snake_case, keys that end in the profile's unit where their number is in it. */
 import { z } from 'zod';
 import type { CostUnit } from '../model/profile.ts';
-import { LISTED_SECTIONS, yamlKey } from './profile-keys.ts';
-import type { KeyKind, SectionName } from './profile-keys.ts';
+import { writtenKeys, yamlKey } from './profile-keys.ts';
+import type { SectionName } from './profile-keys.ts';
 
 const finite = z.number().min(-1e15).max(1e15);
 const quantity = z
@@ -12,9 +12,8 @@ const quantity = z
 type Section = z.ZodObject<Record<string, typeof quantity>, z.core.$strict>;
 
 function section(name: SectionName, unit: CostUnit): Section {
-  const keys = Object.entries(LISTED_SECTIONS[name]) as [string, KeyKind][];
-  const written = keys.filter(([, kind]) => kind !== 'memory' || unit === 'ns');
-  return z.strictObject(Object.fromEntries(written.map(([key, kind]) => [yamlKey(key, kind, unit), quantity])));
+  const keys = writtenKeys(name, unit).map(([key, kind]) => yamlKey(key, kind, unit));
+  return z.strictObject(Object.fromEntries(keys.map((key) => [key, quantity])));
 }
 
 function common<U extends CostUnit>(unit: U) {

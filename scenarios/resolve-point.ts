@@ -65,6 +65,8 @@ export class Resolver {
   readonly #manifests = new Map<string, ManifestResult>();
   readonly #profiles = new Map<string, CostProfile>();
   readonly #texts = new Map<string, string>();
+  /** Where the profiles lie that points have, by their names. */
+  readonly profileFiles = new Map<string, string>();
   readonly #warnings = new Set<string>();
 
   constructor(draft: Draft, axes: readonly PlacedAxis[], file: string, readFile: ReadFile | undefined) {
@@ -94,7 +96,7 @@ export class Resolver {
       churn,
       proxy: toProxy(input.proxy, this.#kubeProxy(input, draft, fail), fail),
       propagation: toPropagation(input.propagation, fail),
-      profile: this.#profile(input.profile, draft),
+      profile: this.#profileOf(input, draft, fail),
       durationSeconds: input.duration_s,
       timelineSeconds: input.timeline_s,
     };
@@ -255,11 +257,23 @@ export class Resolver {
     }
   }
 
+  /** The profile at this point, which must have costs of every mode that the experiment asks for. */
+  #profileOf(input: ExperimentInput, draft: Draft, fail: Fail): CostProfile {
+    const profile = this.#profile(input.profile, draft);
+    const at = input.engines.indexOf('userspace');
+    if (profile.unit !== 'instructions' || at < 0) return profile;
+    return fail(
+      `The profile ${quote(input.profile)} is in instructions and has no costs of userspace mode. Take "userspace" out of "engines", or another profile by "profile".`,
+      ['engines', at],
+    );
+  }
+
   #profile(name: string, draft: Draft): CostProfile {
     const known = this.#profiles.get(name);
     if (known !== undefined) return known;
     try {
-      const { profile, text } = readProfile(name, this.#readFile, this.#folder);
+      const { profile, text, file } = readProfile(name, this.#readFile, this.#folder);
+      this.profileFiles.set(profile.name, file);
       this.#profiles.set(name, profile);
       this.#texts.set(`profile ${name}`, text);
       return profile;

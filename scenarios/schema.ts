@@ -305,6 +305,7 @@ const proxy = z.strictObject({
   large_cluster_endpoints: count(100_000_000).default(1000),
   ipvs_scheduler: z.enum(IPVS_SCHEDULER_NAMES).default('rr'),
   ipvs_conn_tab_bits: z.int().min(8).max(27).default(12),
+  iptables_backend: z.enum(['legacy', 'nft']).default('legacy'),
   ipvs_conn_reuse_mode: z
     .union([z.literal(0), z.literal(1), z.literal('default')])
     .default('default')

@@ -235,6 +235,8 @@ export interface ProxySpec {
   readonly largeClusterEndpoints: number;
   readonly ipvsScheduler: string;
   readonly ipvsConnTabBits: number;
+  /** Whose tables hold the rules of iptables mode: iptables-legacy's, or nftables' through iptables-nft. The rules are the same. */
+  readonly iptablesBackend: 'legacy' | 'nft';
   /** Absent: what kube-proxy makes of it on this kernel. */
   readonly ipvsConnReuseMode: 0 | 1 | undefined;
   readonly nodeKernel: readonly [number, number];

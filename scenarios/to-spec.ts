@@ -181,6 +181,7 @@ export function toProxy(input: ExperimentInput['proxy'], kubeProxy: KubeProxyBeh
     largeClusterEndpoints: input.large_cluster_endpoints,
     ipvsScheduler: input.ipvs_scheduler,
     ipvsConnTabBits: input.ipvs_conn_tab_bits,
+    iptablesBackend: input.iptables_backend,
     ipvsConnReuseMode: input.ipvs_conn_reuse_mode === 'default' ? undefined : input.ipvs_conn_reuse_mode,
     nodeKernel: toNodeKernel(input.node_kernel, fail),
     evaluator: input.evaluator,

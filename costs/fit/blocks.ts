@@ -8,7 +8,7 @@ import { variantOption } from '../measured-row.ts';
 import type { MeasuredRow } from '../measured-row.ts';
 import { ipvsPath } from '../rig/rig-ipvs.ts';
 
-export interface Parameter {
+interface Parameter {
   readonly path: string;
   /** What rows it needs, for the message where they are missing. */
   readonly needs: string;
@@ -103,12 +103,9 @@ function iptablesBlock(section: 'iptables' | 'iptablesNft', unit: CostUnit): Blo
     low: 100,
     high: 1000,
   };
-  return block(
-    engine,
-    (row) => isPacket(row) && row.engine === engine,
-    [...counted, ...uncommented, ...memory],
-    { searched: legacy ? [...knee, chains] : [chains] },
-  );
+  return block(engine, (row) => isPacket(row) && row.engine === engine, [...counted, ...uncommented, ...memory], {
+    searched: legacy ? [...knee, chains] : [chains],
+  });
 }
 
 const MIB = 1024 * 1024;
@@ -168,10 +165,12 @@ const NFT_SYNC = [
   block(
     'nft -f',
     (row) => isOperation(row, 'nft') && !isListing(row),
-    ['tableRule', 'tableRuleSquared', 'operation', 'mapTimesMaps', 'mapTimesOperations'].map((key) => ({
-      path: `nftSync.${key}`,
-      needs: 'operations load-empty, partial-sync, add-services and delete-services at several sizes and endpoints',
-    })),
+    ['tableRule', 'tableRuleSquared', 'validatedRuleSquared', 'operation', 'mapTimesMaps', 'mapTimesOperations'].map(
+      (key) => ({
+        path: `nftSync.${key}`,
+        needs: 'operations load-empty, partial-sync, add-services and delete-services at several sizes and endpoints',
+      }),
+    ),
   ),
   block(
     'nft list',
@@ -184,7 +183,7 @@ const NFT_SYNC = [
 ];
 
 /** Blocks of a profile in nanoseconds. */
-export const NANOSECOND_BLOCKS: readonly Block[] = [
+const NANOSECOND_BLOCKS: readonly Block[] = [
   PACKET,
   iptablesBlock('iptables', 'ns'),
   iptablesBlock('iptablesNft', 'ns'),
@@ -237,21 +236,17 @@ function schedulerBlock(scheduler: string, walksAll: boolean): Block {
 
 function ipvsPathBlock(path: 'conntrack' | 'kubeRules' | 'kubeIpvs0', more: readonly Parameter[] = []): Block {
   const variant = { conntrack: 'conntrack', kubeRules: 'kube-rules', kubeIpvs0: 'kube-rules+kube-ipvs0' }[path];
-  return block(
-    `ipvs ${variant}`,
-    (row) => isIpvs(row) && ipvsPath(row.variant) === path,
-    [
-      { path: `ipvs.${path}First`, needs: `first packets, variant ${variant}`, signed: true },
-      { path: `ipvs.${path}Established`, needs: `established packets, variant ${variant}`, signed: true },
-      ...more,
-    ],
-  );
+  return block(`ipvs ${variant}`, (row) => isIpvs(row) && ipvsPath(row.variant) === path, [
+    { path: `ipvs.${path}First`, needs: `first packets, variant ${variant}`, signed: true },
+    { path: `ipvs.${path}Established`, needs: `established packets, variant ${variant}`, signed: true },
+    ...more,
+  ]);
 }
 
 const ADDRESSES = 'packets over one and over many services, variant kube-rules+kube-ipvs0';
 
 /** Blocks of a profile in instructions. */
-export const INSTRUCTION_BLOCKS: readonly Block[] = [
+const INSTRUCTION_BLOCKS: readonly Block[] = [
   PACKET,
   {
     ...iptablesBlock('iptables', 'instructions'),
@@ -280,6 +275,12 @@ export const INSTRUCTION_BLOCKS: readonly Block[] = [
   ]),
   block('netlink deletions', (row) => isOperation(row, 'ipvs') && /^del-serv(ice|er)$/.test(row.position), [
     { path: 'ipvs.deleteRequest', needs: 'operations del-service and del-server' },
+  ]),
+  block('ipvsadm -R', (row) => isOperation(row, 'ipvs') && row.position === 'load' && row.variant === 'ipvsadm-R', [
+    { path: 'ipvs.restoredEntry', needs: 'operation load, variant ipvsadm-R' },
+  ]),
+  block('ipvsadm -Ln', (row) => isOperation(row, 'ipvs') && row.position === 'list', [
+    { path: 'ipvs.listedEntry', needs: 'operation list, variant ipvsadm' },
   ]),
   block('ipt-legacy-restore', (row) => isOperation(row, 'ipt-legacy'), [
     { path: 'iptablesSync.restoreLine', needs: 'operation load at several sizes' },

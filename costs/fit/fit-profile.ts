@@ -4,6 +4,7 @@
  */
 import type { CostProfile } from '../../model/profile.ts';
 import { withCpuSeconds } from '../cpu-seconds.ts';
+import { pointName } from '../measured-row.ts';
 import type { MeasuredRow } from '../measured-row.ts';
 import { predictRow } from '../predict-row.ts';
 import { blocksOf } from './blocks.ts';
@@ -19,9 +20,11 @@ export interface FittedValue {
   readonly standardError: number;
   /** Rows that the block was fitted to. */
   readonly rows: number;
+  /** True where each parameter has one row: the rows agree with any value, so no error of theirs says how far it may be. */
+  readonly isExact: boolean;
 }
 
-export interface Unidentified {
+interface Unidentified {
   readonly path: string;
   readonly block: string;
   readonly needs: string;
@@ -82,9 +85,14 @@ function fitBlock(profile: CostProfile, block: Block, rows: readonly MeasuredRow
       value: solution.coefficients[a],
       standardError: solution.standardErrors[a],
     })),
-  ].map((each) => ({ ...each, block: block.name, rows: rows.length }));
+  ].map((each) => ({ ...each, block: block.name, rows: rows.length, isExact: distinct(rows) <= paths.length }));
   const open = [...block.parameters.filter(({ path }) => unclear.has(path)), ...chosen.unclear];
   return { values, unidentified: open.map(({ path, needs }) => ({ path, needs, block: block.name })) };
+}
+
+/** Rows that measured different things: repeats of one are one. */
+function distinct(rows: readonly MeasuredRow[]): number {
+  return new Set(rows.map(pointName)).size;
 }
 
 function unclearParameters(profile: CostProfile, block: Block, rows: readonly MeasuredRow[]): Set<string> {
@@ -94,7 +102,7 @@ function unclearParameters(profile: CostProfile, block: Block, rows: readonly Me
 }
 
 /** Points that a searched parameter is tried at in each round, and rounds; each round looks nearer around the best so far. */
-const TRIES = 6;
+const TRIES = 4;
 const ROUNDS = 5;
 /** Below this relative change of the error over the whole range, nothing depends on the parameter. */
 const FLAT = 1e-6;
@@ -112,7 +120,7 @@ function search(
     for (const parameter of block.searched) {
       const { path } = parameter;
       if (unclear.includes(parameter)) continue;
-      const width = (parameter.high - parameter.low) / 2 ** round;
+      const width = (parameter.high - parameter.low) / (1 << round);
       const centre = values.get(path) as number;
       const low = Math.max(parameter.low, centre - width / 2);
       const high = Math.min(parameter.high, centre + width / 2);
@@ -162,11 +170,9 @@ function solve(profile: CostProfile, block: Block, rows: readonly MeasuredRow[])
     const sigma = Math.max(LEAST_SIGMA, MEDIAN_TO_SIGMA * median(errors.map(Math.abs)));
     weights = trust.map((w, i) => w * Math.sqrt(Math.min(1, (HUBER * sigma) / Math.max(1e-300, Math.abs(errors[i])))));
     loss = errors.reduce((sum, error) => sum + huber(error), 0);
-    current = withValues(
-      current,
-      new Map(block.parameters.map(({ path }, a) => [path, solution.coefficients[a]])),
-    );
-    if (iteration === 0) ({ jacobian, targets } = linearise(current, block, rows));
+    current = withValues(current, new Map(block.parameters.map(({ path }, a) => [path, solution.coefficients[a]])));
+    // The guest's rows are medians, which bend; means are straight lines in every parameter.
+    if (iteration === 0 && profile.unit === 'instructions') ({ jacobian, targets } = linearise(current, block, rows));
   }
   return { solution, loss };
 }
@@ -205,7 +211,9 @@ function linearise(
     return { value, slopes: moved.map((x, i) => (x - at[i]) / step) };
   });
   const jacobian = rows.map((_, i) => columns.map(({ slopes }) => slopes[i]));
-  const targets = rows.map((_, i) => 1 - at[i] + columns.reduce((sum, { value, slopes }) => sum + value * slopes[i], 0));
+  const targets = rows.map(
+    (_, i) => 1 - at[i] + columns.reduce((sum, { value, slopes }) => sum + value * slopes[i], 0),
+  );
   return { jacobian, targets };
 }
 

@@ -62,7 +62,8 @@ function standardErrors(
   let squares = 0;
   weighted.forEach((row, i) => {
     const predicted = row.reduce((sum, cell, a) => sum + cell * coefficients[a], 0);
-    squares += (predicted - targets[i] * weights[i]) ** 2;
+    const error = predicted - targets[i] * weights[i];
+    squares += error * error;
   });
   const variance = squares / Math.max(1, weighted.length - free.length);
   const alone = distances(gram, width, free);
@@ -96,15 +97,15 @@ function distances(gram: Float64Array, width: number, chosen: readonly number[])
     const m = order.map((b) => order.map((c) => gram[b * width + c]));
     const last = order.length - 1;
     for (let k = 0; k < last; k++) {
-      const pivot = m[k] as number[];
+      const pivot = m[k];
       if (pivot[k] < DEPENDENT) continue;
       for (let i = k + 1; i <= last; i++) {
-        const row = m[i] as number[];
+        const row = m[i];
         const share = row[k] / pivot[k];
         for (let j = k; j <= last; j++) row[j] -= share * pivot[j];
       }
     }
-    return (m[last] as number[])[last];
+    return m[last][last];
   });
 }
 

@@ -7,10 +7,14 @@ type Tree = Record<string, unknown>;
 
 /** A copy of the profile with the given values in place of its own, ranges and sources left alone; unknown paths throw. */
 export function withValues<P extends CostProfile>(profile: P, values: Values): P {
-  return withQuantities(profile, (path, quantity) => {
-    const value = values.get(path);
-    return value === undefined ? undefined : { ...quantity, value };
-  }, [...values.keys()]);
+  return withQuantities(
+    profile,
+    (path, quantity) => {
+      const value = values.get(path);
+      return value === undefined ? undefined : { ...quantity, value };
+    },
+    [...values.keys()],
+  );
 }
 
 /** A copy with other quantities at the given paths. */

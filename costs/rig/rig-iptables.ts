@@ -122,6 +122,6 @@ function medianDraw(packets: Float64Array, { work }: RigBatch, endpoints: number
       all[i * RANDOM_BATCH + used] = cost + refills * RANDOM_REFILL_INSTRUCTIONS;
     }
   });
-  all.sort();
+  all.sort((a, b) => a - b);
   return (all[(all.length - 1) >> 1] + all[all.length >> 1]) / 2;
 }

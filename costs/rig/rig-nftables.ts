@@ -2,7 +2,13 @@
  * The rig in nftables mode. Its ruleset has the base chains of kube-proxy v1.31 without the ones in front of
  * DNAT: a first packet passes nat output, two filter chains behind it and nat postrouting; the receiving side is in the cost model's fixed part.
  */
-import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, MAP_LOOKUPS, NAT_SETUPS, RULES_EVALUATED } from '../../model/counters.ts';
+import {
+  CONNTRACK_INSERTS,
+  CONNTRACK_LOOKUPS,
+  MAP_LOOKUPS,
+  NAT_SETUPS,
+  RULES_EVALUATED,
+} from '../../model/counters.ts';
 import type { CostProfile } from '../../model/profile.ts';
 import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT } from '../../model/verdict.ts';
 import type { MeasuredRow } from '../measured-row.ts';

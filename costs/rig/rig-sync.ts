@@ -69,9 +69,7 @@ function nftCommand(profile: CostProfile, row: MeasuredRow): number | undefined 
   // `nft -t list ruleset`.
   if (row.position === 'list-chain-count') return oneListingCost(profile, rules, services);
   const transaction = nftTransaction(row);
-  return transaction === undefined
-    ? undefined
-    : transactionCost(profile, { ...transaction, tableRules: rules });
+  return transaction === undefined ? undefined : transactionCost(profile, { ...transaction, tableRules: rules });
 }
 
 /** A service has 1 + E chains, 2 + 2E rules and 2 elements; one that is written again gets its chains added and flushed. */
@@ -108,11 +106,13 @@ function ipsetCommand(profile: CostProfile, row: MeasuredRow): number | undefine
   return one === undefined ? undefined : exec.value + (one - 1) * ipsetEntry.value;
 }
 
-/** Netlink requests one by one, a load of all of them, and the addresses of kube-ipvs0. */
+/** Netlink requests one by one, loads of all servers (by `ipvsadm -R` unless over netlink), a listing, and the addresses of kube-ipvs0. */
 function ipvsOperation(profile: CostProfile, row: MeasuredRow): number | undefined {
   const { ipvs } = instructionsOf(profile);
   const factor = profile.unit === 'ns' ? profile.ipvsBridge.syncNsPerInstruction.value : 1;
+  const { exec } = profile.proxy;
   const { services, endpointsPerService: endpoints, position } = row;
+  const servers = services * (1 + endpoints);
   switch (position) {
     case 'add-service':
     case 'add-server':
@@ -121,11 +121,11 @@ function ipvsOperation(profile: CostProfile, row: MeasuredRow): number | undefin
     case 'del-server':
       return factor * ipvs.deleteRequest.value;
     case 'load':
-      return row.variant === 'netlink'
-        ? profile.proxy.exec.value + factor * services * (1 + endpoints) * ipvs.addRequest.value
-        : undefined;
+      return exec.value + factor * servers * (row.variant === 'netlink' ? ipvs.addRequest : ipvs.restoredEntry).value;
+    case 'list':
+      return exec.value + factor * servers * ipvs.listedEntry.value;
     case 'addr-add':
-      return profile.proxy.exec.value + factor * addressInstructions(profile, services, services);
+      return exec.value + factor * addressInstructions(profile, services, services);
     default:
       return undefined;
   }

@@ -23,7 +23,7 @@ export interface RigBatch {
 }
 
 /** A random service for each packet is taken as so many services, evenly apart. */
-export const UNIFORM_POSITIONS = 256;
+export const UNIFORM_POSITIONS = 64;
 /** What one packet of the rig carries. */
 const PAYLOAD_BYTES = 18;
 const MIB = 1024 * 1024;
@@ -48,7 +48,13 @@ export function meanCost(profile: CostProfile, context: CostContext, batch: RigB
 }
 
 /** Places in KUBE-SERVICES by their names in the CSV, as shares of the number of services. */
-const SHARES: Readonly<Record<string, number>> = { first: 0, only: 0, quarter: 0.25, middle: 0.5, 'three-quarters': 0.75 };
+const SHARES: Readonly<Record<string, number>> = {
+  first: 0,
+  only: 0,
+  quarter: 0.25,
+  middle: 0.5,
+  'three-quarters': 0.75,
+};
 
 /** Index of the service that packets go to, from 0 in order of creation; undefined for positions that are no single service. */
 export function serviceIndex({ position, services }: MeasuredRow): number | undefined {

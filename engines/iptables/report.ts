@@ -28,6 +28,8 @@ export class SyncCounter {
   readonly #jumps: Pair;
   readonly #fixedChains: Pair;
   readonly #fixedRules: Pair;
+  /** Rules of KUBE-SERVICES that lead to node ports. */
+  readonly #dispatchRules: number;
   readonly #fixedBytes: number;
   /** Lines that `iptables-save -t nat` would print: chain lines of kube-proxy's chains and all rules. */
   #savedLines = 0;
@@ -44,6 +46,7 @@ export class SyncCounter {
     this.#jumps = { nat: jumps('nat/'), filter: jumps('filter/') };
     this.#fixedChains = { nat: chains('nat/'), filter: chains('filter/') };
     this.#fixedBytes = emptyRestoreSize(table.facts);
+    this.#dispatchRules = nodePortDispatch(config).length;
     this.#fixedRules = {
       nat: [...nodePortDispatch(config), ...postroutingRules(config), ...markMasqRules(config)].length,
       filter: [...forwardRules(config), ...firewallRules(config)].length,
@@ -81,6 +84,8 @@ export class SyncCounter {
       changedServicePorts: kind === 'full' ? table.count : written.length,
       rules: tableRules,
       tableRules,
+      serviceRules: services.length + this.#dispatchRules,
+      chainComments: !table.isLarge,
       restoreLines: filterLines + natLines,
       restoreBytes: this.#fixedBytes + table.allSharedBytes + own.bytes + foundBytes,
       savedLines,

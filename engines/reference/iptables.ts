@@ -134,6 +134,8 @@ class ReferenceIptables implements Engine {
       changedServicePorts: changed.size,
       rules: tableRules,
       tableRules,
+      serviceRules: this.#nat.get('KUBE-SERVICES')?.length ?? 0,
+      chainComments: !largeCluster,
       restoreLines: 4 + writtenLines + 2 * stale.length,
       restoreBytes: written.length + stale.reduce((sum, chain) => sum + `:${chain} - [0:0]\n-X ${chain}\n`.length, 0),
       savedLines,

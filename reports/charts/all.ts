@@ -1,4 +1,5 @@
 /** Every chart of a report, in reading order. Adding a chart is one file and one line here. */
+import type { Reference } from '../manifest.ts';
 import type { Results } from '../results.ts';
 import { withoutIdleAxes } from './change-axis.ts';
 import { changeByCategory } from './change-by-category.ts';
@@ -15,7 +16,8 @@ import { workVsServices } from './work-vs-services.ts';
 /** Charts against an experiment's own axes; summary.csv has what further metrics do. */
 const CHANGE_CHARTS_MAX = 5;
 
-type MakeChart = (rows: Results['summary']) => Chart | undefined;
+type References = readonly Reference[];
+type MakeChart = (rows: Results['summary'], references: References) => Chart | undefined;
 
 const FIRST_PACKET = ['cost_first_packet_mean_ns', 'cost_first_packet_mean_instructions'];
 const SERVICES_CHARTS: readonly (readonly [make: MakeChart, metrics: readonly string[]])[] = [
@@ -27,24 +29,38 @@ const SERVICES_CHARTS: readonly (readonly [make: MakeChart, metrics: readonly st
 ];
 
 /** A chart against services, without panels for axes of the experiment's own that do not change its metrics. */
-function servicesChart(summary: Results['summary'], make: MakeChart, metrics: readonly string[]): Chart | undefined {
+function servicesChart(
+  summary: Results['summary'],
+  make: MakeChart,
+  metrics: readonly string[],
+  references: References,
+): Chart | undefined {
   const { rows, note } = withoutIdleAxes(summary, metrics);
-  const chart = make(rows);
+  const chart = make(rows, references);
   return chart === undefined || note === '' ? chart : { ...chart, finding: `${chart.finding} ${note}` };
 }
 
 /** The charts of change against an experiment's own axes, in the order of their metrics. */
-export function changeCharts(summary: Results['summary']): Chart[] {
-  return CHANGE_METRICS.flatMap((metric) => [changeVsAxis(summary, metric), changeByCategory(summary, metric)])
+export function changeCharts(summary: Results['summary'], references: References = []): Chart[] {
+  return CHANGE_METRICS.flatMap((metric) => [
+    changeVsAxis(summary, metric, references),
+    changeByCategory(summary, metric),
+  ])
     .filter((chart) => chart !== undefined)
     .slice(0, CHANGE_CHARTS_MAX);
 }
 
+/** What charts are made of; published points are drawn where the manifest has any. */
+interface Drawn extends Pick<Results, 'summary' | 'timeline'> {
+  readonly manifest?: { readonly references?: References | undefined };
+}
+
 /** The charts that the results have data for. */
-export function chartsOf({ summary, timeline }: Pick<Results, 'summary' | 'timeline'>): Chart[] {
+export function chartsOf({ summary, timeline, manifest }: Drawn): Chart[] {
+  const references = manifest?.references ?? [];
   return [
-    ...changeCharts(summary),
-    ...SERVICES_CHARTS.map(([make, metrics]) => servicesChart(summary, make, metrics)),
+    ...changeCharts(summary, references),
+    ...SERVICES_CHARTS.map(([make, metrics]) => servicesChart(summary, make, metrics, references)),
     churnTimeline(timeline),
   ].filter((chart) => chart !== undefined);
 }

@@ -42,6 +42,9 @@ export function statisticRows(
         stddev: by(row.stddev),
         ci95_low: by(row.ci95_low),
         ci95_high: by(row.ci95_high),
+        ...(row.range_low === undefined || row.range_high === undefined
+          ? {}
+          : { range_low: (row.range_low * factor) / whole, range_high: (row.range_high * factor) / whole }),
       },
     ];
   });

@@ -12,6 +12,7 @@ import type { Statistic } from './cost-lines.ts';
 import { lineRows } from './cost-lines.ts';
 import { engineChannels, engineLabel } from './engine-style.ts';
 import { panels } from './layout.ts';
+import { intervalFields } from './range-band.ts';
 import { field, valueScale } from './scale.ts';
 import type { Estimate } from './series.ts';
 import { estimates, formatIn, lineOf, pointValue } from './series.ts';
@@ -171,7 +172,7 @@ function dotLayers(
     field('engine', 'engine'),
     ...(many ? [field('statistic', 'statistic')] : []),
     field('text', 'value'),
-    field('interval', '95% interval'),
+    ...intervalFields(statistics[0]?.points ?? []),
     field('replications', 'replications', 'quantitative'),
   ];
   return [

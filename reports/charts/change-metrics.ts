@@ -4,7 +4,7 @@
  */
 import type { Chart } from './chart.ts';
 import type { Unit } from './scale.ts';
-import { UNIT_BYTES, UNIT_COUNT, UNIT_NS, UNIT_SHARE } from './scale.ts';
+import { UNIT_BYTES, UNIT_COUNT, UNIT_INSTRUCTIONS, UNIT_NS, UNIT_SHARE } from './scale.ts';
 
 export interface ChangeStatistic {
   readonly label: string;
@@ -79,6 +79,19 @@ const LATENCY: ChangeMetric = {
 export const LONGEST_LATENCY: ChangeStatistic = { label: 'longest', metric: 'programming_latency_max_ms' };
 
 const SIMPLE = { factor: 1, isLoss: false, isOfChange: false } as const;
+
+const firstPacket = (id: string, unit: Unit): ChangeMetric => ({
+  ...SIMPLE,
+  id,
+  title: 'Cost of a first packet',
+  kind: 'modelled cost',
+  unit,
+  statistics: [{ label: 'mean', metric: `cost_first_packet_mean_${unit.suffix}` }],
+  subject: 'the mean cost of a first packet',
+  heading: 'modelled cost of a first packet',
+  reading:
+    "The first packet of a connection is the one that walks the rules and chooses an endpoint. The profile's range, which all values of a mode share, is in the table and in tooltips.",
+});
 
 export const CHANGE_METRICS: readonly ChangeMetric[] = [
   LOSSES,
@@ -170,17 +183,8 @@ export const CHANGE_METRICS: readonly ChangeMetric[] = [
     heading: 'from the first SYN to the answered one',
     reading: 'Retransmissions and retries of clients are in it; a connection that is answered at once has none.',
   },
-  {
-    ...SIMPLE,
-    id: 'first-packet',
-    title: 'Cost of a first packet',
-    kind: 'modelled cost',
-    unit: UNIT_NS,
-    statistics: [{ label: 'mean', metric: 'cost_first_packet_mean_ns' }],
-    subject: 'the mean cost of a first packet',
-    heading: 'modelled cost of a first packet',
-    reading: 'The first packet of a connection is the one that walks the rules and chooses an endpoint.',
-  },
+  firstPacket('first-packet', UNIT_NS),
+  firstPacket('first-packet-instructions', UNIT_INSTRUCTIONS),
   {
     ...SIMPLE,
     id: 'load-max',

@@ -1,5 +1,6 @@
 /** What change does against a numeric axis of the experiment's own: losses with their zero, latencies, costs; one chart a metric. */
 import type { SummaryRow } from '../csv.ts';
+import type { Reference } from '../manifest.ts';
 import { axisHead, axisSpan } from './axis-words.ts';
 import { lineChoice, pointKey, statisticRows } from './change-axis.ts';
 import type { ChangeMetric } from './change-metrics.ts';
@@ -12,6 +13,8 @@ import { growthSentence, panelNote, verdictAt } from './compare-words.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
+import { referencePoints, referenceReading, referenceRows } from './reference-marks.ts';
+import type { ReferencePoint } from './reference-marks.ts';
 import { field, logDomain, logY, scaleFromZero, sweepX } from './scale.ts';
 import type { Estimate } from './series.ts';
 import { distinctValues, estimates, lineOf } from './series.ts';
@@ -23,7 +26,11 @@ const WAITS = /^cluster\.pre_stop_s$/;
 const PANELS_IN_WORDS = 3;
 
 /** Undefined where the metric is absent or no numeric axis changes it. */
-export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric): Chart | undefined {
+export function changeVsAxis(
+  rows: readonly SummaryRow[],
+  metric: ChangeMetric,
+  references: readonly Reference[] = [],
+): Chart | undefined {
   const chosen = lineChoice(rows, metric);
   if (chosen === undefined) return undefined;
   const { axis, drawn, lineAxis } = chosen;
@@ -31,7 +38,12 @@ export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric):
   const statistics: Statistic[] = metric.statistics
     .map(({ label }) => ({ label, points: estimates(drawn, label, axis).points }))
     .filter(({ points }) => points.length > 0);
-  const { y, note, floor } = valueChannel(statistics, all.panels, metric);
+  const [main] = metric.statistics;
+  const published =
+    main === undefined || main.over !== undefined
+      ? []
+      : referencePoints(references, { ...all, metric: main.metric, x: axis, factor: metric.factor });
+  const { y, note, floor } = valueChannel(statistics, all.panels, metric, published);
   const panel = all.panels.at(-1) ?? '';
   const growth = growthSentence(all.points, all.engines, panel, metric.subject, axisSpan(axis), metric.unit);
   const lineTitle = lineAxis === undefined ? 'engine' : axisHead(lineAxis);
@@ -41,13 +53,21 @@ export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric):
     kind: metric.kind,
     spec: {
       $schema: VEGA_LITE_SCHEMA,
-      data: { values: lineRows(statistics, metric.unit, floor) },
+      data: { values: [...lineRows(statistics, metric.unit, floor), ...referenceRows(published, metric.unit)] },
       ...panels(
         all.panels,
         `${metric.heading}${note}`,
-        lineLayers(all.engines, statistics, sweepX('x', axisHead(axis), distinctValues(drawn, axis)), y, 'value', [
-          field('x', axisHead(axis), 'quantitative'),
-        ]),
+        lineLayers(
+          all.engines,
+          statistics,
+          sweepX('x', axisHead(axis), [...distinctValues(drawn, axis), ...published.map((point) => point.x)]),
+          y,
+          'value',
+          {
+            pointFields: [field('x', axisHead(axis), 'quantitative')],
+            references: published,
+          },
+        ),
         { one: 300, many: 180 },
       ),
     },
@@ -58,7 +78,7 @@ export function changeVsAxis(rows: readonly SummaryRow[], metric: ChangeMetric):
     ...(metric.isLoss ? {} : { verdict: verdictAt(panel, growth) }),
     reading:
       `${metric.reading} The shaded band is the 95% confidence interval of the mean over replications` +
-      `${statistics.length > 1 ? ` of the solid line; the dashed one is: ${statistics[1]?.label ?? ''}` : ''}.`,
+      `${statistics.length > 1 ? ` of the solid line; the dashed one is: ${statistics[1]?.label ?? ''}` : ''}.${referenceReading(published)}`,
     table: estimateTable(statistics, metric.unit, [{ title: axisHead(axis), value: (point) => point.x }], lineTitle),
   };
 }
@@ -67,9 +87,14 @@ function withNotes(sentence: string, notes: readonly string[]): string {
   return [sentence, ...notes].filter((text) => text !== '').join(' ');
 }
 
-function valueChannel(statistics: readonly Statistic[], panelsDrawn: readonly string[], metric: ChangeMetric) {
+function valueChannel(
+  statistics: readonly Statistic[],
+  panelsDrawn: readonly string[],
+  metric: ChangeMetric,
+  published: readonly ReferencePoint[],
+) {
   const points = statistics.flatMap((statistic) => statistic.points);
-  const means = points.map((point) => point.mean);
+  const means = [...points, ...published].map((point) => ('mean' in point ? point.mean : point.value));
   if (!metric.isLoss && means.every((mean) => mean > 0))
     return { y: logY('value', means, metric.unit), note: ' (log scale)', floor: logDomain(means)[0] };
   const highs = (statistics[0]?.points ?? []).flatMap((point) => (point.high === null ? [] : [point.high]));

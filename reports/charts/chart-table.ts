@@ -4,7 +4,7 @@ import type { Statistic } from './cost-lines.ts';
 import { engineLabel } from './engine-style.ts';
 import type { Unit } from './scale.ts';
 import type { Estimate } from './series.ts';
-import { formatIn } from './series.ts';
+import { formatIn, rangeText } from './series.ts';
 
 /** What tells the points of a line apart, as columns. */
 export interface PointColumn {
@@ -17,7 +17,7 @@ const SERVICES_AND_RULES: readonly PointColumn[] = [
   { title: 'rules installed', value: (point) => (point.rules === null ? null : Math.round(point.rules)) },
 ];
 
-/** One row for each (panel, engine, point), one column for each statistic; the first has its interval beside it. */
+/** One row for each (panel, engine, point), one column for each statistic; the first has its interval beside it, and its profile's range. */
 export function estimateTable(
   statistics: readonly Statistic[],
   unit: Unit,
@@ -27,6 +27,7 @@ export function estimateTable(
   const [first, ...others] = statistics;
   if (first === undefined) return { columns: [], rows: [] };
   const several = new Set(first.points.map((point) => point.panel)).size > 1;
+  const ranged = first.points.some((point) => point.range !== undefined);
   const key = (point: Estimate): string =>
     JSON.stringify([point.panel, point.engine, point.services, point.rules, point.x]);
   const lookups = others.map((statistic) => new Map(statistic.points.map((point) => [key(point), point.mean])));
@@ -37,6 +38,7 @@ export function estimateTable(
       ...pointColumns.map((column) => column.title),
       first.label,
       '95% interval',
+      ...(ranged ? ["profile's range"] : []),
       ...others.map((statistic) => statistic.label),
       'replications',
     ],
@@ -48,6 +50,7 @@ export function estimateTable(
       point.low === null || point.high === null
         ? null
         : `${formatIn(unit, point.low)} to ${formatIn(unit, point.high)}`,
+      ...(ranged ? [rangeText(point, unit)] : []),
       ...lookups.map((lookup) => {
         const value = lookup.get(key(point));
         return value === undefined ? null : formatIn(unit, value);

@@ -3,8 +3,11 @@ import type { Json, JsonObject } from './chart.ts';
 import { engineChannels, engineLabel } from './engine-style.ts';
 import { field } from './scale.ts';
 import type { Unit } from './scale.ts';
+import { estimatedEngines, intervalFields, rangeLayers, rangeNote, samplingBars } from './range-band.ts';
+import { referenceLayers } from './reference-marks.ts';
+import type { ReferencePoint } from './reference-marks.ts';
 import type { Estimate } from './series.ts';
-import { formatIn } from './series.ts';
+import { formatIn, rangeText } from './series.ts';
 
 export interface Statistic {
   readonly label: string;
@@ -37,6 +40,12 @@ export function lineRows(statistics: readonly Statistic[], unit: Unit, floor: nu
         high: point.high,
         text: formatIn(unit, point.mean),
         interval: intervalText(point, unit),
+        // Drawn at the first statistic alone; the range of the others is in their tooltips.
+        rangeLow: point.range === undefined ? null : Math.max(point.range.low, floor),
+        rangeHigh: point.range?.high ?? null,
+        range: rangeText(point, unit),
+        estimated: point.range?.estimated === true,
+        note: order === 0 ? rangeNote(point, points) : '',
         replications: point.replications,
       })),
   );
@@ -52,16 +61,29 @@ const SERVICES_AND_RULES: readonly Json[] = [
   field('rules', 'rules installed', 'quantitative', ',.0f'),
 ];
 
-/** Band, lines and points over rows of `lineRows`; `x` and `y` are the position channels. */
+interface LineOptions {
+  /** What a tooltip says of a point beside its value. */
+  readonly pointFields?: readonly Json[];
+  readonly ranges?: boolean;
+  /** Published points, whose rows are in the data, too. */
+  readonly references?: readonly ReferencePoint[];
+}
+
+/**
+ * Band, lines and points over rows of `lineRows`; `x` and `y` are the position channels. The band is the sampling interval; where the
+ * profile's range is drawn (`ranges`) the band is that, and the sampling interval a bar.
+ */
 export function lineLayers(
   engines: readonly string[],
   statistics: readonly Statistic[],
   x: JsonObject,
   y: JsonObject,
   valueTitle: string,
-  pointFields: readonly Json[] = SERVICES_AND_RULES,
+  { pointFields = SERVICES_AND_RULES, ranges = false, references = [] }: LineOptions = {},
 ): Json[] {
-  const { color, shape } = engineChannels(engines);
+  const first = statistics[0]?.points ?? [];
+  const withBand = ranges && first.some((point) => point.range !== undefined);
+  const { color, shape } = engineChannels(engines, withBand ? estimatedEngines(engines, first) : []);
   const many = statistics.length > 1;
   const labels = statistics.map((statistic) => statistic.label);
   const dash: JsonObject = many
@@ -81,17 +103,23 @@ export function lineLayers(
     field('engine', 'engine'),
     ...(many ? [field('statistic', 'statistic')] : []),
     field('text', valueTitle),
-    field('interval', '95% interval'),
+    ...intervalFields(first),
     ...pointFields,
     field('replications', 'replications', 'quantitative'),
   ];
+  const intervals: Json = {
+    transform: [{ filter: 'datum.first && isValid(datum.low) && isValid(datum.high)' }],
+    mark: { type: 'area', opacity: 0.22, tooltip: false },
+    encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+  };
   return [
+    ...(withBand ? rangeLayers(x, y, color) : [intervals]),
     {
-      transform: [{ filter: 'datum.first && isValid(datum.low) && isValid(datum.high)' }],
-      mark: { type: 'area', opacity: 0.22, tooltip: false },
-      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+      transform: [{ filter: '!datum.reference' }],
+      mark: { type: 'line', tooltip: false },
+      encoding: { x, y, color, ...dash },
     },
-    { mark: { type: 'line', tooltip: false }, encoding: { x, y, color, ...dash } },
+    ...(withBand ? samplingBars(x, y, color) : []),
     {
       transform: [{ filter: 'datum.first' }],
       mark: { type: 'point', filled: true, size: 62, opacity: 1, tooltip: false },
@@ -101,9 +129,10 @@ export function lineLayers(
     ...[false, true]
       .filter((first) => first || many)
       .map((first) => ({
-        transform: [{ filter: first ? 'datum.first' : '!datum.first' }],
+        transform: [{ filter: first ? 'datum.first' : '!datum.first && !datum.reference' }],
         mark: { type: 'point', filled: true, size: first ? 300 : 160, opacity: 0 },
         encoding: { x, y, tooltip },
       })),
+    ...referenceLayers(references, x, y, color),
   ];
 }

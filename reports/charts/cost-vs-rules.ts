@@ -7,6 +7,7 @@ import { panelNote } from './compare-words.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { engineLabel } from './engine-style.ts';
 import { panels } from './layout.ts';
+import { hasRange, RANGE_READING, rangeBounds } from './range-band.ts';
 import type { Unit } from './scale.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import type { Estimate } from './series.ts';
@@ -28,7 +29,7 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
   if (along === undefined || distinctValues(chosen, 'rules').length < 2) return undefined;
   const all = estimates(rows, metric, 'rules', along);
   const statistics = [{ label: 'mean', points: all.points }];
-  const values = all.points.map((point) => point.mean);
+  const values = [...all.points.map((point) => point.mean), ...rangeBounds(all.points)];
   const xs = [...all.points.map((point) => point.x), CLAIMED_RULES];
   const y = logY('value', values, unit);
   const panel = all.panels.at(-1) ?? '';
@@ -66,14 +67,18 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
       ...panels(
         all.panels,
         'modelled cost of a first packet, mean (log scale)',
-        [...lineLayers(all.engines, statistics, { ...logX('x', 'rules installed', xs) }, y, 'cost'), ...claim],
+        [
+          ...lineLayers(all.engines, statistics, { ...logX('x', 'rules installed', xs) }, y, 'cost', { ranges: true }),
+          ...claim,
+        ],
         { one: 340, many: 220 },
       ),
     },
     finding: sentences.filter((sentence) => sentence !== '').join(' ') + panelNote(all.panels, panel, all.hiddenPanels),
     reading:
       'Each point is one cluster size; x counts what that engine installs for it, so the same cluster stands further left for an ' +
-      'engine that needs fewer rules. A threshold would show as a step at the dashed line, mere growth as a line of one slope.',
+      'engine that needs fewer rules. A threshold would show as a step at the dashed line, mere growth as a line of one slope.' +
+      (hasRange(rows, metric) ? ` ${RANGE_READING}` : ''),
     table: estimateTable(statistics, unit),
   };
 }

@@ -44,15 +44,27 @@ export function engineLabel(name: string): string {
   return engineStyle(name).label;
 }
 
-/** Colour and shape channels for a field that holds engine labels. Without titles, so Vega-Lite joins their legends. */
-export function engineChannels(engines: readonly string[]): { readonly color: JsonObject; readonly shape: JsonObject } {
+/**
+ * Colour and shape channels for a field that holds engine labels. Without titles, so Vega-Lite joins their legends, which call the engines
+ * of `estimated` so.
+ */
+export function engineChannels(
+  engines: readonly string[],
+  estimated: readonly string[] = [],
+): { readonly color: JsonObject; readonly shape: JsonObject } {
   const styles = engines.map((name, i) => engineStyle(name, i));
   const domain = styles.map((style) => style.label);
+  const labels = estimated.map((name) => `'${engineLabel(name)}'`).join(', ');
+  const legend: JsonObject =
+    estimated.length === 0
+      ? {}
+      : { legend: { labelExpr: `indexof([${labels}], datum.label) < 0 ? datum.label : datum.label + ' (estimated)'` } };
   const channel = (range: readonly string[]): JsonObject => ({
     field: 'engine',
     type: 'nominal',
     title: null,
     scale: { domain, range },
+    ...legend,
   });
   return {
     color: channel(styles.map((style) => style.colour)),

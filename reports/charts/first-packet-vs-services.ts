@@ -1,5 +1,6 @@
 /** What the first packet of a connection costs against the number of services: mean with its interval, median and 99th percentile. */
 import type { SummaryRow } from '../csv.ts';
+import type { Reference } from '../manifest.ts';
 import type { Chart } from './chart.ts';
 import { VEGA_LITE_SCHEMA } from './chart.ts';
 import { growthSentence, panelNote, rankingSentence } from './compare-words.ts';
@@ -7,10 +8,15 @@ import { estimateTable } from './chart-table.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
+import { hasRange, INTERVAL_READING, RANGE_READING, rangeBounds } from './range-band.ts';
+import { referencePoints, referenceReading, referenceRows } from './reference-marks.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import { costMetric, distinctValues, estimates } from './series.ts';
 
-export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | undefined {
+export function firstPacketVsServices(
+  rows: readonly SummaryRow[],
+  references: readonly Reference[] = [],
+): Chart | undefined {
   const cost = costMetric(rows, 'cost_first_packet_mean');
   if (cost === undefined) return undefined;
   const { metric, unit } = cost;
@@ -29,9 +35,14 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
     { label: 'median', points: percentile('p50') },
     { label: '99th percentile', points: percentile('p99') },
   ].filter((statistic) => statistic.points.length > 0);
-  const values = statistics.flatMap((statistic) => statistic.points.map((point) => point.mean));
+  const published = referencePoints(references, { ...mean, metric, x: 'services' });
+  const values = [
+    ...statistics.flatMap((statistic) => statistic.points.map((point) => point.mean)),
+    ...rangeBounds(mean.points),
+    ...published.map((point) => point.value),
+  ];
   const title = 'Cost of a first packet';
-  const x = logX('x', 'services', distinctValues(rows, 'services'));
+  const x = logX('x', 'services', [...distinctValues(rows, 'services'), ...published.map((point) => point.x)]);
   const y = logY('value', values, unit);
   const panel = mean.panels.at(-1) ?? '';
   const finding = [
@@ -44,18 +55,18 @@ export function firstPacketVsServices(rows: readonly SummaryRow[]): Chart | unde
     kind: 'modelled cost',
     spec: {
       $schema: VEGA_LITE_SCHEMA,
-      data: { values: lineRows(statistics, unit, logDomain(values)[0]) },
+      data: { values: [...lineRows(statistics, unit, logDomain(values)[0]), ...referenceRows(published, unit)] },
       ...panels(
         mean.panels,
         'modelled cost of a first packet (log scale)',
-        lineLayers(mean.engines, statistics, x, y, 'cost'),
+        lineLayers(mean.engines, statistics, x, y, 'cost', { ranges: true, references: published }),
         { one: 340, many: 220 },
       ),
     },
     finding: finding.filter((sentence) => sentence !== '').join(' ') + panelNote(mean.panels, panel, mean.hiddenPanels),
     reading:
       'Both axes are logarithmic: a straight rising line means that the cost is a power of the number of services. ' +
-      'The shaded band is the 95% confidence interval of the mean over replications; dashed lines are percentiles over packets.',
+      `${hasRange(rows, metric) ? RANGE_READING : INTERVAL_READING} Long-dashed and dotted lines are percentiles over packets.${referenceReading(published)}`,
     table: estimateTable(statistics, unit),
   };
 }

@@ -19,7 +19,16 @@ export interface Estimate {
   /** 95% confidence interval of the mean over replications; null with fewer than two. */
   readonly low: number | null;
   readonly high: number | null;
+  /** How far the kernel may be from a modelled cost, by its profile: no sampling interval. */
+  readonly range?: ModelRange;
   readonly replications: number;
+}
+
+export interface ModelRange {
+  readonly low: number;
+  readonly high: number;
+  /** No measurement stands behind the cost. */
+  readonly estimated: boolean;
 }
 
 /** More panels than this would make a page of their own; the table below a chart has the rest. */
@@ -78,6 +87,16 @@ export function pointValue(row: SummaryRow, name: string): Cell {
   return row.axes[name] ?? null;
 }
 
+export interface Estimates {
+  readonly points: Estimate[];
+  readonly panels: string[];
+  readonly engines: string[];
+  readonly hiddenPanels: number;
+  /** What the points were made of, those of hidden panels included, and the panel of each. */
+  readonly rows: readonly SummaryRow[];
+  readonly panelOf: (row: SummaryRow) => string;
+}
+
 /** Estimates of `metric` with x = the column or axis `x` (or what `xOf` makes of a row), lines running along `along`, ordered by panel, engine and x. */
 export function estimates(
   rows: readonly SummaryRow[],
@@ -85,7 +104,7 @@ export function estimates(
   x: string,
   along: string = x,
   xOf: (row: SummaryRow) => Cell = (row) => pointValue(row, x),
-): { points: Estimate[]; panels: string[]; engines: string[]; hiddenPanels: number } {
+): Estimates {
   const chosen = rows.filter((row) => row.metric === metric && row.mean !== null && xOf(row) !== null);
   const columns = panelColumns(chosen, along);
   const allPanels = panelNames(chosen, columns);
@@ -105,6 +124,7 @@ export function estimates(
       mean: row.mean,
       low: row.ci95_low,
       high: row.ci95_high,
+      ...rangeOf(row),
       replications: row.replications,
     });
   }
@@ -114,7 +134,24 @@ export function estimates(
       engines.indexOf(a.engine) - engines.indexOf(b.engine) ||
       a.x - b.x,
   );
-  return { points, panels, engines, hiddenPanels: allPanels.length - panels.length };
+  return {
+    points,
+    panels,
+    engines,
+    hiddenPanels: allPanels.length - panels.length,
+    rows: chosen,
+    panelOf: (row) => panelName(row, columns),
+  };
+}
+
+function rangeOf({ range_low: low, range_high: high, estimated }: SummaryRow): Pick<Estimate, 'range'> {
+  return low === undefined || high === undefined ? {} : { range: { low, high, estimated: estimated === true } };
+}
+
+/** "5.9 µs to 8.3 µs", and that it is estimated where it is; empty without a range. */
+export function rangeText({ range }: Estimate, unit: Unit): string {
+  if (range === undefined) return '';
+  return `${formatIn(unit, range.low)} to ${formatIn(unit, range.high)}${range.estimated ? ', estimated' : ''}`;
 }
 
 /** The points of one engine in one panel, in ascending x. */

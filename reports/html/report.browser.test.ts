@@ -91,7 +91,7 @@ describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
     const { page, problems } = await open('service-scaling/report.html', { width: 1000, colorScheme: 'light' });
     await live(page);
     // The uppermost layer holds the wide, invisible targets of the means.
-    await page.locator('#first-packet-vs-services .view svg .layer_4_marks path').last().hover({ force: true });
+    await page.locator('#first-packet-vs-services .view svg .layer_10_marks path').last().hover({ force: true });
     await page.locator('#vg-tooltip-element.visible').waitFor();
     const text = await page.locator('#vg-tooltip-element').innerText();
     expect(text).toMatch(/cost/);

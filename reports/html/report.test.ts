@@ -93,7 +93,9 @@ describe('report.html', () => {
 
   it('says the verdict before the first chart, and how it was measured after the last', () => {
     const page = read('service-scaling', 'report.html');
-    const places = ['Verdict', '<figure', 'Summary', 'How this was measured'].map((text) => page.indexOf(text));
+    const places = ['Verdict', '<figure', 'Summary', 'How right is it?', 'How this was measured'].map((text) =>
+      page.indexOf(text),
+    );
     expect(places.every((place) => place > 0)).toBe(true);
     expect([...places].sort((a, b) => a - b)).toEqual(places);
     for (const fact of [
@@ -106,6 +108,35 @@ describe('report.html', () => {
     ]) {
       expect(page).toContain(fact);
     }
+  });
+
+  it('says how right it is: errors, ranges and published points, or that nothing is known', () => {
+    const page = read('service-scaling', 'report.html').replace(/\s+/g, ' ');
+    for (const fact of [
+      'All rows: the numbers were fitted to these',
+      'Held out: every fourth row',
+      'FIXTURE: &lt;em&gt;TCP&lt;/em&gt;',
+      'FIXTURE: invented, &lt;i&gt;too&lt;/i&gt;',
+      'Published points, and what the model says of them',
+      '−26.2%',
+    ])
+      expect(page, fact).toContain(fact);
+    expect(read('rolling-update', 'report.html')).toContain('This profile is not validated');
+  });
+
+  it('says it once for each profile where experiments share a page', () => {
+    const page = read('report.html').replace(/\s+/g, ' ');
+    expect(page.split('<h3>The profile fixture-profile</h3>')).toHaveLength(3);
+    expect(page.match(/<a href="#how-right-1">/g)).toHaveLength(1);
+    expect(page.match(/<a href="#how-right-2">/g)).toHaveLength(1);
+    expect(page).toContain('<div id="how-right-2"> <h3>The profile fixture-profile</h3>');
+    expect(page).toContain('<a href="#how-right">how right is it?</a>');
+  });
+
+  it('has the range of each cost in the summary, and which are estimated', () => {
+    const page = read('service-scaling', 'report.html').replaceAll('\u00a0', ' ');
+    expect(page).toContain('<td class="number">4.4 µs (4.21 µs to 4.58 µs) [4.04 µs to 4.75 µs]</td>');
+    expect(page).toMatch(/<td class="number">6.15 µs \([^)]*\) \[4.79 µs to 7.5 µs e\]<\/td>/);
   });
 
   it('lists failed trials with their reasons', () => {

@@ -11,6 +11,7 @@ import type { Results } from '../results.ts';
 import { readResults, writeFileAtomic } from '../results.ts';
 import type { Html } from './escape.ts';
 import { markup } from './escape.ts';
+import { howRight, howRightLink } from './how-right.ts';
 import { page } from './page.ts';
 import type { DrawnChart } from './section.ts';
 import { experimentBody, verdictList } from './section.ts';
@@ -43,7 +44,7 @@ export async function renderExperiment(dir: string, site: Site): Promise<void> {
     title: `${manifest.experiment} · chainwalk`,
     header: markup`<p class="kicker">chainwalk experiment</p>
       <h1>${manifest.experiment}</h1>`,
-    body: experimentBody(results, await drawAll(charts, ''), 2, ''),
+    body: experimentBody(results, await drawAll(charts, ''), 2, '', howRight(manifest, 3)),
     script: charts.length === 0 ? '' : site.script,
   });
   writeFileAtomic(join(dir, 'report.html'), text);
@@ -65,7 +66,11 @@ export async function renderIndex(outDir: string, dirs: readonly string[], site:
         ${verdictList(results.manifest, 2)}
       </li> `,
   );
-  const sections = entries.map(({ dir, id, results, charts }) => section(outDir, dir, id, results, charts));
+  const profiles = profilesOf(entries.map(({ results }) => results));
+  const sections = entries.map(({ dir, id, results, charts }) => {
+    const right = howRightLink(results.manifest, profiles.get(profileKey(results))?.id ?? '');
+    return section(outDir, dir, id, results, charts, right);
+  });
   const text = page({
     title: 'Results · chainwalk',
     header: markup`<p class="kicker">chainwalk</p>
@@ -79,11 +84,36 @@ export async function renderIndex(outDir: string, dirs: readonly string[], site:
         <ol>
           ${contents}
         </ol>
+        <p>Of all of them: <a href="#how-right">how right is it?</a></p>
       </nav>
-      ${sections}`,
+      ${sections}
+      <section class="experiment" id="how-right">
+        <h2>How right is it?</h2>
+        ${[...profiles.values()].map(
+          ({ id, results: { manifest } }) =>
+            markup`<div id="${id}">
+              <h3>The profile ${manifest.profile.name}</h3>
+              ${howRight(manifest, 4)}
+            </div> `,
+        )}
+      </section>`,
     script: entries.some(({ charts }) => charts.length > 0) ? site.script : '',
   });
   writeFileAtomic(join(outDir, 'report.html'), text);
+}
+
+/** One of the experiments for each profile that they have, by what is said of it, with an id. */
+function profilesOf(all: readonly Results[]): Map<string, { id: string; results: Results }> {
+  const profiles = new Map<string, { id: string; results: Results }>();
+  for (const results of all) {
+    const key = profileKey(results);
+    if (!profiles.has(key)) profiles.set(key, { id: `how-right-${profiles.size + 1}`, results });
+  }
+  return profiles;
+}
+
+function profileKey({ manifest }: Results): string {
+  return JSON.stringify([manifest.profile, manifest.validation]);
 }
 
 /** "152 trials, 2 of them failed", or of an interrupted sweep "20 of 152 trials finished, 2 failed". */
@@ -96,12 +126,19 @@ function trialsText(all: readonly Results[]): string {
   return `${countOf(total, 'trial')}${failed > 0 ? `, ${formatNumber(failed)} of them failed` : ''}`;
 }
 
-function section(outDir: string, dir: string, id: string, results: Results, charts: readonly DrawnChart[]): Html {
+function section(
+  outDir: string,
+  dir: string,
+  id: string,
+  results: Results,
+  charts: readonly DrawnChart[],
+  right: Html,
+): Html {
   const link = relative(outDir, join(dir, 'report.html')).replaceAll('\\', '/') || basename(dir);
   const href = link.split('/').map(encodeURIComponent).join('/');
   return markup`<section class="experiment" id="${id}">
     <h2>${results.manifest.experiment}</h2>
-    ${experimentBody(results, charts, 3, `${id}-`)}
+    ${experimentBody(results, charts, 3, `${id}-`, right)}
     <p><a href="${href}">This experiment on a page of its own</a></p>
   </section> `;
 }

@@ -4,6 +4,7 @@ import { countOf } from '../charts/words.ts';
 import type { Results } from '../results.ts';
 import type { Html } from './escape.ts';
 import { markup, jsonForScript, rawHtml } from './escape.ts';
+import { publishedPoints } from './how-right.ts';
 import { howMeasured } from './measured.ts';
 import { summaryTable } from './summary-table.ts';
 import { table } from './table.ts';
@@ -19,8 +20,17 @@ export interface DrawnChart {
 /** Heading of the level that the page needs: a section is h2 in an index and the page itself (h1) on its own. */
 type Level = 2 | 3 | 4;
 
-/** Everything below the experiment's own heading. `idPrefix` keeps ids apart where several experiments share a page. */
-export function experimentBody(results: Results, charts: readonly DrawnChart[], level: Level, idPrefix: string): Html {
+/**
+ * Everything below the experiment's own heading. `idPrefix` keeps ids apart where several experiments share a page. `right` says how right
+ * the costs are, or where that is said.
+ */
+export function experimentBody(
+  results: Results,
+  charts: readonly DrawnChart[],
+  level: Level,
+  idPrefix: string,
+  right: Html,
+): Html {
   const { manifest } = results;
   const below = (level + 1) as 3 | 4;
   const summary = summaryTable(results.summary);
@@ -29,7 +39,8 @@ export function experimentBody(results: Results, charts: readonly DrawnChart[], 
     <div class="verdict">${heading(level, 'Verdict')}${verdictList(manifest)}</div>
     ${charts.length === 0 ? markup`<p>There are too few points for a chart; the table has every number.</p>` : charts.map((drawn) => figure(drawn, level === 2 ? 2 : below, idPrefix))}
     ${summary === undefined ? markup`` : markup`${heading(level, 'Summary')}${table(summary)}`}
-    ${failedTrials(results, level)} ${heading(level, 'How this was measured')} ${howMeasured(results)}`;
+    ${failedTrials(results, level)} ${heading(level, 'How right is it?')} ${publishedPoints(manifest.references)} ${right}
+    ${heading(level, 'How this was measured')} ${howMeasured(results)}`;
 }
 
 /** The first `count` findings of the manifest, or why there is none. */

@@ -10,7 +10,7 @@ interface MetricColumn {
   readonly metric: string;
   readonly title: string;
   readonly format: (value: number) => string;
-  /** Shows the 95% interval, too. */
+  /** Shows the 95% interval, too; the range of the cost profile always follows where there is one. */
   readonly interval?: boolean;
 }
 
@@ -31,6 +31,8 @@ const METRICS: readonly MetricColumn[] = [
   { metric: 'cost_established_packet_mean_ns', title: 'later packets, mean', format: formatNs },
   { metric: 'cost_per_packet_mean_ns', title: 'all packets, mean', format: formatNs },
   { metric: 'cost_first_packet_mean_instructions', title: 'first packet, mean', format: instructions, interval: true },
+  { metric: 'cost_first_packet_p50_instructions', title: 'first packet, median', format: instructions },
+  { metric: 'cost_first_packet_p99_instructions', title: 'first packet, p99', format: instructions },
   { metric: 'cost_established_packet_mean_instructions', title: 'later packets, mean', format: instructions },
   { metric: 'cost_per_packet_mean_instructions', title: 'all packets, mean', format: instructions },
   { metric: 'sync_full_ms', title: 'full sync', format: ms },
@@ -73,7 +75,11 @@ export function summaryTable(rows: readonly SummaryRow[]): TableData | undefined
     return engines.indexOf(a.head.engine) - engines.indexOf(b.head.engine);
   });
   return {
-    caption: 'Means over replications; in brackets the 95% confidence interval of the mean.',
+    caption:
+      'Means over replications; in brackets the 95% confidence interval of the mean.' +
+      (rows.some((row) => row.range_low !== undefined)
+        ? " In square brackets how far the kernel may be from a modelled cost, by the profile's range; e: estimated, not measured."
+        : ''),
     columns: [
       'services',
       'endpoints per service',
@@ -98,6 +104,15 @@ export function summaryTable(rows: readonly SummaryRow[]): TableData | undefined
 
 function estimateText(row: SummaryRow | undefined, { format, interval }: MetricColumn): string | null {
   if (row === undefined || row.mean === null) return null;
-  if (interval !== true || row.ci95_low === null || row.ci95_high === null) return format(row.mean);
-  return `${format(row.mean)} (${format(row.ci95_low)} to ${format(row.ci95_high)})`;
+  const withoutInterval = interval !== true || row.ci95_low === null || row.ci95_high === null;
+  const sampled = withoutInterval ? '' : ` (${format(row.ci95_low ?? 0)} to ${format(row.ci95_high ?? 0)})`;
+  return `${format(row.mean)}${sampled}${rangeText(row, format)}`;
+}
+
+function rangeText(
+  { range_low: low, range_high: high, estimated }: SummaryRow,
+  format: MetricColumn['format'],
+): string {
+  if (low === undefined || high === undefined) return '';
+  return ` [${format(low)} to ${format(high)}${estimated === true ? ' e' : ''}]`;
 }

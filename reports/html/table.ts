@@ -10,6 +10,10 @@ export interface TableData {
 
 export function table({ caption, columns, rows }: TableData): Html {
   const numeric = columns.map((_, i) => rows.every((row) => isNumeric(row[i] ?? null)));
+  const cellClass = (cell: string | number | null, column: number): Html => {
+    if (numeric[column] === true) return NUMBER;
+    return typeof cell === 'string' && cell.length > LONG ? WRAP : NOTHING;
+  };
   return markup`<div class="table-box" role="region" aria-label="${caption}" tabindex="0">
     <table>
       <caption>
@@ -24,7 +28,7 @@ export function table({ caption, columns, rows }: TableData): Html {
         ${rows.map(
           (row) =>
             markup`<tr>
-              ${columns.map((_, i) => markup`<td${numeric[i] === true ? NUMBER : NOTHING}>${cellText(row[i] ?? null)}</td>`)}
+              ${columns.map((_, i) => markup`<td${cellClass(row[i] ?? null, i)}>${cellText(row[i] ?? null)}</td>`)}
             </tr> `,
         )}
       </tbody>
@@ -32,12 +36,15 @@ export function table({ caption, columns, rows }: TableData): Html {
   </div> `;
 }
 
+/** Text of more characters than this has lines of its own. */
+const LONG = 60;
+const WRAP = markup` class="wrap"`;
 const NUMBER = markup` class="number"`;
 const NOTHING = markup``;
 
-/** Right-aligned when every cell is a number or starts like one (`5.2 µs`, `1 to 2`), or is empty. */
+/** Right-aligned when every cell is a number or starts like one (`5.2 µs`, `1 to 2`, `+12%`), or is empty. */
 function isNumeric(cell: string | number | null): boolean {
-  return cell === null || typeof cell === 'number' || /^[-–]?\d/.test(cell) || cell === '';
+  return cell === null || typeof cell === 'number' || /^[-–−+≤]?\d/.test(cell) || cell === '';
 }
 
 function cellText(cell: string | number | null): string {
