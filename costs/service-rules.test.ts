@@ -21,7 +21,7 @@ function cost(profile: NanosecondProfile, counted: number, rulesPerService: numb
   expect(batch.work.rows.length).toBe(COUNTER_STRIDE);
   const row = {
     source: '', engine: 'ipt-legacy', mode: 'first', services: SERVICES, endpointsPerService: 1, position: 'uniform',
-    rulesEvaluated: 0, value: 1, unit: 'ns/packet', comments: true, variant: '', min: 1,
+    rulesEvaluated: 0, value: 1, unit: 'ns/packet', comments: true, variant: '', min: 1, place: '',
   }; // prettier-ignore
   const context: CostContext = { ...rigContext(row), rulesPerService, serviceRules: SERVICES * rulesPerService };
   return batchCosts(profile, context, batch)[0] ?? NaN;

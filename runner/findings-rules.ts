@@ -1,6 +1,6 @@
 /** "5,000 rules" has two readings: rules in all, and services, each of which is one rule of the chain that is walked. What each costs. */
 import type { SummaryRow } from '../reports/csv.ts';
-import { count, duration, fixed, micro } from './finding-words.ts';
+import { costWords, count, duration, fixed } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
 
 /** What a sweep has at one size: means of iptables mode. */
@@ -38,8 +38,8 @@ export function ruleReadings(summary: readonly SummaryRow[], engines: readonly s
 function sentence(reading: string, also: string, size: Size, least: Size): string {
   const established = size.established - least.established;
   return (
-    `"5,000 rules" read as ${reading} (${also}): in iptables mode a first packet costs ${micro(size.first)}, ` +
-    `${micro(size.first - least.first)} more than at ${count(least.services)}, ` +
+    `"5,000 rules" read as ${reading} (${also}): in iptables mode a first packet costs ${costWords(size.first, 'ns')}, ` +
+    `${costWords(size.first - least.first, 'ns')} more than at ${count(least.services)}, ` +
     `an established packet ${Math.abs(established) < 0.5 ? 'no more' : `${fixed(established, 0)} ns more`}, ` +
     `a full sync takes ${duration(size.sync)}.`
   );

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import type { Observation } from '../model/observation.ts';
 import { loadExperiment, scenariosFolder } from '../scenarios/load.ts';
-import { count, duration, fixed, micro } from './finding-words.ts';
+import { costWords, count, duration, fixed } from './finding-words.ts';
 import { docsBlock, markdownTable } from './generated-docs.ts';
 import { runTrial } from './trial.ts';
 
@@ -46,8 +46,8 @@ it('is answered in docs/published.md (UPDATE_GOLDEN=1 refreshes it)', { timeout:
   const rows = found.map(({ services, endpoints, packets, change, request }) => [
     `${count(services)} × ${endpoints}`,
     count(value(packets, 'rules')),
-    micro(value(packets, 'cost_first_packet_mean_ns')),
-    micro(value(packets, 'cost_established_packet_mean_ns')),
+    costWords(value(packets, 'cost_first_packet_mean_ns'), 'ns'),
+    costWords(value(packets, 'cost_established_packet_mean_ns'), 'ns'),
     `${fixed(value(request, 'request_latency_mean_ms') * 1000, 0)} µs`,
     `${fixed(value(request, 'keep_alive_latency_mean_ms') * 1000, 0)} µs`,
     count(value(request, 'requests_per_second_saturated')),
