@@ -27,10 +27,17 @@ const of = (profile: string, ...paths: readonly string[]): RigParameter[] =>
   paths.map((path) => ({ path, profiles: [profile] }));
 
 export const RIG_FITS: Readonly<Record<string, RigFit>> = {
-  // Four numbers, eight percentiles: the round trip is what nftables mode shows, the cache what iptables mode adds.
+  // Five numbers, eight percentiles: the round trip is what nftables mode shows, memory what iptables mode adds.
   'published-2025': {
     experiments: ['published-2025'],
-    parameters: of('published-2025', 'rig.roundTripFloor', 'rig.roundTripMedian', 'rig.roundTripP99', 'cache.l2Bytes'),
+    parameters: of(
+      'published-2025',
+      'rig.roundTripFloor',
+      'rig.roundTripMedian',
+      'rig.roundTripP99',
+      'rig.otherMemoryBytes',
+      'iptables.coldRule',
+    ),
   },
   // kube-proxy v1.31 lists the names of its chains alone.
   'published-2025-sync': { experiments: ['add-service'], parameters: of('published-2025', 'nftSync.listings') },
