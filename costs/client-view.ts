@@ -25,7 +25,7 @@ export interface RequestPackets {
 export type Connections = 'new' | 'open';
 
 /** What a request's latency has beside the round trip and the first packet: ns. */
-export function fixedLatency(rig: RigCosts, packets: RequestPackets, connections: Connections): number {
+function fixedLatency(rig: RigCosts, packets: RequestPackets, connections: Connections): number {
   const request = rig.requestPackets.value * packets.established;
   if (connections === 'open') return request;
   return (

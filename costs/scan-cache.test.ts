@@ -14,7 +14,7 @@ const sharp: CacheCosts = {
 };
 
 /** Misses of walks of a random length over a list kept in order of last use: the literal thing that ScanCache has in closed form. */
-function simulatedMisses(rules: number, capacity: number, walks: number): number {
+function simulatedMisses(rules: number, capacity: number, walks: number, otherMemory = 0): number {
   let recent: number[] = [];
   let state = 12345;
   let misses = 0;
@@ -27,7 +27,9 @@ function simulatedMisses(rules: number, capacity: number, walks: number): number
       if (at >= 0) recent.splice(at, 1);
       recent.unshift(r);
     }
-    recent = recent.slice(0, rules);
+    // Memory that nobody comes back to: negative numbers.
+    for (let m = 0; m < otherMemory; m++) recent.unshift(-1 - m - k * otherMemory);
+    recent = recent.slice(0, rules + capacity);
   }
   return misses / walks;
 }
@@ -61,6 +63,20 @@ describe('ScanCache', () => {
     // 3,000 walks leave some 3% of noise, and the closed form treats rules as a continuum.
     expect(sum / rules / simulated).toBeGreaterThan(0.93);
     expect(sum / rules / simulated).toBeLessThan(1.07);
+  });
+
+  it.each([
+    [90, 100, 15],
+    [60, 100, 50],
+    [150, 100, 30],
+  ])('and where each packet brings memory along: %i rules, room for %i, %i others', (rules, capacity, others) => {
+    const use = { rules, touchedBytes: 1, sameServiceProbability: 0, otherMemoryBytes: others };
+    const cache = new ScanCache(sharp, use);
+    let sum = 0;
+    for (let length = 1; length <= rules; length++) sum += cache.misses(length);
+    const simulated = simulatedMisses(rules, capacity, 3000, others);
+    expect(sum / rules / simulated).toBeGreaterThan(0.9);
+    expect(sum / rules / simulated).toBeLessThan(1.1);
   });
 
   it('with one service is all or nothing: its own walk decides', () => {

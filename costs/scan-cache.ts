@@ -11,6 +11,11 @@
  *
  * and misses(p) = sum of miss(r) for r < p = f(p) A(p) + B(p) with two tables that are made once. It is an expectation over the
  * walks before, not a state: the cost of a packet does not depend on the order of packets.
+ *
+ * Where each packet brings other memory along, that of all packets since rule r was last passed lies in between, too: a rule near the end,
+ * which few packets pass, is out of the cache before one at the head is. With q the chance that a packet passes r, the gap is g packets
+ * with probability q (1-q)^(g-1), and f, F, A and B are those of a gap: f(w, g) = the share that misses with w rules and g times the
+ * memory. From the gap on whose memory alone fills the cache all f are 1, so the last gap stands for all longer ones.
  */
 import type { CacheCosts } from '../model/profile.ts';
 
@@ -26,6 +31,8 @@ export interface ScanUse {
 }
 
 const CELLS = 1024;
+/** Gaps that are told apart at most. */
+const GAPS = 32;
 
 /**
  * Share that misses when `ratio` = bytes in use / L2 bytes are swept again and again: 0 below the knee, 1 above. A cache that evicts the
@@ -41,8 +48,9 @@ export function missShare(cache: CacheCosts, ratio: number): number {
 export class ScanCache {
   private readonly cache: CacheCosts;
   private readonly use: ScanUse;
-  /** A and B at the cell borders; CELLS + 1 values. */
-  private readonly ownWalk = new Float64Array(CELLS + 1);
+  private readonly gaps: number;
+  /** A of each gap, and B, at the cell borders; CELLS + 1 values. */
+  private readonly ownWalk: readonly Float64Array[];
   private readonly otherWalks = new Float64Array(CELLS + 1);
   /** The walk before was this one, whatever its length: A(p) = p and B = 0. */
   private readonly repeatsItself: boolean;
@@ -50,46 +58,63 @@ export class ScanCache {
   constructor(cache: CacheCosts, use: ScanUse) {
     this.cache = cache;
     this.use = use;
-    const s = use.sameServiceProbability;
-    this.repeatsItself = s === 1 || use.rules === 0;
+    this.repeatsItself = use.sameServiceProbability === 1 || use.rules === 0;
+    const filled = cache.kneeEndRatio.value * cache.l2Bytes.value;
+    this.gaps = use.otherMemoryBytes > 0 ? Math.min(GAPS, Math.ceil(filled / use.otherMemoryBytes)) : 1;
+    this.ownWalk = this.repeatsItself ? [] : Array.from({ length: this.gaps }, () => new Float64Array(CELLS + 1));
     if (this.repeatsItself) return;
-    const cell = use.rules / CELLS;
+    for (let gap = 1; gap <= this.gaps; gap++) this.addGap(gap);
+  }
+
+  /** Adds what misses after a gap of so many packets; the last gap stands for all longer ones, too. */
+  private addGap(gap: number): void {
+    const s = this.use.sameServiceProbability;
+    const cell = this.use.rules / CELLS;
+    const own = this.ownWalk[gap - 1];
     // From the end to the head: the integral of f beyond the middle of each cell.
     const beyond = new Float64Array(CELLS);
     let integral = 0;
     for (let j = CELLS - 1; j >= 0; j--) {
-      const here = this.repeatedMissShare((j + 0.5) * cell) / CELLS;
+      const here = this.repeatedMissShare((j + 0.5) * cell, gap) / CELLS;
       beyond[j] = integral + here / 2;
       integral += here;
     }
+    let others = 0;
     for (let j = 0; j < CELLS; j++) {
       const reach = s + (1 - s) * (1 - (j + 0.5) / CELLS);
-      this.ownWalk[j + 1] = this.ownWalk[j] + (cell * s) / reach;
-      this.otherWalks[j + 1] = this.otherWalks[j] + (cell * (1 - s) * beyond[j]) / reach;
+      const share = power(1 - reach, gap - 1) / (gap === this.gaps ? reach : 1);
+      own[j + 1] = own[j] + cell * s * share;
+      others += cell * (1 - s) * beyond[j] * share;
+      this.otherWalks[j + 1] += others;
     }
   }
 
-  /** f: the share of a walk of `rules` rules that misses when the same walk is repeated. */
-  repeatedMissShare(rules: number): number {
-    return missShare(
-      this.cache,
-      (rules * this.use.touchedBytes + this.use.otherMemoryBytes) / this.cache.l2Bytes.value,
-    );
+  /** f: the share of a walk of `rules` rules that misses when the same walk is repeated, `gap` packets later. */
+  repeatedMissShare(rules: number, gap = 1): number {
+    const bytes = rules * this.use.touchedBytes + gap * this.use.otherMemoryBytes;
+    return missShare(this.cache, bytes / this.cache.l2Bytes.value);
   }
 
   /** Expected number of rules that miss in a walk of `rules` rules. Grows with `rules`. */
   misses(rules: number): number {
-    const share = this.repeatedMissShare(rules);
     const longest = this.use.rules;
-    if (this.repeatsItself) return share * rules;
-    if (rules >= longest) {
-      return share * this.ownWalk[CELLS] + this.otherWalks[CELLS] + (rules - longest) * share;
-    }
-    const x = (rules / longest) * CELLS;
-    const j = Math.floor(x);
+    if (this.repeatsItself) return this.repeatedMissShare(rules) * rules;
+    const within = Math.min(rules, longest);
+    const x = (within / longest) * CELLS;
+    const j = Math.min(CELLS - 1, Math.floor(x));
     const part = x - j;
-    const own = this.ownWalk[j] + part * (this.ownWalk[j + 1] - this.ownWalk[j]);
-    const other = this.otherWalks[j] + part * (this.otherWalks[j + 1] - this.otherWalks[j]);
-    return share * own + other;
+    let sum = this.otherWalks[j] + part * (this.otherWalks[j + 1] - this.otherWalks[j]);
+    for (let gap = 1; gap <= this.gaps; gap++) {
+      const own = this.ownWalk[gap - 1];
+      sum += this.repeatedMissShare(rules, gap) * (own[j] + part * (own[j + 1] - own[j]));
+    }
+    // Rules beyond the longest walk: passed by such packets alone.
+    return sum + (rules - within) * this.repeatedMissShare(rules);
   }
+}
+
+function power(base: number, exponent: number): number {
+  let product = 1;
+  for (let i = 0; i < exponent; i++) product *= base;
+  return product;
 }

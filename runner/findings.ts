@@ -8,6 +8,7 @@ import { crossovers } from './findings-crossover.ts';
 import { dnsFindings } from './findings-dns.ts';
 import { costWords, count, duration, fixed, short, shown, unitWord } from './finding-words.ts';
 import type { Finding } from './finding-words.ts';
+import { ruleReadings } from './findings-rules.ts';
 import { logLogSlope } from './statistics.ts';
 import { costSeries, seriesOf } from './summary-series.ts';
 import type { CostSeries, Series } from './summary-series.ts';
@@ -63,6 +64,7 @@ function findingsOfOne(
   if (sizes.length < 3) return change;
   return [
     ...ruleClaim(summary, engines),
+    ...ruleReadings(summary, engines),
     ...comparison(summary, engines),
     ...crossovers(summary, engines),
     ...engines.flatMap((engine) => scaling(summary, engine)),

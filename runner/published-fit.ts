@@ -20,8 +20,6 @@ interface RigParameter {
 export interface RigFit {
   /** Experiments whose calibration points are asked for. */
   readonly experiments: readonly string[];
-  /** Metrics of them that these numbers decide; all unless given. */
-  readonly metrics?: RegExp;
   readonly parameters: readonly RigParameter[];
 }
 
@@ -29,10 +27,17 @@ const of = (profile: string, ...paths: readonly string[]): RigParameter[] =>
   paths.map((path) => ({ path, profiles: [profile] }));
 
 export const RIG_FITS: Readonly<Record<string, RigFit>> = {
-  // Four numbers, eight percentiles: the round trip is what nftables mode shows, the cache what iptables mode adds.
+  // Five numbers, eight percentiles: the round trip is what nftables mode shows, memory what iptables mode adds.
   'published-2025': {
     experiments: ['published-2025'],
-    parameters: of('published-2025', 'rig.roundTripFloor', 'rig.roundTripMedian', 'rig.roundTripP99', 'cache.l2Bytes'),
+    parameters: of(
+      'published-2025',
+      'rig.roundTripFloor',
+      'rig.roundTripMedian',
+      'rig.roundTripP99',
+      'rig.otherMemoryBytes',
+      'iptables.coldRule',
+    ),
   },
   // kube-proxy v1.31 lists the names of its chains alone.
   'published-2025-sync': { experiments: ['add-service'], parameters: of('published-2025', 'nftSync.listings') },
@@ -66,15 +71,19 @@ export interface RigFitResult {
   readonly error: number;
 }
 
+/** Whether a fit looks at the point: never at one that is to validate. */
+export function isAsked(fit: RigFit, { use }: Reference, experiment: string): boolean {
+  return use === 'calibrate' && fit.experiments.includes(experiment);
+}
+
 /** `start`: share of the committed numbers to begin the search with. */
 export async function fitRig(fit: RigFit, start = 1): Promise<RigFitResult> {
   const numbers = fit.parameters.map(({ path, profiles }) => quantityAt(loadProfile(profiles[0]), path));
-  const only = ({ use, metric }: Reference, experiment: string): boolean =>
-    use === 'calibrate' && fit.experiments.includes(experiment) && (fit.metrics?.test(metric) ?? true);
   const result = await relativeFit(
     numbers.map(({ value, low, high }) => ({ start: Math.min(high, Math.max(low, value * start)), low, high })),
     async (values) => {
       const executor = inlineExecutor((profile) => withRigValues(profile, fit, values));
+      const only = (reference: Reference, experiment: string): boolean => isAsked(fit, reference, experiment);
       const rows = await publishedRows([], { executor, signal: new AbortController().signal, only });
       return rows.map((row) => (row.error_ratio ?? NaN) + 1);
     },

@@ -3,7 +3,7 @@ import { publishedRows } from './published.ts';
 import type { PublishedOptions, PublishedRow } from './published.ts';
 import { quantileSorted } from './statistics.ts';
 
-export interface PublishedSummary {
+interface PublishedSummary {
   readonly use: 'calibrate' | 'validate';
   /** Points with a prediction, and all of them. */
   readonly rows: number;
@@ -47,7 +47,7 @@ function summaryOf(rows: readonly PublishedRow[], use: PublishedSummary['use']):
   const all = rows.filter((row) => row.use === use);
   const errors = Float64Array.from(
     all.flatMap(({ error_ratio: error }) => (error === null ? [] : [Math.abs(error)])),
-  ).sort();
+  ).sort((a, b) => a - b);
   const at = (q: number): number | null => (errors.length === 0 ? null : quantileSorted(errors, errors.length, q));
   return { use, rows: errors.length, all: all.length, median: at(0.5), p90: at(0.9), max: at(1) };
 }

@@ -45,6 +45,4 @@ const free = z.strictObject({
     ),
   profile: z.string().min(1).optional().describe("A cost profile in place of the experiment's; short for `at.profile`"),
 });
-export type FreeReferenceInput = z.output<typeof free>;
-
 export const referenceFileSchema = z.strictObject({ reference: z.array(free).min(1).max(REFERENCE_LIMIT) });

@@ -9,7 +9,7 @@ import { parseSingleSource, readText } from './source.ts';
 import type { Position, ReadFile } from './source.ts';
 import type { Experiment } from './spec.ts';
 
-export type ReferenceLabel = 'text' | 'chart' | 'derived' | 'memory';
+type ReferenceLabel = 'text' | 'chart' | 'derived' | 'memory';
 
 export interface Reference {
   readonly source: string;

@@ -21,9 +21,9 @@ export interface RelativeFit {
 /** Of a number, for the slopes. */
 const STEP = 0.01;
 /** A step that makes things worse is tried again at half its length so many times. */
-const HALVINGS = 5;
+const HALVINGS = 3;
 /** Steps that move every number by less than this share of it are the last. */
-const DONE = 1e-4;
+const DONE = 1e-3;
 const ITERATIONS = 20;
 
 /** `ratios` gives predicted / published for each point. */
@@ -53,6 +53,7 @@ export async function relativeFit(
       at.map(() => 1),
       numbers.map(() => true),
     );
+    if (values.every((value, a) => Math.abs(coefficients[a]) <= DONE * Math.abs(value))) break;
     let length = 1;
     let better: { values: number[]; at: readonly number[] } | undefined;
     for (let halving = 0; halving <= HALVINGS && better === undefined; halving++, length /= 2) {
