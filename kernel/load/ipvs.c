@@ -6,6 +6,7 @@
  *   -a -u 10.96.0.1:80 -r 10.16.0.1:8080 -m -w 1
  *
  *   ipvs nanoseconds|ticks < LINES
+ *   ipvs flush                        deletes all virtual servers
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -165,6 +166,10 @@ int main(int count, char **words) {
   int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
   uint16_t family = netlink < 0 ? 0 : ipvs_family(netlink);
   if (family == 0) return fprintf(stderr, "this kernel has no IPVS (needs the module ip_vs: modprobe ip_vs)\n"), 1;
+  if (count > 1 && strcmp(words[1], "flush") == 0) {
+    begin(family, IPVS_CMD_FLUSH, NLM_F_REQUEST | NLM_F_ACK);
+    return request(netlink) != 0;
+  }
   static double *samples[KINDS];
   static long counts[KINDS], room[KINDS];
   char line[256];

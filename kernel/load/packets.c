@@ -5,7 +5,8 @@
  * the hooks LOCAL_OUT and POSTROUTING, PREROUTING and LOCAL_IN, the look-up of the socket; a filter on it drops the packet at its door.
  *
  *   packets first|established TO PORT [name=value...]      TO: an address; with pick= the first of `services` neighbours
- *   packets syscall nanoseconds|ticks                                 the floor: an empty system call
+ *   packets flush                                          forgets all connections
+ *   packets syscall nanoseconds|ticks                      the floor: an empty system call
  *
  *   pick=fixed|cycle|random services=1    which of them a packet goes to
  *   packets=4096 batch=32 repeats=5       packets of one repeat, of one sample; the first of several repeats warms up and is not counted
@@ -262,8 +263,12 @@ static void measure_syscall(enum clock_kind clock) {
 }
 
 int main(int count, char **words) {
-  if (count == 3 && strcmp(words[1], "syscall") == 0) {
+  if (count >= 3 && strcmp(words[1], "syscall") == 0) {
     measure_syscall(clock_named(words[2]));
+    return 0;
+  }
+  if (count == 2 && strcmp(words[1], "flush") == 0) {
+    forget_connections();
     return 0;
   }
   struct job job = read_job(count, words);
