@@ -1,5 +1,14 @@
 /** The guest's file system: tools of this machine with their libraries, modules of the guest's kernel, the load programs, an init. */
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ipvsSysctls } from '../../engines/ipvs/program/node-settings.ts';
 import { buildLoadPrograms, LOAD_PROGRAMS } from '../measure/load-programs.ts';
@@ -8,7 +17,20 @@ import type { GuestKernel } from './kernel-package.ts';
 import { GUEST_NETWORK } from './rig.ts';
 import { FUNCTIONS } from './script.ts';
 
-const BUSYBOX_APPLETS = ['sh', 'mount', 'insmod', 'rmmod', 'cat', 'echo', 'printf', 'sleep', 'poweroff', 'tail', 'grep', 'ls'];
+const BUSYBOX_APPLETS = [
+  'sh',
+  'mount',
+  'insmod',
+  'rmmod',
+  'cat',
+  'echo',
+  'printf',
+  'sleep',
+  'poweroff',
+  'tail',
+  'grep',
+  'ls',
+];
 /** By the name that the guest calls them; links are followed. */
 const TOOLS = [
   'iptables-legacy',
@@ -21,7 +43,8 @@ const TOOLS = [
 ] as const;
 
 /** Of iptables, found beside one another; libxt_*.so and libipt_*.so that the rules name. */
-const EXTENSIONS = /^lib(xt_(statistic|comment|conntrack|mark|MARK|set|addrtype|udp|tcp|standard|MASQUERADE|DNAT|NAT)|ipt_.*)\.so$/;
+const EXTENSIONS =
+  /^lib(xt_(statistic|comment|conntrack|mark|MARK|set|addrtype|udp|tcp|standard|MASQUERADE|DNAT|NAT)|ipt_.*)\.so$/;
 
 export const SCHEDULERS = ['rr', 'wrr', 'lc', 'wlc', 'sh', 'dh', 'mh', 'sed', 'nq'];
 /** What the rules ask for, and what those depend on comes along. */
@@ -29,7 +52,14 @@ const MODULES = [
   ...['crc32c_generic', 'nf_conntrack', 'nf_conntrack_netlink', 'nf_nat', 'nfnetlink'],
   ...['ip_tables', 'iptable_nat', 'iptable_filter', 'xt_nat', 'xt_mark', 'xt_comment', 'xt_statistic', 'xt_conntrack'],
   ...['xt_addrtype', 'xt_tcpudp', 'xt_MASQUERADE', 'xt_set', 'xt_REDIRECT', 'ipt_REJECT', 'nf_reject_ipv4'],
-  ...['ip_set', 'ip_set_hash_ip', 'ip_set_hash_ipport', 'ip_set_hash_ipportip', 'ip_set_hash_ipportnet', 'ip_set_bitmap_port'],
+  ...[
+    'ip_set',
+    'ip_set_hash_ip',
+    'ip_set_hash_ipport',
+    'ip_set_hash_ipportip',
+    'ip_set_hash_ipportnet',
+    'ip_set_bitmap_port',
+  ],
   ...['nf_tables', 'nft_compat', 'nft_nat', 'nft_ct', 'nft_masq', 'nft_numgen', 'nft_chain_nat'],
   ...['nft_reject', 'nft_reject_ipv4', 'nft_fib', 'nft_fib_ipv4', 'nft_limit', 'nft_hash'],
   ...['ip_vs', ...SCHEDULERS.map((name) => `ip_vs_${name}`)],
@@ -61,7 +91,7 @@ export async function packRoot(root: string, archive: string, signal: AbortSigna
 function initScript(modules: readonly string[], release: string): string {
   const [major, minor] = release.split('.').map(Number);
   const sysctls = ipvsSysctls(false, [major, minor]);
-  const set = sysctls.map(({ name, value }) => `echo ${value} > /proc/sys/${name}`).join('; ');
+  const set = sysctls.map(({ name, value }) => `echo ${value} > /proc/sys/${name}`).join(' && ');
   const others = modules.filter((name) => !name.startsWith('ip_vs'));
   return `#!/bin/sh
 export PATH=/bin
@@ -98,7 +128,11 @@ async function copyLibraries(root: string, file: string, signal: AbortSignal): P
 }
 
 async function copyExtensions(root: string, signal: AbortSignal): Promise<void> {
-  const found = await runWell('bash', ['-c', 'ls -d /usr/lib/*/xtables /usr/lib/xtables /lib/xtables 2> /dev/null || true'], { signal });
+  const found = await runWell(
+    'bash',
+    ['-c', 'ls -d /usr/lib/*/xtables /usr/lib/xtables /lib/xtables 2> /dev/null || true'],
+    { signal },
+  );
   const folder = found.split('\n').find((each) => each !== '');
   if (folder === undefined) throw new Error('the extensions of iptables (libxt_*.so) are not in /usr/lib');
   for (const name of readdirSync(folder).filter((each) => EXTENSIONS.test(each))) {
@@ -120,7 +154,11 @@ async function copyModules(root: string, { modules }: GuestKernel, signal: Abort
     // What is not a module is built into the kernel, or the kernel has come to do without.
     if (order.includes(name) || file === undefined) return;
     const depends = await runWell('modinfo', ['-F', 'depends', file], { signal });
-    for (const other of depends.trim().split(',').filter((each) => each !== '')) await add(other.replaceAll('-', '_'));
+    for (const other of depends
+      .trim()
+      .split(',')
+      .filter((each) => each !== ''))
+      await add(other.replaceAll('-', '_'));
     const target = join(root, 'modules', `${name}.ko`);
     if (file.endsWith('.ko')) copyFileSync(file, target);
     else await runWell('bash', ['-c', `${unpacker(file)} -dc "$1" > "$2"`, 'unpack', file, target], { signal });

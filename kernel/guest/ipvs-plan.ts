@@ -18,7 +18,7 @@ export function ipvsServices(sizes: readonly number[], expectedSeconds: number):
     expectedSeconds,
     write(script) {
       // What the module leaves behind when it goes, such as its caches, is there at the first size as at the others.
-      script.run('ipvs_on; ipvs_off');
+      script.run('ipvs_on && ipvs_off');
       for (const services of sizes) {
         script.step(`ipvs ${services} Services`);
         script.run('ipvs_on');
@@ -39,7 +39,7 @@ export function ipvsWithConntrack(sizes: readonly number[], expectedSeconds: num
       script.run('iptables-legacy -A INPUT -m conntrack --ctstate NEW -j ACCEPT');
       for (const services of sizes) {
         script.step(`ipvs with connection tracking, ${services} Services`);
-        script.run(`ipvs_on; ipvs ticks < ${serversFile(script, services)} > /dev/null`);
+        script.run(`ipvs_on && ipvs ticks < ${serversFile(script, services)} > /dev/null`);
         writePackets(script, services, 'conntrack');
         script.run('ipvs_off');
       }
@@ -58,7 +58,7 @@ export function ipvsWithRules(sizes: readonly number[], expectedSeconds: number)
         const rules = ipvsRuleset(GUEST_NETWORK, services, 1);
         const name = `kube-${services}`;
         script.step(`ipvs with kube-proxy's rules, ${services} Services`);
-        script.run(`ipvs_on; ipset restore < ${script.file(`${name}-sets`, rules.sets)}`);
+        script.run(`ipvs_on && ipset restore < ${script.file(`${name}-sets`, rules.sets)}`);
         script.run(`ipvs ticks < ${serversFile(script, services)} > /dev/null`);
         script.run(`iptables-legacy-restore < ${script.file(`${name}-rules`, rules.rules)}`);
         const last = services - 1;
@@ -73,7 +73,7 @@ export function ipvsWithRules(sizes: readonly number[], expectedSeconds: number)
         const point = { ...ipvsPoint('sync', services, 'addr-add', 'kube-ipvs0'), comments: false };
         script.command(point, '/dev/null', `ip -batch ${addresses}`);
         established('kube-rules+kube-ipvs0');
-        script.run('ip link del kube-ipvs0; iptables_off; ipset destroy; ipvs_off');
+        script.run('ip link del kube-ipvs0 && iptables_off && ipset destroy && ipvs_off');
       }
     },
   };
@@ -92,7 +92,7 @@ export function ipvsSchedulers(
         script.step(`ipvs scheduler ${scheduler}`);
         for (const count of endpoints) {
           const { servers } = ipvsRuleset(GUEST_NETWORK, 1, count, scheduler);
-          script.run(`ipvs_on; ipvs ticks < ${script.file(`${scheduler}-${count}`, servers)} > /dev/null`);
+          script.run(`ipvs_on && ipvs ticks < ${script.file(`${scheduler}-${count}`, servers)} > /dev/null`);
           const variant = `sched=${scheduler}`;
           const point = (mode: 'first' | 'established'): Point => {
             return { ...ipvsPoint(mode, 1, 'only', variant), endpoints: count };
@@ -120,16 +120,20 @@ export function ipvsConnections(
         for (const count of connections) {
           const variant = `conn_tab_bits=${bits}:conns=${count}`;
           script.step(`ipvs with ${count} connections in 2^${bits} buckets`);
-          script.run(`ipvs_on conn_tab_bits=${bits}; ipvs ticks < ${serversFile(script, 1)} > /dev/null`);
+          script.run(`ipvs_on conn_tab_bits=${bits} && ipvs ticks < ${serversFile(script, 1)} > /dev/null`);
           const crowd = packets('first', 0, { packets: count, repeats: 1 }).map((word) =>
             word.startsWith('source=') ? `source=${GUEST_NETWORK}.210.0.0` : word,
           );
           script.run(`packets ${crowd.join(' ')} batch=64 flush=0 > /dev/null`);
           for (const [mode, flow] of [['first', 70_000] as const, ['established', 80_000] as const]) {
-            const load = [...packets(mode, 0, { packets: EFFORT.packets, repeats: 1 }), 'flush=0', `first-flow=${flow}`];
+            const load = [
+              ...packets(mode, 0, { packets: EFFORT.packets, repeats: 1 }),
+              'flush=0',
+              `first-flow=${flow}`,
+            ];
             script.packets({ point: ipvsPoint(mode, 1, 'only', variant), load });
           }
-          script.run('ipvs_off; packets flush');
+          script.run('ipvs_off && packets flush');
         }
       }
     },
@@ -201,7 +205,10 @@ function serverLines(text: string): string[][] {
     if (line.startsWith('-A ')) blocks.push([line]);
     else blocks[blocks.length - 1].push(line);
   }
-  return blocks.map((lines) => ({ lines, at: place(lines[0]) })).sort((a, b) => a.at - b.at).map(({ lines }) => lines);
+  return blocks
+    .map((lines) => ({ lines, at: place(lines[0]) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ lines }) => lines);
 }
 
 function place(line: string): number {

@@ -22,7 +22,8 @@ const METAPACKAGE = 'linux-image-amd64';
 export async function downloadKernel(folder: string, signal: AbortSignal): Promise<GuestKernel> {
   const depends = await runWell('apt-cache', ['depends', METAPACKAGE], { signal });
   const name = /^\s*Depends: (linux-image-\S+)/m.exec(depends)?.[1];
-  if (name === undefined) throw new NoGuestKernel(`apt-get knows no ${METAPACKAGE}: apt-get update, or --guest-kernel DIR`);
+  if (name === undefined)
+    throw new NoGuestKernel(`apt-get knows no ${METAPACKAGE}: apt-get update, or --guest-kernel DIR`);
   const unpacked = join(folder, 'kernel');
   mkdirSync(unpacked);
   try {
@@ -30,7 +31,9 @@ export async function downloadKernel(folder: string, signal: AbortSignal): Promi
   } catch (error) {
     if (signal.aborted) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new NoGuestKernel(`the kernel package ${name} cannot be downloaded (${reason}): apt-get update, or --guest-kernel DIR`);
+    throw new NoGuestKernel(
+      `the kernel package ${name} cannot be downloaded (${reason}): apt-get update, or --guest-kernel DIR`,
+    );
   }
   const file = readdirSync(folder).find((each) => each.startsWith(`${name}_`) && each.endsWith('.deb'));
   if (file === undefined) throw new NoGuestKernel(`apt-get download ${name} left no package`);

@@ -2,7 +2,15 @@
  * Measures a Debian kernel in an emulated guest, in instructions: under `-icount shift=0` each instruction takes the guest one nanosecond,
  * so its time-stamp counter counts them, whatever the machine is busy with. The guest has no network device.
  */
-import { copyFileSync, createReadStream, createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -101,7 +109,9 @@ class Guest {
     const options = { signal, onLine, timeoutSeconds: GUEST_SECONDS };
     const { status, stderr } = await runTool('qemu-system-x86_64', qemuArguments(this.#kernel.image, archive), options);
     if (!answers.ended) {
-      progress.say(`  the guest ended early (qemu's status ${status}): ${[...answers.lastWords, stderr.trim()].join(' | ').slice(-600)}`);
+      progress.say(
+        `  the guest ended early (qemu's status ${status}): ${[...answers.lastWords, stderr.trim()].join(' | ').slice(-600)}`,
+      );
     }
     return answers.missing();
   }
@@ -128,7 +138,18 @@ class Guest {
 export function qemuArguments(image: string, archive: string): string[] {
   const kernel = 'console=ttyS0 loglevel=1 panic=-1 rdinit=/init nokaslr tsc=reliable init_on_alloc=0';
   return [
-    ...['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off', '-cpu', 'max,la57=off', '-smp', '1', '-m', MEMORY],
+    ...[
+      '-accel',
+      'tcg,thread=single',
+      '-icount',
+      'shift=0,sleep=off',
+      '-cpu',
+      'max,la57=off',
+      '-smp',
+      '1',
+      '-m',
+      MEMORY,
+    ],
     ...['-nographic', '-monitor', 'none', '-nic', 'none', '-no-reboot', '-kernel', image, '-initrd', archive],
     ...['-append', `${kernel} clearcpuid=rep_good,erms,fsrm`],
   ];
@@ -143,6 +164,7 @@ export class Answers {
   /** Of the console, for the case that the guest ends early. */
   readonly lastWords: string[] = [];
   ended = false;
+  #failures = 0;
 
   constructor(asked: readonly Asked[], rows: RowFile, progress: StepsProgress) {
     this.#asked = asked;
@@ -154,6 +176,7 @@ export class Answers {
     const answer = /^@ (\d+) (.*)$/.exec(line);
     if (line === `${ANSWER}end`) this.ended = true;
     else if (line.startsWith(`${ANSWER}step `)) this.#progress.say(`  ${line.slice(6)}`);
+    else if (line.startsWith(`${ANSWER}failed `)) this.#fail(line.slice(8), this.lastWords.at(-1) ?? '');
     else if (answer !== null) this.#answer(Number(answer[1]), answer[2]);
     else if (line.trim() !== '') {
       this.lastWords.push(line.trim());
@@ -161,9 +184,14 @@ export class Answers {
     }
   }
 
-  /** Questions without an answer. */
+  /** Questions without an answer, and preparations that failed. */
   missing(): number {
-    return this.#asked.length - this.#answered.size;
+    return this.#asked.length - this.#answered.size + this.#failures;
+  }
+
+  #fail(what: string, words: string): void {
+    this.#failures++;
+    this.#progress.say(`  failed (${what}): ${words}`);
   }
 
   #answer(id: number, text: string): void {
@@ -172,7 +200,9 @@ export class Answers {
       this.#write(asked, text);
       this.#answered.add(id);
     } catch {
-      this.#progress.say(`  failed (${asked.point.engine} ${asked.point.variant} ${asked.point.position}): ${text.slice(0, 200)}`);
+      this.#progress.say(
+        `  failed (${asked.point.engine} ${asked.point.variant} ${asked.point.position}): ${text.slice(0, 200)}`,
+      );
     }
   }
 

@@ -57,7 +57,12 @@ const RULE_SIZES: Readonly<Record<PacketEngine, Readonly<Record<PlanSize, RuleSi
     smoke: { services: [1, 20], withoutComments: [], endpoints: [], seconds: 1 },
   },
   nft: {
-    full: { services: [1, 10, 100, 1000, 3000, 5000], withoutComments: [], endpoints: [1, 2, 5, 10, 20, 50, 100], seconds: 90 },
+    full: {
+      services: [1, 10, 100, 1000, 3000, 5000],
+      withoutComments: [],
+      endpoints: [1, 2, 5, 10, 20, 50, 100],
+      seconds: 90,
+    },
     quick: { services: [1, 100, 1000], withoutComments: [], endpoints: [1, 100], seconds: 10 },
     smoke: { services: [1, 20], withoutComments: [], endpoints: [], seconds: 1 },
   },

@@ -32,7 +32,10 @@ int main(int count, char **words) {
   if (wait4(child, &status, 0, &used) < 0) return perror("wait4"), 2;
   double wall = (double)(read_clock(CLOCK_NANOSECONDS) - begin) / 1e9;
   ticks = read_clock(CLOCK_TICKS) - ticks;
+  int ended = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  /* What failed has no time. */
+  if (ended != 0) return fprintf(stderr, "%s ended with %d\n", words[2], ended), ended;
   printf("{\"what\":\"command\",\"wall\":%.6f,\"user\":%.6f,\"sys\":%.6f,\"ticks\":%llu}\n", wall, seconds(used.ru_utime), seconds(used.ru_stime),
          (unsigned long long)ticks);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return 0;
 }
