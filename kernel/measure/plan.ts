@@ -45,22 +45,36 @@ interface Sizes {
 }
 
 const ALL_SIZES = [1, 10, 100, 300, 1000, 2000, 3000, 5000, 7000, 10_000, 15_000, 20_000, 30_000];
-const ALL_CONTROL = [2, 10].flatMap((endpoints) =>
-  [1000, 5000, 10_000, 20_000, 30_000].map((services) => [services, endpoints] as const),
-);
+
+/** [services, endpoints of each]. Larger ones take minutes for one operation: nft and iptables-nft grow with the square of their size. */
+type ControlSizes = readonly (readonly [number, number])[];
+const CONTROL_SIZES: Readonly<Record<ControlEngine, ControlSizes>> = {
+  'ipt-legacy': [...twoEach([1000, 5000, 10_000, 20_000, 30_000]), ...tenEach([1000, 5000, 10_000])],
+  'ipt-nft': [...twoEach([1000, 5000]), ...tenEach([1000])],
+  nft: [...twoEach([1000, 5000, 10_000]), ...tenEach([1000, 5000])],
+  ipset: [...twoEach([1000, 5000, 10_000, 20_000, 30_000]), ...tenEach([1000, 5000, 10_000])],
+};
+
+function twoEach(sizes: readonly number[]): ControlSizes {
+  return sizes.map((services) => [services, 2]);
+}
+
+function tenEach(sizes: readonly number[]): ControlSizes {
+  return sizes.map((services) => [services, 10]);
+}
 
 const SIZES: Readonly<Record<PlanSize, Sizes>> = {
   full: {
     services: {
       'ipt-legacy': ALL_SIZES,
       'ipt-nft': ALL_SIZES.filter((services) => services <= 10_000),
-      nft: ALL_SIZES.filter((services) => services <= 20_000),
+      nft: ALL_SIZES.filter((services) => services <= 15_000),
     },
     withoutComments: ALL_SIZES,
     evict: [100, 1000, 5000, 10_000],
     manyFlows: [1, 1000, 10_000],
     endpoints: [...[1, 2, 5, 10, 20, 50, 100, 200].map((e) => [1, e] as const), [100, 1], [100, 10], [100, 100]],
-    control: { 'ipt-legacy': ALL_CONTROL, 'ipt-nft': ALL_CONTROL, nft: ALL_CONTROL, ipset: ALL_CONTROL },
+    control: CONTROL_SIZES,
   },
   quick: {
     services: { 'ipt-legacy': [1, 100, 1000, 5000], 'ipt-nft': [1, 100, 1000], nft: [1, 100, 1000, 5000] },
@@ -155,32 +169,29 @@ export function expectedSeconds(step: Step): number {
       return 0.5;
     case 'positions': {
       const { engine, services } = step.rules;
-      const evicting = step.evict ? 6 : 0;
-      const flows = step.manyFlows ? 1 : 0;
-      return 0.8 + PACKET_SECONDS[engine] * services + evicting + flows;
+      const extra = (step.evict ? 1 : 0) + (step.manyFlows ? 0.5 : 0);
+      return 0.7 + extra + PACKET_SECONDS[engine] * services + (engine === 'nft' ? 1.7e-7 * services * services : 0);
     }
     case 'endpoints':
-      return 0.5 + step.rules.endpoints * step.rules.services * 1e-4;
-    case 'control': {
-      const { engine, services, endpoints } = step.size;
-      const rules = services * (2 + 3 * endpoints);
-      return 0.5 + CONTROL_SECONDS[engine] * rules + CONTROL_SQUARED_SECONDS[engine] * rules * rules;
-    }
+      return 0.5;
+    case 'control':
+      return controlSeconds(step.size);
   }
 }
 
-/** Loading and scanning, one Service. */
-const PACKET_SECONDS: Readonly<Record<PacketEngine, number>> = { 'ipt-legacy': 3e-4, 'ipt-nft': 1.2e-3, nft: 6e-4 };
-/** All operations, one rule, and one rule x one rule. */
-const CONTROL_SECONDS: Readonly<Record<ControlEngine, number>> = {
-  'ipt-legacy': 1e-4,
-  'ipt-nft': 5e-4,
-  nft: 3e-4,
-  ipset: 2e-5,
-};
-const CONTROL_SQUARED_SECONDS: Readonly<Record<ControlEngine, number>> = {
-  'ipt-legacy': 4e-10,
-  'ipt-nft': 3e-9,
-  nft: 5e-9,
-  ipset: 0,
-};
+/** Loading rules and scanning them, one Service. */
+const PACKET_SECONDS: Readonly<Record<PacketEngine, number>> = { 'ipt-legacy': 2e-4, 'ipt-nft': 3e-4, nft: 2e-4 };
+
+function controlSeconds({ engine, services, endpoints }: ControlSize): number {
+  const rules = services * (2 + 3 * endpoints);
+  switch (engine) {
+    case 'ipt-legacy':
+      return 0.5 + 1.3e-4 * rules;
+    case 'ipt-nft':
+      return 0.5 + 5e-4 * rules;
+    case 'nft':
+      return 0.5 + 2.4e-4 * rules + 7e-7 * services * services;
+    case 'ipset':
+      return 0.5 + 1e-5 * services * endpoints;
+  }
+}

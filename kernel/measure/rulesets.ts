@@ -2,6 +2,7 @@
 import { IptablesProgrammer } from '../../engines/iptables/program/programmer.ts';
 import { IpvsProgrammer } from '../../engines/ipvs/program/programmer.ts';
 import { NftablesProgrammer } from '../../engines/nftables/program/programmer.ts';
+import { parseIpv4 } from '../../model/address.ts';
 import { rigConfig, rigServices } from './rig-cluster.ts';
 import type { RigNetwork } from './rig-cluster.ts';
 
@@ -18,7 +19,7 @@ export interface Ruleset {
   readonly comments: boolean;
   /** Loadable into an empty namespace. */
   readonly text: string;
-  /** Addresses of the Services, in the order in which a packet meets them; the order has no meaning in nftables mode. */
+  /** Addresses of the Services, in the order in which a packet meets them; in nftables mode, where it has no meaning, of their numbers. */
   readonly vips: readonly string[];
   /** Rules of KUBE-SERVICES that a packet to no Service passes; in nftables mode one look-up stands for them all. */
   readonly missRules: number;
@@ -48,7 +49,9 @@ function nftablesRuleset(network: RigNetwork, size: RulesetSize): Ruleset {
   const services = rigServices(network, size.services, size.endpoints);
   const text = new NftablesProgrammer(rigConfig(network)).sync(services, FIRST_SYNC).kernelText();
   const vips = [...text.matchAll(/^add element \S+ \S+ service-ips \{ (\S+) \. /gm)].map((match) => match[1]);
-  return { ...size, text, vips, missRules: 1 };
+  // The dump has them in the order of their text.
+  const byNumber = vips.sort((a, b) => (parseIpv4(a) ?? 0) - (parseIpv4(b) ?? 0));
+  return { ...size, text, vips: byNumber, missRules: 1 };
 }
 
 export function withoutComments(text: string): string {
