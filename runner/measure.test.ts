@@ -64,34 +64,37 @@ describe('chainwalk measure', () => {
     expect(readFileSync(join(scratch, 'old.csv'), 'utf8')).toBe('precious');
   });
 
-  it.for(['SIGINT', 'SIGTERM'] as const)('ends at once on %s: whole rows, exit 130, nothing left', async (name, ctx) => {
-    ctx.skip(MISSING !== undefined, MISSING);
-    const path = join(scratch, `${name}.csv`);
-    const child = spawn(process.execPath, [main, 'measure', '--quick', '--engine', 'nft', '--out', path], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-    while (!existsSync(path) || readFileSync(path, 'utf8').split('\n').length < 6) {
-      expect(child.exitCode, stderr).toBe(null);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    const own = `chainwalk-measure-${child.pid}-`;
-    expect(readdirSync(tmpdir()).some((folder) => folder.startsWith(own))).toBe(true);
-    const begin = performance.now();
-    child.kill(name);
-    expect(await ended).toBe(130);
-    expect(performance.now() - begin).toBeLessThan(2500);
-    expect(stderr).toContain('Interrupted: ');
-    expect(readdirSync(tmpdir()).filter((folder) => folder.startsWith(own))).toEqual([]);
-    expect(processes(own)).toEqual([]);
-    const text = readFileSync(path, 'utf8');
-    expect(text.endsWith('\n')).toBe(true);
-    const rows = parse(text, { columns: true }) as Record<string, string>[];
-    expect(rows.length).toBeGreaterThan(3);
-    const facts = JSON.parse(readFileSync(path.replace('.csv', '.json'), 'utf8')) as Record<string, unknown>;
-    expect(facts).toMatchObject({ ended: 'interrupted', rows: rows.length });
-    expect(facts['cpu_model']).toEqual(expect.any(String));
-  });
+  it.for(['SIGINT', 'SIGTERM'] as const)(
+    'ends at once on %s: whole rows, exit 130, nothing left',
+    async (name, ctx) => {
+      ctx.skip(MISSING !== undefined, MISSING);
+      const path = join(scratch, `${name}.csv`);
+      const child = spawn(process.execPath, [main, 'measure', '--quick', '--engine', 'nft', '--out', path], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+      while (!existsSync(path) || readFileSync(path, 'utf8').split('\n').length < 6) {
+        expect(child.exitCode, stderr).toBe(null);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const own = `chainwalk-measure-${child.pid}-`;
+      expect(readdirSync(tmpdir()).some((folder) => folder.startsWith(own))).toBe(true);
+      const begin = performance.now();
+      child.kill(name);
+      expect(await ended).toBe(130);
+      expect(performance.now() - begin).toBeLessThan(2500);
+      expect(stderr).toContain('Interrupted: ');
+      expect(readdirSync(tmpdir()).filter((folder) => folder.startsWith(own))).toEqual([]);
+      expect(processes(own)).toEqual([]);
+      const text = readFileSync(path, 'utf8');
+      expect(text.endsWith('\n')).toBe(true);
+      const rows = parse<Record<string, string>>(text, { columns: true });
+      expect(rows.length).toBeGreaterThan(3);
+      const facts = JSON.parse(readFileSync(path.replace('.csv', '.json'), 'utf8')) as Record<string, unknown>;
+      expect(facts).toMatchObject({ ended: 'interrupted', rows: rows.length });
+      expect(facts['cpu_model']).toEqual(expect.any(String));
+    },
+  );
 });

@@ -46,7 +46,7 @@ const TOOLS = [
 const EXTENSIONS =
   /^lib(xt_(statistic|comment|conntrack|mark|MARK|set|addrtype|udp|tcp|standard|MASQUERADE|DNAT|NAT)|ipt_.*)\.so$/;
 
-export const SCHEDULERS = ['rr', 'wrr', 'lc', 'wlc', 'sh', 'dh', 'mh', 'sed', 'nq'];
+const SCHEDULERS = ['rr', 'wrr', 'lc', 'wlc', 'sh', 'dh', 'mh', 'sed', 'nq'];
 /** What the rules ask for, and what those depend on comes along. */
 const MODULES = [
   ...['crc32c_generic', 'nf_conntrack', 'nf_conntrack_netlink', 'nf_nat', 'nfnetlink'],

@@ -14,7 +14,7 @@ import type { GuestScript } from './script.ts';
 
 /** Engines that a guest measures, in this order. */
 export const GUEST_ENGINES = ['ipvs', 'ipt-legacy', 'ipt-nft', 'nft'] as const;
-export type GuestEngine = (typeof GUEST_ENGINES)[number];
+type GuestEngine = (typeof GUEST_ENGINES)[number];
 
 /** Parts of one guest each. */
 export function guestPlan(size: PlanSize, engines: readonly MeasuredEngine[]): readonly (readonly Part[])[] {

@@ -1,6 +1,6 @@
 /** A row of a measurement, and its line of CSV. */
 
-export const CSV_COLUMNS = [
+const CSV_COLUMNS = [
   'source',
   'engine',
   'mode',

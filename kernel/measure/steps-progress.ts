@@ -27,7 +27,7 @@ function pace(goneSeconds: number, expectedSeconds: number): number {
   return expectedSeconds < 5 ? 1 : goneSeconds / expectedSeconds;
 }
 
-export function time(seconds: number): string {
+function time(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   return whole < 120 ? `${whole} s` : `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
 }
