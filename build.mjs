@@ -1,6 +1,6 @@
 // Builds dist/ from the TypeScript sources and the report's browser bundle; does nothing when dist/ is newer than every source.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = import.meta.dirname;
@@ -9,7 +9,7 @@ const stamp = join(root, 'dist', '.built');
 
 function newest(path) {
   const info = statSync(path);
-  if (!info.isDirectory()) return /\.(ts|css|json)$/.test(path) && !path.endsWith('.test.ts') ? info.mtimeMs : 0;
+  if (!info.isDirectory()) return /\.(ts|css|json|c|h|sh)$/.test(path) && !path.endsWith('.test.ts') ? info.mtimeMs : 0;
   let latest = info.mtimeMs;
   for (const name of readdirSync(path)) latest = Math.max(latest, newest(join(path, name)));
   return latest;
@@ -24,6 +24,8 @@ if (!existsSync(stamp) || statSync(stamp).mtimeMs < latest) {
       cwd: root,
       stdio: 'inherit',
     });
+    // Sources that `measure` builds with the machine's own compiler.
+    cpSync(join(root, 'kernel/load'), join(root, 'dist/kernel/load'), { recursive: true });
     const { buildSite } = await import(join(root, 'dist/reports/site/build.js'));
     await buildSite(join(root, 'dist/reports/site'), join(root, 'reports/site'));
   } catch (error) {

@@ -27,7 +27,7 @@ export type ToolPackage = keyof typeof PACKAGES;
 /** Not always on the PATH of users other than root. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin'];
 
-function isThere(tool: string): boolean {
+export function isToolThere(tool: string): boolean {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS];
   return folders.some((folder) => {
     try {
@@ -42,7 +42,7 @@ function isThere(tool: string): boolean {
 /** Why a test that needs these packages, a network namespace and root cannot run, with what helps; undefined when it can. */
 export function whatIsMissing(
   needed: readonly ToolPackage[],
-  has: (tool: string) => boolean = isThere,
+  has: (tool: string) => boolean = isToolThere,
 ): string | undefined {
   const packages = [...new Set<ToolPackage>(['util-linux', 'iproute2', ...needed])];
   const absent = packages.filter((name) => !PACKAGES[name].every(has));
@@ -53,8 +53,8 @@ export function whatIsMissing(
 
 let refusal: { readonly reason: string | undefined } | undefined;
 
-/** Root of a container may lack CAP_SYS_ADMIN. */
-function namespaceRefusal(): string | undefined {
+/** Why no network namespace can be made (root of a container may lack CAP_SYS_ADMIN); undefined when one can. */
+export function namespaceRefusal(): string | undefined {
   if (refusal === undefined) {
     const { status, stderr } = spawnSync('unshare', ['--net', '--pid', '--fork', '--kill-child', 'true'], {
       encoding: 'utf8',

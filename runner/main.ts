@@ -9,6 +9,7 @@ import { calibrateCommand } from './commands/calibrate.ts';
 import { conformanceCommand } from './commands/conformance.ts';
 import { dumpCommand } from './commands/dump.ts';
 import { gateCommand } from './commands/gate.ts';
+import { measureCommand } from './commands/measure.ts';
 import { planCommand } from './commands/plan.ts';
 import { reportCommand } from './commands/report.ts';
 import { runCommand } from './commands/run.ts';
@@ -127,6 +128,21 @@ function program(): Command {
     .option('--name <name>', "the new profile's name (default: the file's)")
     .option('--l2-bytes <n>', 'size of the L2 cache of a core', positiveInteger('--l2-bytes', 0x1_0000_0000))
     .action(calibrateCommand);
+  cli
+    .command('measure')
+    .description(
+      "measure this machine's kernel as root, in a network namespace of its own, or a guest's in instructions",
+    )
+    .option('--engine <name...>', 'ipt-legacy, ipt-nft, nft, ipset; with --guest also ipvs (default: all)')
+    .option('--quick', 'sizes enough for slopes, in about a minute')
+    .option('--out <file>', 'CSV file; a JSON file beside it describes the machine (default: in out/measure)')
+    .option('--profile <name>', 'hold slopes and ratios against a profile; judged where the processor is its own')
+    .option('--guest', 'IPVS, iptables and nftables of a Debian kernel in an emulated guest, in instructions')
+    .option(
+      '--guest-kernel <dir>',
+      'an unpacked linux-image package for the guest (default: download one with apt-get)',
+    )
+    .action(measureCommand);
   cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
   return cli;
 }

@@ -84,7 +84,7 @@ export class IptablesProgram {
       const chains = inCanonicalOrder(table, written);
       const lines = [`*${table}`, ...chains.map((chain) => `:${bareName(chain)} - [0:0]`)];
       for (const chain of chains) lines.push(...chainText(chain, this.rules.get(chain) ?? []));
-      if (table === 'nat') lines.push(...this.deletedChains.map((chain) => `-X ${chain}`));
+      if (table === 'nat') for (const chain of this.deletedChains) lines.push(`-X ${chain}`);
       return [...lines, 'COMMIT', ''].join('\n');
     }).join('');
   }
@@ -99,7 +99,8 @@ export class IptablesProgram {
         [...this.rules.keys()].filter((chain) => !builtIn.has(chain)),
       );
       const lines = [`*${table}`, ...hooks.map((chain) => `:${bareName(chain)} ACCEPT [0:0]`)];
-      lines.push(...chains.map((chain) => `:${bareName(chain)} - [0:0]`));
+      // One by one: a large cluster has more chains than a call may have arguments.
+      for (const chain of chains) lines.push(`:${bareName(chain)} - [0:0]`);
       for (const chain of [...hooks, ...chains]) lines.push(...chainText(chain, this.rules.get(chain) ?? []));
       return [...lines, 'COMMIT', ''].join('\n');
     }).join('');
