@@ -101,7 +101,9 @@ function nftTransaction(row: MeasuredRow): Omit<NftTransaction, 'tableRules'> | 
 function ipsetCommand(profile: CostProfile, row: MeasuredRow): number | undefined {
   const { exec, ipsetEntry } = profile.proxy;
   const { services, endpointsPerService: endpoints, position } = row;
-  if (position === 'load-empty') return exec.value + services * (1 + endpoints) * ipsetEntry.value;
+  // What a set holds beside one entry a service depends on where its endpoints are: the row says how many it wrote.
+  const entries = row.rulesEvaluated > 0 ? row.rulesEvaluated : services * (1 + endpoints);
+  if (position === 'load-empty') return exec.value + entries * ipsetEntry.value;
   const one = countOf('add', position) ?? countOf('del', position);
   return one === undefined ? undefined : exec.value + (one - 1) * ipsetEntry.value;
 }
