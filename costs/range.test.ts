@@ -1,7 +1,7 @@
 /** The range of a modelled cost, on profiles of round numbers. */
 import { describe, expect, it } from 'vitest';
 import type { CostProfile, Quantity } from '../model/profile.ts';
-import { costRange, isEstimated, statedRanges } from './range.ts';
+import { costBasis, costRange, statedRanges } from './range.ts';
 
 const q = (value: number, low = value, high = value): Quantity => ({ value, low, high, source: `source of ${value}` });
 const use = (engine: 'iptables' | 'ipvs' | 'nftables' | 'userspace', more: object = {}) => ({
@@ -65,14 +65,16 @@ describe('costRange', () => {
   });
 });
 
-describe('isEstimated', () => {
-  it('is true where no measurement has the unit, the mode or the scheduler', () => {
-    expect(isEstimated(NANOSECONDS, use('ipvs'))).toBe(true);
-    expect(isEstimated(INSTRUCTIONS, use('ipvs'))).toBe(false);
-    expect(isEstimated(INSTRUCTIONS, use('ipvs', { ipvsScheduler: 'lblc' }))).toBe(true);
-    expect(isEstimated(INSTRUCTIONS, use('ipvs', { ipvsScheduler: 'unknown' }))).toBe(true);
-    expect(isEstimated(NANOSECONDS, use('userspace'))).toBe(true);
-    expect(isEstimated(NANOSECONDS, use('iptables'))).toBe(false);
+describe('costBasis', () => {
+  it('is what was measured in the unit, what is derived from another, or an estimate', () => {
+    expect(costBasis(NANOSECONDS, use('iptables'))).toBe('measured');
+    expect(costBasis(NANOSECONDS, use('ipvs'))).toBe('derived');
+    expect(costBasis(INSTRUCTIONS, use('ipvs'))).toBe('measured');
+    for (const ipvsScheduler of ['lblc', 'unknown']) {
+      expect(costBasis(INSTRUCTIONS, use('ipvs', { ipvsScheduler }))).toBe('estimated');
+      expect(costBasis(NANOSECONDS, use('ipvs', { ipvsScheduler }))).toBe('estimated');
+    }
+    expect(costBasis(NANOSECONDS, use('userspace'))).toBe('estimated');
   });
 });
 

@@ -3,6 +3,7 @@
  * into time by factors whose own ranges come on top. This is no sampling interval: more replications do not make it narrower.
  */
 import type { EngineName } from '../model/engine-name.ts';
+import type { CostBasis } from '../model/observation.ts';
 import type { CostProfile, Quantity, RangeRatios } from '../model/profile.ts';
 import type { CostContext } from './context.ts';
 import { instructionsOf } from './ipvs-cost-model.ts';
@@ -30,14 +31,13 @@ export function costRange(profile: CostProfile, use: Use, first: boolean, cost: 
   };
 }
 
-/**
- * True where no measurement has the engine's cost in the profile's unit: IPVS in nanoseconds, userspace mode, and an IPVS scheduler that is
- * known by its algorithm alone.
- */
-export function isEstimated(profile: CostProfile, { engine, ipvsScheduler }: Use): boolean {
-  if (engine === 'userspace') return true;
-  if (engine !== 'ipvs') return false;
-  return profile.unit === 'ns' || (instructionsOf(profile).ipvs.schedulers[ipvsScheduler]?.estimated ?? true);
+/** Reports call everything but what was measured estimated. */
+export function costBasis(profile: CostProfile, { engine, ipvsScheduler }: Use): CostBasis {
+  if (engine === 'userspace') return 'estimated';
+  if (engine !== 'ipvs') return 'measured';
+  const isKnown = instructionsOf(profile).ipvs.schedulers[ipvsScheduler]?.estimated === false;
+  if (!isKnown) return 'estimated';
+  return profile.unit === 'ns' ? 'derived' : 'measured';
 }
 
 /** A line of the report's table: what the range is of, the bounds as shares of the cost, and where they come from. */

@@ -5,6 +5,13 @@ export type Cell = string | number | boolean | null;
 /** Column name to value; null prints as an empty cell. Column order is that of OBSERVATION_COLUMNS, then insertion order. */
 export type Observation = Readonly<Record<string, Cell>>;
 
+/**
+ * What stands behind a modelled cost: measurements of the mode in that unit; or of it in instructions, which a factor turns into time; or
+ * no measurement, but the algorithm of a scheduler or a rough figure.
+ */
+export const COST_BASES = ['measured', 'derived', 'estimated'] as const;
+export type CostBasis = (typeof COST_BASES)[number];
+
 export const OBSERVATION_COLUMNS = [
   'experiment',
   'engine',

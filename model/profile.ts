@@ -258,6 +258,8 @@ interface CommonProfile {
   readonly name: string;
   readonly description: string;
   readonly kernel: string;
+  /** The processor as /proc/cpuinfo names it; empty where nobody says. A machine with another one is not held to the profile. */
+  readonly cpuModel: string;
   /** The nft that programming was measured with: its cost differs between versions. */
   readonly nftVersion: string;
   readonly packet: PacketCosts;

@@ -99,23 +99,23 @@ describe('summary.csv', () => {
     const text = formatSummary([SUMMARY], ['services', 'proxy.min_sync_period_s', 'popularity']);
     expect(text.split('\n')[0]).toBe(
       'experiment,engine,profile,services,endpoints_per_service,rules,proxy.min_sync_period_s,popularity,' +
-        'metric,replications,mean,stddev,ci95_low,ci95_high,range_low,range_high,estimated',
+        'metric,replications,mean,stddev,ci95_low,ci95_high,range_low,range_high,basis',
     );
     expect(parseSummary(text, 'summary.csv')).toEqual([SUMMARY]);
   });
 
   it('has the range of a modelled cost beside its interval, and reads files without', () => {
-    const ranged = { ...SUMMARY, range_low: 4000.5, range_high: 5000.25, estimated: true };
+    const ranged = { ...SUMMARY, range_low: 4000.5, range_high: 5000.25, basis: 'derived' as const };
     const text = formatSummary([ranged, SUMMARY], ['proxy.min_sync_period_s', 'popularity']);
-    expect(text).toContain(',4000.5,5000.25,true\n');
+    expect(text).toContain(',4000.5,5000.25,derived\n');
     expect(parseSummary(text, 's')).toEqual([ranged, SUMMARY]);
     const older = text
       .replace(/,range_low.*/, '')
       .replace(/,4000.5.*/, '')
       .replace(/,,,\n$/, '\n');
     expect(parseSummary(older, 's')).toEqual([SUMMARY, SUMMARY]);
-    expect(() => parseSummary(text.replace(',true', ',maybe'), 's')).toThrow(
-      's:2 (estimated): "maybe" is neither true nor false',
+    expect(() => parseSummary(text.replace(',derived', ',maybe'), 's')).toThrow(
+      's:2 (basis): "maybe" is none of measured, derived, estimated',
     );
     expect(() => parseSummary(text.replace('5000.25', ''), 's')).toThrow('s:2 (range_high): is empty');
   });

@@ -4,8 +4,8 @@
  */
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import type { Cell, Observation, TimelineRow } from '../model/observation.ts';
-import { OBSERVATION_COLUMNS } from '../model/observation.ts';
+import type { Cell, CostBasis, Observation, TimelineRow } from '../model/observation.ts';
+import { COST_BASES, OBSERVATION_COLUMNS } from '../model/observation.ts';
 import { ResultsError } from './results-error.ts';
 
 /** One row of summary.csv: one metric of one engine at one point of the sweep, over its replications. */
@@ -32,8 +32,8 @@ export interface SummaryRow {
    */
   readonly range_low?: number;
   readonly range_high?: number;
-  /** True where no measurement stands behind the modelled cost. */
-  readonly estimated?: boolean;
+  /** What stands behind the modelled cost. */
+  readonly basis?: CostBasis;
 }
 
 /** A row of timeline.csv as read: columns beyond those of TimelineRow (a point's axes) stand in `point`. */
@@ -43,7 +43,7 @@ export interface TimelineFileRow extends TimelineRow {
 
 const POINT_COLUMNS = ['experiment', 'engine', 'profile', 'services', 'endpoints_per_service', 'rules'] as const;
 const ESTIMATE_COLUMNS = ['metric', 'replications', 'mean', 'stddev', 'ci95_low', 'ci95_high'] as const;
-const RANGE_COLUMNS = ['range_low', 'range_high', 'estimated'] as const;
+const RANGE_COLUMNS = ['range_low', 'range_high', 'basis'] as const;
 const TIMELINE_COLUMNS = [
   'engine',
   'replication',
@@ -245,18 +245,18 @@ function numberOrNull(value: string, record: FileRecord, column: string): number
   return number;
 }
 
-function rangeOf(record: FileRecord): Pick<SummaryRow, 'range_low' | 'range_high' | 'estimated'> {
+function rangeOf(record: FileRecord): Pick<SummaryRow, 'range_low' | 'range_high' | 'basis'> {
   const cell = (column: string): string => record.cells.get(column) ?? '';
   if (cell('range_low') === '') return {};
-  const estimated = cell('estimated');
-  if (estimated !== 'true' && estimated !== 'false') {
-    const place = { file: record.file, line: record.line, column: 'estimated' };
-    throw new ResultsError(place, `"${estimated}" is neither true nor false`);
+  const basis = COST_BASES.find((each) => each === cell('basis'));
+  if (basis === undefined) {
+    const place = { file: record.file, line: record.line, column: 'basis' };
+    throw new ResultsError(place, `"${cell('basis')}" is none of ${COST_BASES.join(', ')}`);
   }
   return {
     range_low: numberIn(record, 'range_low'),
     range_high: numberIn(record, 'range_high'),
-    estimated: estimated === 'true',
+    basis,
   };
 }
 

@@ -7,19 +7,28 @@ import type { Validation } from './validation.ts';
 const cell = z.union([z.number(), z.string(), z.boolean(), z.null()]);
 
 /** A point that others have published, and what the model says of it. */
-const referenceSchema = z.object({
-  source: z.string(),
-  label: z.string(),
-  engine: z.string(),
-  /** A column of observations.csv, and the values of the axes where it was taken. */
-  metric: z.string(),
-  at: z.record(z.string(), cell),
-  /** In the metric's unit. */
-  value: z.number(),
-  predicted: z.number().nullish(),
-  /** Of the prediction, as a share of the published value. */
-  error_ratio: z.number().nullish(),
-});
+export const referenceSchema = z
+  .object({
+    source: z.string(),
+    label: z.string(),
+    engine: z.string(),
+    /** A column of observations.csv, and the values of the axes where it was taken. */
+    metric: z.string(),
+    at: z.record(z.string(), cell),
+    /** In the metric's unit. */
+    value: z.number(),
+    predicted: z.number().nullish(),
+    /** Of the prediction, as a share of the published value. */
+    error_ratio: z.number().nullish(),
+    /** What a value of the metric's column times this is in the source's unit. */
+    unit_per_metric: z.number().positive().default(1),
+  })
+  // From here on numbers are in the unit that the metric's name ends in, as every other number of it.
+  .transform(({ unit_per_metric: factor, ...reference }) => ({
+    ...reference,
+    value: reference.value / factor,
+    ...(typeof reference.predicted === 'number' ? { predicted: reference.predicted / factor } : {}),
+  }));
 
 export type Reference = z.infer<typeof referenceSchema>;
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseObservations } from '../reports/csv.ts';
+import { parseManifest } from '../reports/manifest.ts';
 import { projectRoot } from './host.ts';
 
 /** The compiled program, as a user runs it: `npm test` builds it first. */
@@ -113,6 +114,10 @@ describe('sweep', () => {
       expect(row['packets']).toBeGreaterThan(1800);
       expect(row['cost_first_packet_mean_ns']).toBeGreaterThan(1000);
     }
+    // What the report says of how right it is comes from beside the profile.
+    const manifest = parseManifest(readFileSync(join(scratch, 'full', 'tiny', 'manifest.json'), 'utf8'), 'manifest');
+    expect(manifest.validation?.profile).toBe(manifest.profile.name);
+    expect(manifest.profile.ranges?.map(({ engine }) => engine)).toContain('ipvs');
     for (const file of ['report.html', 'tiny/report.html', 'tiny/manifest.json']) {
       expect(existsSync(join(scratch, 'full', file)), file).toBe(true);
     }

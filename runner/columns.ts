@@ -95,7 +95,8 @@ const DNS_METRICS = [
  *
  * `cost_*_low_ns` and `cost_*_high_ns`: how far the kernel's own figure may be from the modelled one beside it, by the profile's range
  * (costs/range.ts). They are not metrics: more replications do not bring them closer, so summary.csv has no interval of them, but
- * `range_low` and `range_high` beside the interval of the cost itself. `cost_estimated`: no measurement has the engine's cost in this unit.
+ * `range_low` and `range_high` beside the interval of the cost itself. `cost_basis`: `measured`, `derived` (time from counted
+ * instructions) or `estimated` (no measurement has it).
  */
 const OWN_METRICS = [
   'first_packets',
@@ -116,7 +117,7 @@ const OWN_METRICS = [
   'nodes',
   ...DNS_METRICS,
   'path_measured',
-  'cost_estimated',
+  'cost_basis',
   ...COUNTER_NAMES.map((name) => `${name}_total`),
   'failure_reason',
 ];
@@ -157,7 +158,7 @@ const IDENTITY = new Set([
   'digest',
   'nodes',
   'path_measured',
-  'cost_estimated',
+  'cost_basis',
   'failure_reason',
   ...rangeColumns('ns'),
   ...rangeColumns('instructions'),

@@ -42,7 +42,7 @@ describe('a profile in instructions', () => {
       expect(Number(row['cost_first_packet_mean_instructions']) - over).toBeCloseTo(8282, -2);
       // A sync has a length in time all the same.
       expect(row['sync_full_ms']).toBeGreaterThan(0.1);
-      expect(row['cost_estimated']).toBe(false);
+      expect(row['cost_basis']).toBe('measured');
     },
   );
 
@@ -71,11 +71,11 @@ describe('a profile in instructions', () => {
 
 describe('the range of a cost', () => {
   it.each([
-    ['iptables', false],
-    ['nftables', false],
-    ['ipvs', true],
-    ['userspace', true],
-  ] as const)('%s: stands beside it, by the profile', (engine, estimated) => {
+    ['iptables', 'measured'],
+    ['nftables', 'measured'],
+    ['ipvs', 'derived'],
+    ['userspace', 'estimated'],
+  ] as const)('%s: stands beside it, by the profile', (engine, basis) => {
     const [row] = observe(NATIVE, engine, engine === 'userspace' ? 'kubeProxy: v1.25\n' : '');
     const { profile } = load(TEXT).resolvePoint({});
     const use = { engine, iptablesBackend: 'legacy', ipvsScheduler: 'rr' } as const;
@@ -92,7 +92,7 @@ describe('the range of a cost', () => {
         0.2 * Number(of('cost_first_packet_mean', bound)) + 0.8 * Number(of('cost_established_packet_mean', bound));
       expect(of('cost_per_packet_mean', bound)).toBeCloseTo(mixed, 6);
     }
-    expect(row['cost_estimated']).toBe(estimated);
+    expect(row['cost_basis']).toBe(basis);
   });
 
   it('is empty where there is no cost', () => {
@@ -104,7 +104,7 @@ describe('the range of a cost', () => {
 
   it('is estimated with a scheduler that was not measured', () => {
     const [row] = observe(INSTRUCTIONS, 'ipvs', 'proxy: { ipvs_scheduler: lblc }\n');
-    expect(row['cost_estimated']).toBe(true);
+    expect(row['cost_basis']).toBe('estimated');
     expect(row['path_measured']).toBe(false);
   });
 
@@ -116,7 +116,7 @@ describe('the range of a cost', () => {
       (Number(rows[0][rangeColumn('cost_first_packet_mean_ns', bound)]) +
         Number(rows[1][rangeColumn('cost_first_packet_mean_ns', bound)])) /
       2;
-    expect(cost).toMatchObject({ range_low: mean('low'), range_high: mean('high'), estimated: true });
+    expect(cost).toMatchObject({ range_low: mean('low'), range_high: mean('high'), basis: 'derived' });
     expect(cost?.ci95_low).not.toBe(cost?.range_low);
     expect(summary.find(({ metric }) => metric === 'sync_full_ms')).not.toHaveProperty('range_low');
     expect(metricColumns([]).filter((name) => /_(low|high)_/.test(name))).toEqual([]);

@@ -3,7 +3,7 @@
  * `cost_first_packet_mean_instructions`, and beside each the bounds of the profile's range, `cost_first_packet_mean_low_ns`.
  */
 import type { CostContext } from '../costs/context.ts';
-import { costRange, isEstimated } from '../costs/range.ts';
+import { costBasis, costRange } from '../costs/range.ts';
 import type { Cell } from '../model/observation.ts';
 import type { CostProfile, CostUnit } from '../model/profile.ts';
 
@@ -35,14 +35,14 @@ export function rangeColumn(metric: string, bound: 'low' | 'high'): string {
   return `${metric.slice(0, at)}_${bound}${metric.slice(at)}`;
 }
 
-/** The profile's range around each cost of `metrics`, and whether a measurement stands behind it. Null where the cost is. */
+/** The profile's range around each cost of `metrics`, and what stands behind it. Null where the cost is. */
 export function rangeMetrics(
   profile: CostProfile,
   context: CostContext,
   metrics: Readonly<Record<string, Cell>>,
 ): Record<string, Cell> {
   const { unit } = profile;
-  const row: Record<string, Cell> = { cost_estimated: isEstimated(profile, context) };
+  const row: Record<string, Cell> = { cost_basis: costBasis(profile, context) };
   const put = (stem: string, bounds: { low: number; high: number } | undefined): void => {
     row[rangeColumn(`${stem}_${unit}`, 'low')] = bounds?.low ?? null;
     row[rangeColumn(`${stem}_${unit}`, 'high')] = bounds?.high ?? null;

@@ -1,5 +1,6 @@
 /** Crossovers of modes with their two kinds of uncertainty, from straight lines whose crossings are known. */
 import { describe, expect, it } from 'vitest';
+import type { CostBasis } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import { crossovers } from './findings-crossover.ts';
 import { findingsOf } from './findings.ts';
@@ -12,11 +13,11 @@ interface Shape {
   readonly half?: number;
   /** Share of the profile's range. */
   readonly range?: number;
-  readonly estimated?: boolean;
+  readonly basis?: CostBasis;
 }
 
 function rows(engine: string, shape: Shape, metric = 'cost_first_packet_mean_ns'): SummaryRow[] {
-  const { cost, half, range, estimated = false } = shape;
+  const { cost, half, range, basis = 'measured' } = shape;
   return SIZES.map((services) => {
     const mean = cost(services);
     return {
@@ -33,13 +34,13 @@ function rows(engine: string, shape: Shape, metric = 'cost_first_packet_mean_ns'
       stddev: null,
       ci95_low: half === undefined ? null : mean - half,
       ci95_high: half === undefined ? null : mean + half,
-      ...(range === undefined ? {} : { range_low: mean * (1 - range), range_high: mean * (1 + range), estimated }),
+      ...(range === undefined ? {} : { range_low: mean * (1 - range), range_high: mean * (1 + range), basis }),
     };
   });
 }
 
 const IPTABLES: Shape = { cost: (n) => 3000 + 4 * n, half: 60, range: 0.1 };
-const IPVS: Shape = { cost: () => 3800, half: 80, range: 0.2, estimated: true };
+const IPVS: Shape = { cost: () => 3800, half: 80, range: 0.2, basis: 'derived' };
 
 const textOf = (summary: readonly SummaryRow[], engines: readonly string[] = ['iptables', 'ipvs']): string =>
   crossovers(summary, engines)
@@ -86,7 +87,7 @@ describe('a crossover', () => {
     // 1.05 (3,000 + n / 15) meets 0.95 x 4,000 at 9,286 services: in doubt at the largest size alone.
     const growing = [
       ...rows('nftables', { cost: (n) => 3000 + n / 15, range: 0.05 }),
-      ...rows('ipvs', { cost: () => 4000, range: 0.05, estimated: true }),
+      ...rows('ipvs', { cost: () => 4000, range: 0.05, basis: 'derived' }),
     ];
     expect(textOf(growing, ['nftables', 'ipvs'])).toContain('leaves that open at 10,000 services');
     const far = [...rows('nftables', { cost: () => 2000, range: 0.02 }), ...rows('ipvs', IPVS)];

@@ -33,7 +33,7 @@ function crossover(summary: readonly SummaryRow[], a: string, b: string): Findin
 }
 
 /** Cost of one mode less that of another at each number of services that both have, with its two kinds of bounds. */
-export interface Difference {
+interface Difference {
   readonly services: readonly number[];
   readonly means: readonly number[];
   /** Of the 95 % sampling interval; undefined where a point has a single replication. */
@@ -52,12 +52,7 @@ interface Bounds {
 }
 
 /** Turned so that it is above zero at the largest number of services; undefined where the modes have fewer than two sizes in common. */
-export function differenceOf(
-  summary: readonly SummaryRow[],
-  a: string,
-  b: string,
-  metric: string,
-): Difference | undefined {
+function differenceOf(summary: readonly SummaryRow[], a: string, b: string, metric: string): Difference | undefined {
   const others = new Map(rowsAlongServices(summary, b, metric).map((row) => [row.services, row]));
   const pairs = rowsAlongServices(summary, a, metric).flatMap((row) => {
     const other = others.get(row.services);
@@ -67,7 +62,9 @@ export function differenceOf(
   if (pairs.length < 2 || last === undefined) return undefined;
   const turned = mean(last.row) < mean(last.other);
   const oriented = turned ? pairs.map(({ row, other }) => ({ row: other, other: row })) : pairs;
-  const estimated = [last.row, last.other].filter((row) => row.estimated === true).map((row) => row.engine);
+  const estimated = [last.row, last.other]
+    .filter((row) => row.basis !== undefined && row.basis !== 'measured')
+    .map((row) => row.engine);
   return {
     services: oriented.map(({ row }) => row.services ?? 0),
     means: oriented.map(({ row, other }) => mean(row) - mean(other)),
@@ -117,7 +114,7 @@ type Answer =
   /** `open`: numbers of services, first and last, at which the profile's range lets either mode be the cheaper one. */
   | { readonly kind: 'never'; readonly open: readonly [number, number] | undefined };
 
-export function answerOf({ services, means, ranged }: Difference): Answer {
+function answerOf({ services, means, ranged }: Difference): Answer {
   const changes = means.filter((value, i) => i > 0 && means[i - 1] < 0 !== value < 0).length;
   if (changes > 1) return { kind: 'several', open: undefined };
   if (changes === 1) return { kind: 'once', at: firstAbove(services, means) as number, open: undefined };
@@ -128,7 +125,7 @@ export function answerOf({ services, means, ranged }: Difference): Answer {
 }
 
 /** From where to where the curves of `bounds` rise through zero. */
-export function crossingInterval(services: readonly number[], { low, high }: Bounds): [Place, Place] {
+function crossingInterval(services: readonly number[], { low, high }: Bounds): [Place, Place] {
   return [firstAbove(services, high), lastAbove(services, low)];
 }
 

@@ -1,4 +1,5 @@
 /** Observations to summary rows: one a (point, engine, metric), with its mean and 95 % interval over the replications. */
+import { COST_BASES } from '../model/observation.ts';
 import type { Cell, Observation } from '../model/observation.ts';
 import type { SummaryRow } from '../reports/csv.ts';
 import { metricColumns } from './columns.ts';
@@ -63,5 +64,6 @@ function rangeOf(rows: readonly Observation[], metric: string): Partial<SummaryR
   };
   const [low, high] = [bound('low'), bound('high')];
   if (low === undefined || high === undefined) return {};
-  return { range_low: low, range_high: high, estimated: rows.some((row) => row['cost_estimated'] === true) };
+  const basis = COST_BASES.find((each) => each === rows[0]?.['cost_basis']);
+  return { range_low: low, range_high: high, ...(basis === undefined ? {} : { basis }) };
 }

@@ -22,6 +22,7 @@ function common<U extends CostUnit>(unit: U) {
     description: z.string().min(1),
     unit: z.literal(unit),
     kernel: z.string().min(1),
+    cpu_model: z.string().default(''),
     nft_version: z.string().min(1),
     packet: section('packet', unit),
     iptables: section('iptables', unit),

@@ -51,7 +51,8 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
   const drawn = linesWithoutEngines(chosen.rows, [])?.rows ?? chosen.rows;
   const categories = distinctCells(drawn, axis);
   if (categories.length > CATEGORIES_MAX) return undefined;
-  const names = categories.map((value) => axisValue(axis, value));
+  const unmeasured = estimatedCategories(drawn, axis);
+  const names = categories.map((value) => `${axisValue(axis, value)}${unmeasured.has(value) ? ESTIMATED : ''}`);
   const indexOf = (row: SummaryRow): Cell => categories.indexOf(pointValue(row, axis));
   const all = estimates(drawn, firstLabel, axis, axis, indexOf);
   const statistics: Statistic[] = metric.statistics
@@ -70,10 +71,11 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
     ),
   }));
   const panel = widestPanel(all.points, all.panels);
-  const extremes = all.engines
+  const sentences = all.engines
     .map((engine) => extremesSentence(lineOf(all.points, engine, panel), names, engine, metric))
     .filter((sentence) => sentence !== '')
     .join(' ');
+  const extremes = sentences.includes(ESTIMATED) ? `${sentences} (${ESTIMATED} ${ESTIMATED_MEANS}.)` : sentences;
   const height = layout.lines * LINE_HEIGHT;
   return {
     id: `${metric.id}-by-category`,
@@ -100,11 +102,21 @@ export function changeByCategory(rows: readonly SummaryRow[], metric: ChangeMetr
     verdict: verdictAt(panel, extremes),
     reading:
       `${metric.reading} Lines through dots are 95% confidence intervals of the mean over replications` +
-      `${statistics.length > 1 ? `; hollow marks: ${statistics[1]?.label ?? ''}` : ''}.`,
+      `${statistics.length > 1 ? `; hollow marks: ${statistics[1]?.label ?? ''}` : ''}.` +
+      (unmeasured.size > 0 ? ` ${ESTIMATED} ${ESTIMATED_MEANS}.` : ''),
     table: estimateTable(statistics, metric.unit, [
       { title: axisHead(axis), value: (point) => names[point.x] ?? null },
     ]),
   };
+}
+
+/** Behind the name of a category that no measurement has, where others are measured or derived from what is. */
+const ESTIMATED = '*';
+const ESTIMATED_MEANS = 'estimated from its algorithm: no measurement has it';
+
+function estimatedCategories(rows: readonly SummaryRow[], axis: string): Set<Cell> {
+  if (rows.every((row) => row.basis === 'estimated')) return new Set();
+  return new Set(rows.filter((row) => row.basis === 'estimated').map((row) => pointValue(row, axis)));
 }
 
 /** Of the panels in which the values are about the furthest apart, the last one: that is what there is to say. */

@@ -7,7 +7,7 @@ import { panelNote } from './compare-words.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { engineLabel } from './engine-style.ts';
 import { panels } from './layout.ts';
-import { hasRange, RANGE_READING, rangeBounds } from './range-band.ts';
+import { rangeBounds, rangeReading } from './range-band.ts';
 import type { Unit } from './scale.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import type { Estimate } from './series.ts';
@@ -78,7 +78,7 @@ export function costVsRules(rows: readonly SummaryRow[]): Chart | undefined {
     reading:
       'Each point is one cluster size; x counts what that engine installs for it, so the same cluster stands further left for an ' +
       'engine that needs fewer rules. A threshold would show as a step at the dashed line, mere growth as a line of one slope.' +
-      (hasRange(rows, metric) ? ` ${RANGE_READING}` : ''),
+      ` ${rangeReading(all.points)}`.trimEnd(),
     table: estimateTable(statistics, unit),
   };
 }

@@ -8,7 +8,7 @@ import { estimateTable } from './chart-table.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
-import { hasRange, INTERVAL_READING, RANGE_READING, rangeBounds } from './range-band.ts';
+import { INTERVAL_READING, rangeBounds, rangeReading } from './range-band.ts';
 import { referencePoints, referenceReading, referenceRows } from './reference-marks.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import { costMetric, distinctValues, estimates } from './series.ts';
@@ -66,7 +66,7 @@ export function firstPacketVsServices(
     finding: finding.filter((sentence) => sentence !== '').join(' ') + panelNote(mean.panels, panel, mean.hiddenPanels),
     reading:
       'Both axes are logarithmic: a straight rising line means that the cost is a power of the number of services. ' +
-      `${hasRange(rows, metric) ? RANGE_READING : INTERVAL_READING} Long-dashed and dotted lines are percentiles over packets.${referenceReading(published)}`,
+      `${rangeReading(mean.points) || INTERVAL_READING} Long-dashed and dotted lines are percentiles over packets.${referenceReading(published)}`,
     table: estimateTable(statistics, unit),
   };
 }

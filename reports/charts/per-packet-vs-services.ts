@@ -8,7 +8,7 @@ import { growthSentence, panelNote, rankingSentence } from './compare-words.ts';
 import type { Statistic } from './cost-lines.ts';
 import { lineLayers, lineRows } from './cost-lines.ts';
 import { panels } from './layout.ts';
-import { hasRange, RANGE_READING, rangeBounds } from './range-band.ts';
+import { rangeBounds, rangeReading } from './range-band.ts';
 import { referencePoints, referenceReading, referenceRows } from './reference-marks.ts';
 import { logDomain, logX, logY } from './scale.ts';
 import { costMetric, distinctValues, estimates } from './series.ts';
@@ -72,7 +72,7 @@ export function perPacketVsServices(
     reading:
       'Solid lines average every packet of the traffic, first packets included; dashed lines only those after the first, ' +
       'which connection tracking carries past the rules. The nearer the two, the less the first packet matters.' +
-      (hasRange(rows, metric) ? ` ${RANGE_READING}` : '') +
+      ` ${rangeReading(all.points)}`.trimEnd() +
       referenceReading(published),
     table: estimateTable(statistics, unit),
   };

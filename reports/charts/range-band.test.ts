@@ -1,5 +1,6 @@
 /** How charts of modelled cost show the range of a profile and, apart from it, the sampling interval. */
 import { describe, expect, it } from 'vitest';
+import type { CostBasis } from '../../model/observation.ts';
 import type { SummaryRow } from '../csv.ts';
 import { renderSvg } from '../render-svg.ts';
 import { changeByCategory } from './change-by-category.ts';
@@ -35,7 +36,7 @@ function rows(
     ci95_high: 1200,
     range_low: 880,
     range_high: 1320,
-    estimated,
+    basis: estimated ? 'derived' : 'measured',
     ...more,
   }));
 }
@@ -99,6 +100,7 @@ describe('the range of the profile', () => {
       ...rows('ipvs', false, 'cost_per_packet_mean_instructions'),
     ]);
     expect(all?.table.columns).toContain("profile's range");
+    expect(all?.reading).toContain('by the range of the cost profile. The capped');
     expect(all?.table.rows[0]).toContain('880 instructions to 1,320 instructions');
     expect(await renderSvg(all?.spec ?? {})).not.toContain('estimated');
     expect(costVsRules(TWO)?.table.columns).toContain("profile's range");
@@ -106,7 +108,7 @@ describe('the range of the profile', () => {
 
   it('is not drawn where a file has none', async () => {
     const without = TWO.map((row) =>
-      Object.fromEntries(Object.entries(row).filter(([name]) => !/^range_|^estimated/.test(name))),
+      Object.fromEntries(Object.entries(row).filter(([name]) => !/^range_|^basis/.test(name))),
     ) as unknown as SummaryRow[];
     const chart = firstPacketVsServices(without);
     expect(chart?.reading).not.toContain('cost profile');
@@ -136,5 +138,31 @@ describe('the range of the profile', () => {
       expect(JSON.stringify(chart?.spec)).not.toContain('"field":"rangeLow"');
       expect(chart?.finding).toContain('instructions');
     }
+  });
+
+  it('of a scheduler that no measurement has is marked by its name', () => {
+    const metric = CHANGE_METRICS.find(({ id }) => id === 'first-packet');
+    if (metric === undefined) expect.fail('no chart of first packets');
+    const swept = (...bases: readonly CostBasis[]): Chart | undefined =>
+      changeByCategory(
+        ['rr', 'lblc', 'twos'].map((value, i) => ({
+          ...rows('ipvs', true)[0],
+          axes: { 'proxy.ipvs_scheduler': value },
+          mean: 1000 + 500 * i,
+          ci95_low: 990 + 500 * i,
+          ci95_high: 1010 + 500 * i,
+          basis: bases[i] ?? 'measured',
+        })),
+        metric,
+      );
+    const marked = swept('derived', 'estimated', 'estimated');
+    expect(marked?.table.rows.map((cells) => cells[1])).toEqual(['rr', 'lblc*', 'twos*']);
+    expect(marked?.reading).toContain('* estimated from its algorithm: no measurement has it.');
+    expect(plain(marked?.verdict ?? '')).toContain(
+      'highest with twos* (2 µs), 2 times as much. (* estimated from its algorithm: no measurement has it.)',
+    );
+    const all = swept('estimated', 'estimated', 'estimated');
+    expect(all?.table.rows.map((cells) => cells[1])).toEqual(['rr', 'lblc', 'twos']);
+    expect(all?.reading).not.toContain('*');
   });
 });

@@ -2,17 +2,12 @@
  * How a chart shows how far a modelled cost may be from the kernel: a band around its line, with dashed edges and a word where nothing
  * measured stands behind it. The sampling interval, which is another thing and mostly far smaller, is a bar with caps at each point.
  */
-import type { SummaryRow } from '../csv.ts';
 import type { Json, JsonObject } from './chart.ts';
 import { engineLabel } from './engine-style.ts';
 import { field } from './scale.ts';
 import type { Estimate } from './series.ts';
 import { STRONG_COLOUR } from './theme.ts';
 
-/** For the caption of a chart that draws ranges. */
-export const RANGE_READING =
-  'The shaded band is how far the kernel may be from the modelled mean by the range of the cost profile, with dashed edges where the mode was not measured in this unit (estimated). ' +
-  'The capped bars are something else: the 95% confidence interval of the mean over replications.';
 export const INTERVAL_READING = 'The shaded band is the 95% confidence interval of the mean over replications.';
 
 /** Engines that have an estimated point. */
@@ -25,9 +20,16 @@ export function rangeBounds(points: readonly Estimate[]): number[] {
   return points.flatMap(({ range }) => (range === undefined ? [] : [range.low, range.high]));
 }
 
-/** Whether any row of the metric has a range, as a caption needs to know. */
-export function hasRange(rows: readonly SummaryRow[], metric: string): boolean {
-  return rows.some((row) => row.metric === metric && row.range_low !== undefined);
+/** For the caption of a chart that draws the ranges of the points; empty without any. */
+export function rangeReading(points: readonly Estimate[]): string {
+  if (points.every((point) => point.range === undefined)) return '';
+  const estimated = points.some((point) => point.range?.estimated === true)
+    ? ', with dashed edges where the mode was not measured in this unit (estimated)'
+    : '';
+  return (
+    `The shaded band is how far the kernel may be from the modelled mean by the range of the cost profile${estimated}. ` +
+    'The capped bars are something else: the 95% confidence interval of the mean over replications.'
+  );
 }
 
 /** What stands above an estimated band: at the first of its engine's points in its panel, where lines that grow with x are still below. */

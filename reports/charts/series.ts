@@ -1,5 +1,5 @@
 /** From the long rows of summary.csv to the points of a chart: one metric, along one x, in panels by whatever else varies. */
-import type { Cell } from '../../model/observation.ts';
+import type { Cell, CostBasis } from '../../model/observation.ts';
 import type { SummaryRow } from '../csv.ts';
 import { axisAt } from './axis-words.ts';
 import { orderEngines } from './engine-style.ts';
@@ -24,10 +24,10 @@ export interface Estimate {
   readonly replications: number;
 }
 
-export interface ModelRange {
+interface ModelRange {
   readonly low: number;
   readonly high: number;
-  /** No measurement stands behind the cost. */
+  /** The mode was not measured in this unit. */
   readonly estimated: boolean;
 }
 
@@ -144,8 +144,13 @@ export function estimates(
   };
 }
 
-function rangeOf({ range_low: low, range_high: high, estimated }: SummaryRow): Pick<Estimate, 'range'> {
-  return low === undefined || high === undefined ? {} : { range: { low, high, estimated: estimated === true } };
+function rangeOf({ range_low: low, range_high: high, basis }: SummaryRow): Pick<Estimate, 'range'> {
+  return low === undefined || high === undefined ? {} : { range: { low, high, estimated: isEstimated(basis) } };
+}
+
+/** Whatever was not measured in its unit. */
+export function isEstimated(basis: CostBasis | undefined): boolean {
+  return basis !== undefined && basis !== 'measured';
 }
 
 /** "5.9 µs to 8.3 µs", and that it is estimated where it is; empty without a range. */

@@ -15,7 +15,7 @@ export function howRight({ profile, validation }: Profile, level: 3 | 4): Html {
   const heading = (text: string): Html => markup`${rawHtml(`<h${level}>`)}${text}${rawHtml(`</h${level}>`)} `;
   return markup`<p>
       Work is counted exactly; modelled cost is as right as the cost profile
-      <code>${profile.name}</code>${profile.title === undefined ? '' : `, ${profile.title}`}. Two things are kept apart
+      <code>${profile.name}</code>${titleText(profile.title)}. Two things are kept apart
       everywhere: the sampling interval, which more replications make narrower, and the range of the profile, which only
       a better measurement does.
     </p>
@@ -57,7 +57,7 @@ export function publishedPoints(references: readonly Reference[] = []): Html {
 }
 
 /** In the unit that the metric's name ends in. */
-export function referenceValue({ metric }: Reference, value: number | null | undefined): string | null {
+function referenceValue({ metric }: Reference, value: number | null | undefined): string | null {
   if (value === null || value === undefined) return null;
   const unit = /_(ns|ms|s)$/.exec(metric)?.[1];
   if (unit === undefined) return `${formatNumber(value)}${metric.endsWith('_instructions') ? ' instructions' : ''}`;
@@ -69,6 +69,10 @@ export function signedShare(share: number | null | undefined): string | null {
   if (share === null || share === undefined) return null;
   const size = formatShare(Math.abs(share));
   return share > 0 ? `+${size}` : share < 0 ? `−${size}` : size;
+}
+
+function titleText(title: string | undefined): string {
+  return title === undefined ? '' : `: ${title.replace(/\.$/, '')}`;
 }
 
 function notValidated(name: string): Html {

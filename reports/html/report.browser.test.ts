@@ -96,6 +96,12 @@ describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
     const text = await page.locator('#vg-tooltip-element').innerText();
     expect(text).toMatch(/cost/);
     expect(text).toMatch(/statistic\s+mean/);
+    expect(text).toMatch(/95% interval of the sampling\s+6\.\d+.µs to 6\.\d+.µs/);
+    expect(text).toMatch(/profile's range\s+5\.\d+.µs to 7\.\d+.µs, estimated/);
+    // A published point has a tooltip of its own.
+    await page.locator('#first-packet-vs-services .view svg .layer_12_marks path').first().hover({ force: true });
+    await page.locator('#vg-tooltip-element.visible', { hasText: 'FIXTURE: a talk' }).waitFor();
+    expect(await page.locator('#vg-tooltip-element').innerText()).toMatch(/published\s+21.µs[^]*−26\.2%/);
     expect(problems).toEqual([]);
     await page.context().close();
   });
@@ -122,6 +128,9 @@ describe.skipIf(!PRESENT)(`report.html in Chromium${WHY}`, () => {
       const visible = page.locator(width === 360 ? '.chart .narrow svg' : '.chart .wide svg');
       expect(await visible.count()).toBe(5);
       for (const svg of await visible.all()) expect((await svg.boundingBox())?.width ?? 0).toBeGreaterThan(300);
+      const heldOut = page.getByRole('table', { name: 'Held out: every fourth row' });
+      expect(await heldOut.isVisible()).toBe(true);
+      expect(await heldOut.locator('tbody tr').count()).toBe(2);
       await page.context().close();
     }
   });

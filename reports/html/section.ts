@@ -39,7 +39,7 @@ export function experimentBody(
     <div class="verdict">${heading(level, 'Verdict')}${verdictList(manifest)}</div>
     ${charts.length === 0 ? markup`<p>There are too few points for a chart; the table has every number.</p>` : charts.map((drawn) => figure(drawn, level === 2 ? 2 : below, idPrefix))}
     ${summary === undefined ? markup`` : markup`${heading(level, 'Summary')}${table(summary)}`}
-    ${failedTrials(results, level)} ${heading(level, 'How right is it?')} ${publishedPoints(manifest.references)} ${right}
+    ${failedTrials(results, level)} ${heading(level, 'How right is it?')} ${right} ${publishedPoints(manifest.references)}
     ${heading(level, 'How this was measured')} ${howMeasured(results)}`;
 }
 

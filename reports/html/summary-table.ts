@@ -1,6 +1,6 @@
 /** The summary as one wide table: a row for each point and engine, a column for each metric that readers ask for first. */
 import { axisTitle } from '../charts/axis-words.ts';
-import { compareCells, pointValue } from '../charts/series.ts';
+import { compareCells, isEstimated, pointValue } from '../charts/series.ts';
 import { engineLabel, orderEngines } from '../charts/engine-style.ts';
 import { formatNs, formatNumber } from '../charts/words.ts';
 import type { SummaryRow } from '../csv.ts';
@@ -78,7 +78,7 @@ export function summaryTable(rows: readonly SummaryRow[]): TableData | undefined
     caption:
       'Means over replications; in brackets the 95% confidence interval of the mean.' +
       (rows.some((row) => row.range_low !== undefined)
-        ? " In square brackets how far the kernel may be from a modelled cost, by the profile's range; e: estimated, not measured."
+        ? " In square brackets how far the kernel may be from a modelled cost, by the profile's range; e: estimated, not measured in this unit."
         : ''),
     columns: [
       'services',
@@ -109,10 +109,7 @@ function estimateText(row: SummaryRow | undefined, { format, interval }: MetricC
   return `${format(row.mean)}${sampled}${rangeText(row, format)}`;
 }
 
-function rangeText(
-  { range_low: low, range_high: high, estimated }: SummaryRow,
-  format: MetricColumn['format'],
-): string {
+function rangeText({ range_low: low, range_high: high, basis }: SummaryRow, format: MetricColumn['format']): string {
   if (low === undefined || high === undefined) return '';
-  return ` [${format(low)} to ${format(high)}${estimated === true ? ' e' : ''}]`;
+  return ` [${format(low)} to ${format(high)}${isEstimated(basis) ? ' e' : ''}]`;
 }

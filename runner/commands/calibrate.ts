@@ -42,6 +42,7 @@ export function calibrateCommand(flags: CalibrateFlags): void {
     name,
     description: `Calibrated to ${files} (${sources.join(', ')}); numbers that no row tells are those of ${base.name}.`,
     kernel: sources.join(', '),
+    cpuModel: '',
   };
   const text = profileText(profile);
   // What sweeps will read: a profile that cannot be read must not take an older one's place.
