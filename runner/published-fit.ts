@@ -65,6 +65,8 @@ export interface RigFitResult {
     readonly path: string;
     readonly profile: string;
     readonly committed: number;
+    /** From the low to the high end of its range. */
+    readonly reach: number;
     readonly fitted: number;
   }[];
   /** Root mean square of the relative errors. */
@@ -93,6 +95,7 @@ export async function fitRig(fit: RigFit, start = 1): Promise<RigFitResult> {
       path,
       profile: profiles[0],
       committed: numbers[i].value,
+      reach: numbers[i].high - numbers[i].low,
       fitted: result.values[i],
     })),
     error: result.error,

@@ -53,6 +53,18 @@ describe('nftables is flat in services (blog 2025, KEP-3866)', () => {
   });
 });
 
+describe('nftables would not be flat', () => {
+  it('on a machine whose last-level cache is a tenth', () => {
+    const blog = load('published-2025');
+    const median = (services: number): number =>
+      value(
+        observe(blog, 'nftables', { services }, scaled('cache.lastLevelBytes', 6_000_000)),
+        'request_latency_p50_ms',
+      );
+    expect(median(30000) - median(10)).toBeGreaterThan(0.004);
+  });
+});
+
 describe('a request on an open connection does not depend on services (Tigera 2019, TKE 2026)', () => {
   it.each(EXPERIMENTS)('in no mode: %s', (name) => {
     const experiment = load(name);

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import type { Observation } from '../model/observation.ts';
 import { loadExperiment, scenariosFolder } from '../scenarios/load.ts';
+import { loadProfile } from '../scenarios/load-profile.ts';
 import { costWords, count, duration, fixed } from './finding-words.ts';
 import { docsBlock, markdownTable } from './generated-docs.ts';
 import { runTrial } from './trial.ts';
@@ -60,6 +61,21 @@ it('is answered in docs/published.md (UPDATE_GOLDEN=1 refreshes it)', { timeout:
   ]; // prettier-ignore
   const text = markdownTable(header, rows);
   expect(docsBlock('published.md', 'claim', text)).toBe(text);
+
+  const { cache, iptables } = loadProfile(profile);
+  const hot = iptables.serviceRule.value;
+  const knees = [256, 512, 1024, 2048].map((kib) => [
+    `${kib} KiB`,
+    count((kib * 1024 * cache.kneeStartRatio.value) / iptables.scanTouchedBytes.value),
+    count((kib * 1024 * cache.kneeEndRatio.value) / iptables.scanTouchedBytes.value),
+    `${fixed(hot, 1)} ns`,
+    `${fixed(hot + iptables.coldRule.value, 1)} ns`,
+  ]);
+  const knee = markdownTable(
+    ['L2 cache', 'bend begins at services', 'is over at', 'a rule before', 'a rule after'],
+    knees,
+  );
+  expect(docsBlock('published.md', 'knee', knee)).toBe(knee);
 
   const [one, inAll, , services, ...beyond] = found;
   const first = ({ packets }: (typeof found)[number]): number => value(packets, 'cost_first_packet_mean_ns');
