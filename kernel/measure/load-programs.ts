@@ -18,7 +18,10 @@ export async function buildLoadPrograms(
     const options = ['-O2', ...(linking === 'static' ? ['-static'] : [])];
     const args = [...options, '-o', join(folder, program), join(SOURCES, `${program}.c`), '-lm'];
     const { status, stderr } = await runTool('cc', args, signal === undefined ? {} : { signal });
-    if (status !== 0) throw new CompilerError(`cc cannot build kernel/load/${program}.c: ${firstLines(stderr)}`);
+    if (status !== 0)
+      throw new CompilerError(
+        `cc cannot build kernel/load/${program}.c (apt-get install gcc libc6-dev): ${firstLines(stderr)}`,
+      );
   }
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { missingForGuest, missingForNative } from './requirements.ts';
 import type { Machine } from './requirements.ts';
 
-const ALL: Machine = { has: () => true, isRoot: true, isLinux: true, namespaceRefusal: () => undefined };
+const ALL: Machine = { has: () => true, isRoot: true, isLinux: true, isAmd64: true, namespaceRefusal: () => undefined };
 
 function without(...tools: string[]): Machine {
   return { ...ALL, has: (tool) => !tools.includes(tool) };
@@ -43,6 +43,11 @@ describe('what a guest is measured with', () => {
     expect(missingForGuest(true, without('qemu-system-x86_64', 'busybox', 'cpio', 'modinfo'))).toBe(
       'measure --guest needs qemu-system-x86_64, busybox, cpio, modinfo: apt-get install qemu-system-x86 busybox-static cpio kmod',
     );
+  });
+
+  it('is a machine of the same kind', () => {
+    expect(missingForGuest(true, { ...ALL, isAmd64: false })).toMatch(/^measure --guest needs an x86-64 machine/);
+    expect(missingForGuest(true, { ...ALL, isLinux: false })).toMatch(/^measure --guest needs Linux/);
   });
 
   it('is apt-get where no kernel is given', () => {

@@ -43,6 +43,8 @@ export interface Machine {
   readonly has: (tool: string) => boolean;
   readonly isRoot: boolean;
   readonly isLinux: boolean;
+  /** Of x86-64: the guest runs copies of this machine's tools. */
+  readonly isAmd64: boolean;
   /** Why no network namespace can be made; undefined when one can. */
   readonly namespaceRefusal: () => string | undefined;
 }
@@ -52,6 +54,7 @@ export function thisMachine(): Machine {
     has: isToolThere,
     isRoot: process.getuid?.() === 0,
     isLinux: process.platform === 'linux',
+    isAmd64: process.arch === 'x64',
     namespaceRefusal,
   };
 }
@@ -71,6 +74,7 @@ export function missingForNative(engines: readonly MeasuredEngine[], machine: Ma
 /** The same for an emulated guest. Rights are not needed. */
 export function missingForGuest(hasKernelFolder: boolean, machine: Machine): string | undefined {
   if (!machine.isLinux) return 'measure --guest needs Linux: it builds the guest from Debian packages';
+  if (!machine.isAmd64) return 'measure --guest needs an x86-64 machine: the guest runs copies of its tools';
   return absentPackages([...GUEST, ...(hasKernelFolder ? [] : DOWNLOAD)], machine, ' --guest');
 }
 
