@@ -43,7 +43,7 @@ export interface GuestRun {
 }
 
 const MEMORY = '3G';
-const BOOT_SECONDS = 8;
+const BOOT_SECONDS = 4;
 /** Longer than the longest guest on a machine several times slower. */
 const GUEST_SECONDS = 1800;
 

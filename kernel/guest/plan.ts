@@ -46,14 +46,14 @@ const RULE_SIZES: Readonly<Record<PacketEngine, Readonly<Record<PlanSize, RuleSi
       services: [1, 10, 100, 1000, 2000, 5000, 10_000],
       withoutComments: [1000, 2000, 5000, 10_000],
       endpoints: [1, 2, 5, 10, 20, 50, 100],
-      seconds: 110,
+      seconds: 95,
     },
-    quick: { services: [1, 100, 1000], withoutComments: [], endpoints: [1, 10, 100], seconds: 10 },
+    quick: { services: [1, 100, 1000], withoutComments: [], endpoints: [1, 10, 100], seconds: 4 },
     smoke: { services: [1, 20], withoutComments: [], endpoints: [], seconds: 1 },
   },
   'ipt-nft': {
-    full: { services: [1, 10, 100, 1000], withoutComments: [], endpoints: [1, 10, 100], seconds: 60 },
-    quick: { services: [1, 100, 300], withoutComments: [], endpoints: [1, 10, 100], seconds: 10 },
+    full: { services: [1, 10, 100, 1000], withoutComments: [], endpoints: [1, 10, 100], seconds: 20 },
+    quick: { services: [1, 100, 300], withoutComments: [], endpoints: [1, 10, 100], seconds: 3 },
     smoke: { services: [1, 20], withoutComments: [], endpoints: [], seconds: 1 },
   },
   nft: {
@@ -61,9 +61,9 @@ const RULE_SIZES: Readonly<Record<PacketEngine, Readonly<Record<PlanSize, RuleSi
       services: [1, 10, 100, 1000, 3000, 5000],
       withoutComments: [],
       endpoints: [1, 2, 5, 10, 20, 50, 100],
-      seconds: 90,
+      seconds: 40,
     },
-    quick: { services: [1, 100, 1000], withoutComments: [], endpoints: [1, 100], seconds: 10 },
+    quick: { services: [1, 100, 1000], withoutComments: [], endpoints: [1, 100], seconds: 4 },
     smoke: { services: [1, 20], withoutComments: [], endpoints: [], seconds: 1 },
   },
 };
@@ -140,21 +140,21 @@ function ipvsParts(size: PlanSize): Part[] {
   switch (size) {
     case 'full':
       return [
-        ipvsServices([1, 10, 100, 256, 1000, 5000, 10_000, 20_000, 50_000], 110),
-        ipvsSchedulers(['rr', 'wrr', 'lc', 'wlc', 'sh', 'dh', 'mh', 'sed', 'nq'], [1, 10, 100], 60),
-        ipvsConnections([8, 10, 12, 16, 20], [256, 4096, 32_768], 40),
-        ipvsWithRules([1, 100, 1000, 5000, 10_000], 60),
-        ipvsWithConntrack([1, 100, 1000, 5000, 10_000, 50_000], 60),
+        ipvsServices([1, 10, 100, 256, 1000, 5000, 10_000, 20_000, 50_000], 30),
+        ipvsSchedulers(['rr', 'wrr', 'lc', 'wlc', 'sh', 'dh', 'mh', 'sed', 'nq'], [1, 10, 100], 15),
+        ipvsConnections([8, 10, 12, 16, 20], [256, 4096, 32_768], 30),
+        ipvsWithRules([1, 100, 1000, 5000, 10_000], 33),
+        ipvsWithConntrack([1, 100, 1000, 5000, 10_000, 50_000], 18),
       ];
     case 'quick':
       return [
-        ipvsServices([1, 256, 1000, 5000], 15),
-        ipvsSchedulers(['rr', 'wlc', 'sh'], [1, 10, 100], 10),
-        ipvsConnections([8, 12], [4096], 5),
-        ipvsWithRules([1, 100, 1000], 10),
-        ipvsWithConntrack([1, 1000], 5),
+        ipvsServices([1, 256, 1000, 5000], 5),
+        ipvsSchedulers(['rr', 'wlc', 'sh', 'mh'], [1, 10, 100], 4),
+        ipvsConnections([8, 12], [4096], 2),
+        ipvsWithRules([1, 100, 1000], 4),
+        ipvsWithConntrack([1, 1000], 2),
       ];
     case 'smoke':
-      return [ipvsServices([1, 300], 2), ipvsWithRules([1], 1)];
+      return [ipvsServices([1, 300], 2), ipvsSchedulers(['mh'], [1], 1), ipvsWithRules([1], 1)];
   }
 }

@@ -33,7 +33,7 @@ struct change {
   uint16_t protocol;
   struct end service, server;
   char scheduler[16];
-  uint32_t weight;
+  uint32_t weight, flags;
 };
 
 static char message[1024];
@@ -105,7 +105,7 @@ static int put_change(const struct change *change) {
   put_address(IPVS_SVC_ATTR_ADDR, change->service.address);
   put16(IPVS_SVC_ATTR_PORT, change->service.port);
   if (change->kind == ADD_SERVICE) {
-    struct ip_vs_flags flags = {.flags = 0, .mask = ~0u};
+    struct ip_vs_flags flags = {.flags = change->flags, .mask = ~0u};
     put(IPVS_SVC_ATTR_SCHED_NAME, change->scheduler, strlen(change->scheduler) + 1);
     put(IPVS_SVC_ATTR_FLAGS, &flags, sizeof flags);
     put32(IPVS_SVC_ATTR_TIMEOUT, 0);
@@ -135,6 +135,24 @@ static int read_end(char *text, struct end *end) {
   return 1;
 }
 
+/* Of a scheduler, as ipvsadm names them: flag-1 of all, or by the scheduler's own names (sh-port, mh-fallback). */
+static int read_flags(char *text, uint32_t *flags) {
+  static const struct {
+    const char *name;
+    uint32_t bit;
+  } KNOWN[] = {{"flag-1", IP_VS_SVC_F_SCHED1}, {"flag-2", IP_VS_SVC_F_SCHED2}, {"flag-3", IP_VS_SVC_F_SCHED3},
+               {"sh-fallback", IP_VS_SVC_F_SCHED1}, {"mh-fallback", IP_VS_SVC_F_SCHED1}, {"sh-port", IP_VS_SVC_F_SCHED2}, {"mh-port", IP_VS_SVC_F_SCHED2}};
+  for (char *name = text, *next; name != NULL; name = next) {
+    next = strchr(name, ',');
+    if (next != NULL) *next++ = 0;
+    size_t i = 0;
+    while (i < sizeof KNOWN / sizeof *KNOWN && strcmp(KNOWN[i].name, name) != 0) i++;
+    if (i == sizeof KNOWN / sizeof *KNOWN) return 0;
+    *flags |= KNOWN[i].bit;
+  }
+  return 1;
+}
+
 /* 0 for a line that is none of ours. */
 static int read_line(char *line, struct change *change) {
   static const char VERBS[] = "AaDd";
@@ -155,7 +173,7 @@ static int read_line(char *line, struct change *change) {
         if (!read_end(value, &change->server)) return 0;
       } else if (!strcmp(word, "-s")) strncpy(change->scheduler, value, sizeof change->scheduler - 1);
       else if (!strcmp(word, "-w")) change->weight = (uint32_t)atoi(value);
-      else return 0;
+      else if (strcmp(word, "-b") || !read_flags(value, &change->flags)) return 0;
     }
   }
   return known;
@@ -175,7 +193,8 @@ int main(int count, char **words) {
   char line[256];
   while (fgets(line, sizeof line, stdin) != NULL) {
     struct change change;
-    if (!read_line(line, &change)) return fprintf(stderr, "a line is not understood: %s\n", line), 1;
+    char words_of_line[sizeof line];
+    if (!read_line(strcpy(words_of_line, line), &change)) return fprintf(stderr, "a line is not understood: %s", line), 1;
     if (counts[change.kind] == room[change.kind]) {
       room[change.kind] = room[change.kind] * 2 + 1024;
       samples[change.kind] = realloc(samples[change.kind], (size_t)room[change.kind] * sizeof(double));
