@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { hasKernelData } from '../costs/test-data.ts';
 import { loadProfile } from '../scenarios/load-profile.ts';
@@ -97,7 +97,7 @@ describe('validate', () => {
   });
 });
 
-const shared = join(projectRoot(), process.env['CHAINWALK_SHARED'] ?? '../shared', 'kernel-data');
+const shared = resolve(projectRoot(), process.env['CHAINWALK_SHARED'] ?? '../shared', 'kernel-data');
 const skipped = hasKernelData ? '' : ' (skipped: not present)';
 
 describe('calibrate', () => {
