@@ -161,6 +161,17 @@ function summaryLines({ groups, overall }: Validation): string {
   return `${lines.join('')}overall: ${summaryLine(overall)}\n`;
 }
 
+/** For a file that is kept: no digits that nobody reads. */
+function rounded(summary: ErrorSummary) {
+  const digits = (ratio: number | null): number | null => (ratio === null ? null : significant(ratio));
+  return summaryJson({
+    ...summary,
+    medianErrorRatio: digits(summary.medianErrorRatio),
+    p90ErrorRatio: digits(summary.p90ErrorRatio),
+    maxErrorRatio: digits(summary.maxErrorRatio),
+  });
+}
+
 function summaryJson(summary: ErrorSummary) {
   return {
     rows: summary.rows,
@@ -182,8 +193,8 @@ function summaryDocument({ profile, validation, heldOut }: Validated) {
     profile: profile.name,
     splits: splits.map(({ name, validation: { groups, overall } }) => ({
       name,
-      groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...summaryJson(summary) })),
-      overall: summaryJson(overall),
+      groups: groups.map(({ engine, mode, ...summary }) => ({ engine, mode, ...rounded(summary) })),
+      overall: rounded(overall),
     })),
     not_modelled: notModelled(profile),
   };
