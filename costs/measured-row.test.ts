@@ -1,29 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { withCpuSeconds } from './cpu-seconds.ts';
 import { measuredRow, pointName } from './measured-row.ts';
+import { RECORD, rowWith } from './test-data.ts';
 
-const record = {
-  source: 'native-6.18',
-  engine: 'ipt-legacy',
-  mode: 'first',
-  services: '5000',
-  endpoints_per_service: '1',
-  position: 'last',
-  rules_evaluated: '5000',
-  value: '23003.8',
-  unit: 'ns/packet',
-  comments: '1',
-  variant: '',
-  min: '',
-};
-const row = (over: Partial<typeof record> = {}) => measuredRow({ ...record, ...over }, 'x.csv:2');
+const row = (over: Partial<typeof RECORD> = {}) => rowWith(over, 'x.csv:2');
 
 describe('measuredRow', () => {
   it('reads a record, and says what is wrong with a bad one', () => {
     expect(row()).toMatchObject({ services: 5000, comments: true, value: 23003.8, min: 23003.8, place: 'x.csv:2' });
     expect(() => row({ value: 'fast' })).toThrow('"fast" in column "value" must be a number of at least 0');
     expect(() => row({ services: '-1' })).toThrow('"-1" in column "services"');
-    const short: Record<string, string> = { ...record };
+    const short: Record<string, string> = { ...RECORD };
     delete short['variant'];
     expect(() => measuredRow(short, '')).toThrow('There is no column "variant"');
   });

@@ -67,3 +67,24 @@ function csvRows(path: string): MeasuredRow[] {
 export const NATIVE_FILES = ['native-data', 'native-control'] as const;
 const IPVS_FILES = ['qemu-ipvs', 'qemu-ipvsconn', 'qemu-ipvsct', 'qemu-ipvskube', 'qemu-ipvssched'] as const;
 export const GUEST_FILES = [...IPVS_FILES, 'qemu-ipt', 'qemu-iptnft', 'qemu-nft'] as const;
+
+/** A row of the rig as its CSV has it: the last of 5,000 services, through iptables-legacy. */
+export const RECORD = {
+  source: 'native-6.18',
+  engine: 'ipt-legacy',
+  mode: 'first',
+  services: '5000',
+  endpoints_per_service: '1',
+  position: 'last',
+  rules_evaluated: '5000',
+  value: '23003.8',
+  unit: 'ns/packet',
+  comments: '1',
+  variant: '',
+  min: '',
+};
+
+/** The same as a row, with some cells changed. */
+export function rowWith(over: Partial<typeof RECORD> = {}, place = ''): MeasuredRow {
+  return measuredRow({ ...RECORD, ...over }, place);
+}

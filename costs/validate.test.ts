@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { withValues } from './fit/values.ts';
-import { measuredRow } from './measured-row.ts';
-import type { MeasuredRow } from './measured-row.ts';
 import { predictRow } from './predict-row.ts';
+import type { RECORD } from './test-data.ts';
 import {
   committedProfile,
   GUEST_FILES,
@@ -10,6 +9,7 @@ import {
   instructionProfile,
   kernelRows,
   NATIVE_FILES,
+  rowWith,
 } from './test-data.ts';
 import { validateProfile } from './validate.ts';
 import type { GroupSummary } from './validate.ts';
@@ -17,27 +17,12 @@ import type { GroupSummary } from './validate.ts';
 const native = committedProfile();
 const guest = instructionProfile();
 
-const record = {
-  source: 'native-6.18',
-  engine: 'ipt-legacy',
-  mode: 'first',
-  services: '5000',
-  endpoints_per_service: '1',
-  position: 'last',
-  rules_evaluated: '5000',
-  value: '23003.8',
-  unit: 'ns/packet',
-  comments: '1',
-  variant: '',
-  min: '',
-};
-const row = (over: Partial<typeof record> = {}): MeasuredRow => measuredRow({ ...record, ...over }, '');
-const value = (over: Partial<typeof record>, profile: typeof native | typeof guest = native): number => {
-  const prediction = predictRow(profile, row(over));
+const value = (over: Partial<typeof RECORD>, profile: typeof native | typeof guest = native): number => {
+  const prediction = predictRow(profile, rowWith(over));
   return 'value' in prediction ? prediction.value : NaN;
 };
-const reason = (over: Partial<typeof record>): string => {
-  const prediction = predictRow(native, row(over));
+const reason = (over: Partial<typeof RECORD>): string => {
+  const prediction = predictRow(native, rowWith(over));
   return 'reason' in prediction ? prediction.reason : '';
 };
 
@@ -151,18 +136,18 @@ describe('predictRow', () => {
 
 describe('validateProfile', () => {
   const operation = (unit: string, seconds: string) =>
-    row({ mode: 'sync', position: 'full-sync', variant: 'full-sync', services: '1000', unit, value: seconds });
+    rowWith({ mode: 'sync', position: 'full-sync', variant: 'full-sync', services: '1000', unit, value: seconds });
 
   it('counts rows and errors by engine and mode', () => {
     const { groups, overall, judged, listed, unpredicted } = validateProfile(native, [
-      row(),
-      row({ position: 'first', value: '1' }),
-      row({ variant: 'moon=full' }),
-      row({ mode: 'syscall' }),
+      rowWith(),
+      rowWith({ position: 'first', value: '1' }),
+      rowWith({ variant: 'moon=full' }),
+      rowWith({ mode: 'syscall' }),
       operation('wall_s', '9'),
       operation('user_s', '0.02'),
       operation('sys_s', '0.03'),
-      row({ mode: 'sync', position: 'defragment', unit: 'user_s', value: '1' }),
+      rowWith({ mode: 'sync', position: 'defragment', unit: 'user_s', value: '1' }),
     ]);
     expect(groups.map(({ engine, mode, rows, of, judged: n }) => [engine, mode, rows, of, n])).toEqual([
       ['ipt-legacy', 'first', 2, 3, 2],
@@ -178,7 +163,7 @@ describe('validateProfile', () => {
   it('has quantiles of the absolute errors: the middle, nine of ten, the worst', () => {
     const predicted = value({});
     const errors = [0.01, -0.02, 0.03, -0.04, 0.05, 0.06, -0.07, 0.08, -0.09, 0.5];
-    const rows = errors.map((error) => row({ value: String(predicted / (1 + error)) }));
+    const rows = errors.map((error) => rowWith({ value: String(predicted / (1 + error)) }));
     const { overall } = validateProfile(native, rows);
     expect(overall.medianErrorRatio).toBeCloseTo(0.055, 9);
     expect(overall.p90ErrorRatio).toBeCloseTo(0.09, 9);
@@ -187,8 +172,8 @@ describe('validateProfile', () => {
 
   it('shows a wrong profile as wrong', () => {
     const doubled = withValues(native, new Map([['iptables.serviceRule', 2 * native.iptables.serviceRule.value]]));
-    expect(validateProfile(native, [row()]).overall.maxErrorRatio).toBeLessThan(0.05);
-    expect(validateProfile(doubled, [row()]).overall.maxErrorRatio).toBeGreaterThan(0.5);
+    expect(validateProfile(native, [rowWith()]).overall.maxErrorRatio).toBeLessThan(0.05);
+    expect(validateProfile(doubled, [rowWith()]).overall.maxErrorRatio).toBeGreaterThan(0.5);
   });
 
   it('has nothing to say of no rows', () => {

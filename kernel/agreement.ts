@@ -2,20 +2,22 @@
  * Whether a kernel that was measured agrees with a profile in what does not depend on how fast the machine is just now: slopes of packet
  * costs, each as a ratio to the packet without netfilter that was measured in the same run. Pure: rows in, ratios out.
  */
+import type { MeasuredRow } from '../costs/measured-row.ts';
 
-/** As costs/measured-row.ts has it; of predictions the values are a profile's. */
-export interface AgreementRow {
-  readonly engine: string;
-  readonly mode: string;
-  readonly services: number;
-  readonly endpointsPerService: number;
-  readonly position: string;
-  readonly rulesEvaluated: number;
-  readonly value: number;
-  readonly unit: string;
-  readonly comments: boolean;
-  readonly variant: string;
-}
+/** Of predictions the values are a profile's. */
+export type AgreementRow = Pick<
+  MeasuredRow,
+  | 'engine'
+  | 'mode'
+  | 'services'
+  | 'endpointsPerService'
+  | 'position'
+  | 'rulesEvaluated'
+  | 'value'
+  | 'unit'
+  | 'comments'
+  | 'variant'
+>;
 
 export interface AgreedQuantity {
   readonly name: string;

@@ -23,6 +23,7 @@ function chainwalk(...args: string[]) {
     encoding: 'utf8',
     cwd: scratch,
     timeout: 60_000,
+    env: { ...process.env, NO_COLOR: '1' },
   });
   return { status, stdout, stderr };
 }
