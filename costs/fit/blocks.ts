@@ -54,6 +54,16 @@ const PACKET = block(
   ),
 );
 
+/** Packets whose endpoint is picked at random. In the guest such a row is a median of picks, which scatters by 1% and more from run to run, where the others repeat to 0.1%. */
+const isPicked = (row: MeasuredRow): boolean => row.mode === 'first' && row.endpointsPerService > 1;
+
+function pickedBlock(section: 'iptables' | 'iptablesNft'): Block {
+  const engine = section === 'iptables' ? 'ipt-legacy' : 'ipt-nft';
+  return block(`${engine} random endpoints`, (row) => row.engine === engine && isPicked(row), [
+    { path: `${section}.statisticRule`, needs: 'first packets to services of several numbers of endpoints' },
+  ]);
+}
+
 function iptablesBlock(section: 'iptables' | 'iptablesNft', unit: CostUnit): Block {
   const engine = section === 'iptables' ? 'ipt-legacy' : 'ipt-nft';
   const at = (key: string): string => `${section}.${key}`;
@@ -69,7 +79,8 @@ function iptablesBlock(section: 'iptables' | 'iptablesNft', unit: CostUnit): Blo
     ? [{ path: at('comment'), needs: 'the same packets with comments and without' }]
     : [];
   if (unit === 'instructions') {
-    return block(engine, (row) => isPacket(row) && row.engine === engine, [...counted, ...uncommented]);
+    const plain = counted.filter(({ path }) => path !== at('statisticRule'));
+    return block(engine, (row) => isPacket(row) && row.engine === engine && !isPicked(row), [...plain, ...uncommented]);
   }
   const memory: Parameter[] = [
     { path: at('coldServiceChains'), needs: 'first packets of position uniform over several thousand services' },
@@ -255,7 +266,9 @@ const INSTRUCTION_BLOCKS: readonly Block[] = [
       ['ipvs.natSetup', 'iptables.natSetup'],
     ],
   },
+  pickedBlock('iptables'),
   iptablesBlock('iptablesNft', 'instructions'),
+  pickedBlock('iptablesNft'),
   nftablesBlock('instructions'),
   IPVS_BARE,
   ...Object.entries(MEASURED_SCHEDULERS).map(([name, walksAll]) => schedulerBlock(name, walksAll)),

@@ -172,7 +172,7 @@ function solve(profile: CostProfile, block: Block, rows: readonly MeasuredRow[])
     loss = errors.reduce((sum, error) => sum + huber(error), 0);
     current = withValues(current, new Map(block.parameters.map(({ path }, a) => [path, solution.coefficients[a]])));
     // The guest's rows are medians, which bend; means are straight lines in every parameter.
-    if (iteration === 0 && profile.unit === 'instructions') ({ jacobian, targets } = linearise(current, block, rows));
+    if (profile.unit === 'instructions') ({ jacobian, targets } = linearise(current, block, rows));
   }
   return { solution, loss };
 }
@@ -192,6 +192,9 @@ function rowTrust(row: MeasuredRow): number {
   return row.unit === 'cpu_s' ? Math.min(1, row.value / TRUSTED_SECONDS) : 1;
 }
 
+/** How far the slope of something that bends is looked for, as a share of a parameter's value. */
+const NEAR = 0.02;
+
 /** Predictions over measurements as rows . parameters = targets, exact where they are linear. */
 function linearise(
   profile: CostProfile,
@@ -206,7 +209,7 @@ function linearise(
   const at = predicted(profile);
   const columns = block.parameters.map(({ path }) => {
     const { value } = quantityAt(profile, path);
-    const step = Math.max(1e-6, Math.abs(value));
+    const step = Math.max(1e-6, Math.abs(value) * (profile.unit === 'instructions' ? NEAR : 1));
     const moved = predicted(withValues(profile, new Map([[path, value + step]])));
     return { value, slopes: moved.map((x, i) => (x - at[i]) / step) };
   });
