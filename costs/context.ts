@@ -38,6 +38,8 @@ export interface CostContext {
 
 /** The bytes of a KUBE-SERVICES ClusterIP rule: entry 112, comment 288, udp 48, target 40 (uapi headers linux/netfilter/xt_*.h). */
 export const SERVICE_RULE_BYTES = 488;
+/** The same without its comment. */
+export const UNCOMMENTED_RULE_BYTES = 200;
 /** The same of a portal rule of userspace mode, whose REDIRECT or DNAT target takes 56. */
 const PORTAL_RULE_BYTES = 504;
 

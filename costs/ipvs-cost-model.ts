@@ -31,7 +31,7 @@ export class IpvsCostModel {
     this.from = instructionsOf(profile);
     const { ipvs, packet } = this.from;
     const scheduler = ipvs.schedulers[context.ipvsScheduler];
-    this.isMeasured = scheduler !== undefined && !scheduler.estimated;
+    this.isMeasured = isSchedulerMeasured(profile, context.ipvsScheduler);
     this.scheduler = scheduler ?? ipvs.schedulers['wlc'];
     this.freshServerRatio = context.freshServerRatio;
     const addresses = context.boundAddresses * ipvs.boundAddress.value;
@@ -97,6 +97,12 @@ function bridge(
     bareInstructions: bareInstructions.value,
     factor: profile.unit === 'ns' ? profile.ipvsBridge[factor].value : 1,
   };
+}
+
+/** False for a scheduler that was estimated from its algorithm, and for one that the profile lacks. */
+export function isSchedulerMeasured(profile: CostProfile, scheduler: string): boolean {
+  const costs = instructionsOf(profile).ipvs.schedulers[scheduler];
+  return costs !== undefined && !costs.estimated;
 }
 
 /** The profile that has IPVS's instructions: the profile itself, or the one that it takes them from. */

@@ -1,5 +1,6 @@
 /** Everything of a packet's cost that stays the same from packet to packet, as plain numbers for the hot loops; in the profile's unit. */
 import type { CostProfile, IptablesCosts, NftablesCosts } from '../model/profile.ts';
+import { SERVICE_RULE_BYTES, UNCOMMENTED_RULE_BYTES } from './context.ts';
 import type { CostContext } from './context.ts';
 import { missShare } from './scan-cache.ts';
 
@@ -87,13 +88,11 @@ export function rulesPerCounted(profile: CostProfile, context: CostContext): num
   return Math.max(1, (profile.serviceRulesPerService?.value ?? 1) / (context.rulesPerService ?? 1));
 }
 
-const COMMENTED_BYTES = 488;
-const UNCOMMENTED_BYTES = 200;
-
 /** A line through rules of two sizes: what is far apart is prefetched less. */
 function coldRule(costs: IptablesCosts, bytes: number): number {
-  const perByte = (costs.coldRule.value - costs.coldUncommentedRule.value) / (COMMENTED_BYTES - UNCOMMENTED_BYTES);
-  return Math.max(0, costs.coldUncommentedRule.value + (bytes - UNCOMMENTED_BYTES) * perByte);
+  const perByte =
+    (costs.coldRule.value - costs.coldUncommentedRule.value) / (SERVICE_RULE_BYTES - UNCOMMENTED_RULE_BYTES);
+  return Math.max(0, costs.coldUncommentedRule.value + (bytes - UNCOMMENTED_RULE_BYTES) * perByte);
 }
 
 /** Bytes of a passed rule that land in the cache. */

@@ -6,7 +6,7 @@ import type { EngineName } from '../model/engine-name.ts';
 import type { CostBasis } from '../model/observation.ts';
 import type { CostProfile, Quantity, RangeRatios } from '../model/profile.ts';
 import type { CostContext } from './context.ts';
-import { instructionsOf } from './ipvs-cost-model.ts';
+import { instructionsOf, isSchedulerMeasured } from './ipvs-cost-model.ts';
 
 export interface CostRange {
   readonly low: number;
@@ -35,8 +35,7 @@ export function costRange(profile: CostProfile, use: Use, first: boolean, cost: 
 export function costBasis(profile: CostProfile, { engine, ipvsScheduler }: Use): CostBasis {
   if (engine === 'userspace') return 'estimated';
   if (engine !== 'ipvs') return 'measured';
-  const isKnown = instructionsOf(profile).ipvs.schedulers[ipvsScheduler]?.estimated === false;
-  if (!isKnown) return 'estimated';
+  if (!isSchedulerMeasured(profile, ipvsScheduler)) return 'estimated';
   return profile.unit === 'ns' ? 'derived' : 'measured';
 }
 

@@ -77,8 +77,13 @@ export function syncDurationNs(
 ): number {
   const p = syncParts(profile, report, engine, setup);
   const sum = p.proxy + p.restore + p.save + p.netlink + p.ipset + p.address + p.conntrack + p.nft + p.list + p.command;
-  return Math.round(
-    sum * (profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value),
+  return Math.round(syncNs(profile, sum));
+}
+
+/** How long a sync's cost, in the profile's unit, takes on its machine or rig. */
+export function syncNs(profile: CostProfile, cost: number): number {
+  return (
+    cost * (profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value)
   );
 }
 
@@ -200,6 +205,11 @@ export function oneByOneCost(profile: CostProfile, rules: number, backend: Iptab
 export function proxyBytes(profile: CostProfile, servicePorts: number, endpoints: number): number {
   const { processBytes, servicePortBytes, endpointBytes } = profile.proxy;
   return processBytes.value + servicePorts * servicePortBytes.value + endpoints * endpointBytes.value;
+}
+
+/** Bytes that one more service port takes, with so many endpoints. */
+export function proxyBytesPerService(profile: CostProfile, endpoints: number): number {
+  return proxyBytes(profile, 1, endpoints) - proxyBytes(profile, 0, 0);
 }
 
 /** What kube-proxy knows has changed when it begins a sync. */

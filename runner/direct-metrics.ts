@@ -1,5 +1,5 @@
 /** Metrics of published points that need no trial: a command's cost by the profile alone. Their `at` says what the command is given. */
-import { oneByOneCost, proxyBytes, restoreCost } from '../costs/sync-cost.ts';
+import { oneByOneCost, proxyBytesPerService, restoreCost, syncNs } from '../costs/sync-cost.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { InputError, quote } from '../scenarios/errors.ts';
@@ -40,14 +40,12 @@ export const DIRECT_METRICS: Readonly<Record<string, DirectMetric>> = {
   /** Memory of kube-proxy's process for one more service port. */
   kube_proxy_bytes_per_service: {
     keys: { endpoints_per_service: null },
-    value: (profile, at) => proxyBytes(profile, 1, Number(at('endpoints_per_service'))) - proxyBytes(profile, 0, 0),
+    value: (profile, at) => proxyBytesPerService(profile, Number(at('endpoints_per_service'))),
   },
 };
 
 function seconds(profile: CostProfile, cost: number): number {
-  const ratio =
-    profile.unit === 'ns' ? (profile.rig?.syncTimeRatio.value ?? 1) : profile.clock.syncNsPerInstruction.value;
-  return (cost * ratio) / NS_PER_S;
+  return syncNs(profile, cost) / NS_PER_S;
 }
 
 function backendOf(text: number | string): (typeof BACKENDS)[number] {

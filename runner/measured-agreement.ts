@@ -5,6 +5,7 @@ import type { AgreedQuantity } from '../kernel/agreement.ts';
 import type { CostProfile } from '../model/profile.ts';
 import { readMeasuredFiles } from './measured-file.ts';
 import { alignedTable } from './text-table.ts';
+import { signedPercent } from './validation-text.ts';
 
 /** A quantity may be this far from the profile's on a machine that is the profile's. */
 const AGREEMENT_LIMIT = 0.25;
@@ -35,7 +36,7 @@ export function measuredAgreement(
     each.predictedNs.toFixed(2),
     each.measuredRatio.toFixed(5),
     each.predictedRatio.toFixed(5),
-    `${each.error < 0 ? '-' : '+'}${(100 * Math.abs(each.error)).toFixed(1)} %`,
+    signedPercent(each.error),
   ]);
   const header = ['quantity', 'measured ns', `${profile.name} ns`, 'measured / bare', 'profile / bare', 'difference'];
   return {

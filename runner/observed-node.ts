@@ -230,7 +230,7 @@ export class ObservedNode {
   }
 }
 
-function endpointCount({ state }: BuiltCluster): number {
+export function endpointCount({ state }: BuiltCluster): number {
   return state.servicePorts.reduce((sum, svc) => sum + svc.endpoints.length, 0);
 }
 

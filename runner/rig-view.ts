@@ -8,7 +8,7 @@ import {
   waiting,
 } from '../costs/client-view.ts';
 import type { Connections, NodeCpu, RequestPackets } from '../costs/client-view.ts';
-import { proxyBytes } from '../costs/sync-cost.ts';
+import { proxyBytesPerService } from '../costs/sync-cost.ts';
 import type { Cell } from '../model/observation.ts';
 import type { NanosecondProfile, RigCosts } from '../model/profile.ts';
 import { NS_PER_MS, NS_PER_S } from '../model/time.ts';
@@ -84,8 +84,7 @@ function rigColumns(rig: RigCosts, trial: RigTrial): Record<string, Cell> {
     requests_per_second_saturated: fresh.saturated,
     keep_alive_requests_per_second_saturated: open.saturated,
     client_node_cpu_cores: (perSecond * fresh.cpu.client) / NS_PER_S + trial.syncCores,
-    kube_proxy_bytes_per_service:
-      proxyBytes(trial.profile, 1, trial.endpointsPerServicePort) - proxyBytes(trial.profile, 0, 0),
+    kube_proxy_bytes_per_service: proxyBytesPerService(trial.profile, trial.endpointsPerServicePort),
   };
 }
 

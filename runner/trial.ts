@@ -14,7 +14,7 @@ import { BalanceMeter } from './balance-meter.ts';
 import { endpointsApi, proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { observe } from './observe.ts';
-import { ObservedNode, trafficOf } from './observed-node.ts';
+import { endpointCount, ObservedNode, trafficOf } from './observed-node.ts';
 import { rigMetrics } from './rig-view.ts';
 import type { Trial } from './sweep-plan.ts';
 import { Timeline, type EndpointView } from './timeline.ts';
@@ -122,10 +122,6 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
     },
     timeline: timelines.flatMap((timeline) => timeline.rows),
   };
-}
-
-function endpointCount(cluster: BuiltCluster): number {
-  return cluster.state.servicePorts.reduce((sum, svc) => sum + svc.endpoints.length, 0);
 }
 
 /** Each with traffic, an engine and chance of its own; the streams of the first do not tell that there are others. */

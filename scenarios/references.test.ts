@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatInputError, InputError } from './errors.ts';
+import { failure } from './load-fixtures.ts';
 import { loadExperiment } from './load.ts';
 import { loadReferences } from './references.ts';
 
@@ -13,17 +13,7 @@ const POINT = 'source: s, label: chart, metric: m, unit: ms, value: 1.5, use: ca
 
 const load = (text: string) => loadExperiment('x.yaml', { readFile: () => text });
 
-function refusal(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof InputError) return formatInputError(error);
-    throw error;
-  }
-  throw new Error('Nothing was refused');
-}
-
-const refused = (entry: string): string => refusal(() => load(`${HEAD}reference:\n  - { ${entry} }\n`));
+const refused = (entry: string): string => failure(() => load(`${HEAD}reference:\n  - { ${entry} }\n`));
 
 describe('references of an experiment', () => {
   it('are read with their place', () => {
@@ -86,10 +76,10 @@ describe('a file of points', () => {
   });
 
   it('is refused with the place of the mistake', () => {
-    expect(refusal(() => read('- 1\n'))).toMatch(/^points\.yaml:1:1: .* must be a mapping/);
-    expect(refusal(() => read('referenc: []\n'))).toMatch(/Unknown key "referenc".*Did you mean "reference"\?$/);
-    expect(refusal(() => read('reference: []\n'))).toMatch(/must have at least 1 entry/);
-    expect(refusal(() => read(`reference:\n  - { ${POINT}, profile: p, at: { profile: q } }\n`))).toMatch(
+    expect(failure(() => read('- 1\n'))).toMatch(/^points\.yaml:1:1: .* must be a mapping/);
+    expect(failure(() => read('referenc: []\n'))).toMatch(/Unknown key "referenc".*Did you mean "reference"\?$/);
+    expect(failure(() => read('reference: []\n'))).toMatch(/must have at least 1 entry/);
+    expect(failure(() => read(`reference:\n  - { ${POINT}, profile: p, at: { profile: q } }\n`))).toMatch(
       /^points\.yaml:2:\d+: "profile" and "at\.profile" name different profiles\.$/,
     );
   });

@@ -10,11 +10,11 @@ import {
 } from '../../model/counters.ts';
 import type { CostProfile } from '../../model/profile.ts';
 import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT } from '../../model/verdict.ts';
-import { SERVICE_RULE_BYTES } from '../context.ts';
+import { SERVICE_RULE_BYTES, UNCOMMENTED_RULE_BYTES } from '../context.ts';
 import type { CostContext } from '../context.ts';
 import type { MeasuredRow } from '../measured-row.ts';
 import { iptablesCosts } from '../packet-constants.ts';
-import { batchCosts, emptyBatch, rigContext, serviceIndex, UNIFORM_POSITIONS } from './rig.ts';
+import { batchCosts, emptyBatch, mean, rigContext, serviceIndex, UNIFORM_POSITIONS } from './rig.ts';
 import type { RigBatch } from './rig.ts';
 
 /** Rules other than KUBE-SERVICES that the sending side visits: 1 nat OUTPUT, 2 POSTROUTING, 4 filter OUTPUT. */
@@ -23,9 +23,6 @@ const PASSING_RULES = 7;
 const ESTABLISHED_RULES = 4;
 /** KUBE-SVC's masquerade rule, and KUBE-SEP's two; the rule that jumps to KUBE-SEP comes on top. */
 const SERVICE_CHAIN_RULES = 3;
-
-/** A KUBE-SERVICES rule without its comment: 112 + 48 + 40. */
-const UNCOMMENTED_RULE_BYTES = 200;
 
 /**
  * Comments that are evaluated where every rule has one, beside those of `statistic` rules: 2 jumps and 2 rules of filter OUTPUT, 3 of
@@ -98,10 +95,6 @@ function establishedBatch(): RigBatch {
   batch.work.rows[CONNTRACK_LOOKUPS] = 1;
   batch.verdicts.outcome[0] = OUTCOME_ENDPOINT;
   return batch;
-}
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /**

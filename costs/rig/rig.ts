@@ -9,6 +9,7 @@
 import { Counters } from '../../model/counters.ts';
 import { PacketBatch } from '../../model/packet.ts';
 import { VerdictBatch } from '../../model/verdict.ts';
+import { SERVICE_RULE_BYTES } from '../context.ts';
 import type { CostContext } from '../context.ts';
 import { CostModel } from '../cost-model.ts';
 import { variantOption } from '../measured-row.ts';
@@ -43,8 +44,11 @@ export function batchCosts(profile: CostProfile, context: CostContext, batch: Ri
 }
 
 export function meanCost(profile: CostProfile, context: CostContext, batch: RigBatch): number {
-  const costs = batchCosts(profile, context, batch);
-  return costs.reduce((sum, cost) => sum + cost, 0) / costs.length;
+  return mean(batchCosts(profile, context, batch));
+}
+
+export function mean(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Places in KUBE-SERVICES by their names in the CSV, as shares of the number of services. */
@@ -72,7 +76,7 @@ export function rigContext(row: MeasuredRow): CostContext {
     engine: 'iptables',
     iptablesBackend: 'legacy',
     serviceRules: 0,
-    serviceRuleBytes: 488,
+    serviceRuleBytes: SERVICE_RULE_BYTES,
     chainRules: 0,
     chainComments: row.comments,
     sameServiceProbability: row.position === 'uniform' ? 1 / row.services : 1,

@@ -256,6 +256,13 @@ async function refusalOf(bench: Bench, engine: MeasuredEngine): Promise<string |
   }
 }
 
+/** What the command prints; throws where it fails, by its `name`. */
+async function succeed(session: NamespaceSession, command: string, name = command): Promise<string> {
+  const { status, stdout, stderr } = await session.run(command, COMMAND_SECONDS);
+  if (status !== 0) throw new Error(`${name} ended with ${status}: ${stderr.trim().slice(0, 300)}`);
+  return stdout;
+}
+
 /** The two namespaces, and the files that go in and out of them. */
 class Bench {
   readonly #folder: string;
@@ -280,8 +287,7 @@ class Bench {
   async load(command: string, text: string): Promise<void> {
     writeFileSync(join(this.#folder, INPUT), text);
     const begin = performance.now();
-    const { status, stderr } = await this.#ruledSession().run(`${command} < ${INPUT}`, COMMAND_SECONDS);
-    if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr.trim().slice(0, 300)}`);
+    await succeed(this.#ruledSession(), `${command} < ${INPUT}`, command);
     await pause(performance.now() - begin < 500 ? 100 : 500);
   }
 
@@ -289,23 +295,17 @@ class Bench {
     const session = where === 'ruled' ? this.#ruledSession() : (this.#bare ??= this.#open());
     for (const { point, load } of points) {
       const command = ['./packets', ...load, `cpu=${this.#cpu}`, `batch=${BATCH}`].join(' ');
-      const { status, stdout, stderr } = await session.run(command, COMMAND_SECONDS);
-      if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr.trim().slice(0, 300)}`);
-      rows.add(point, readSamples(stdout).summary, NANOSECONDS);
+      rows.add(point, readSamples(await succeed(session, command)).summary, NANOSECONDS);
     }
   }
 
   async time({ untimed, command, input }: ControlRun): Promise<CommandTimes> {
     if (untimed !== undefined) {
       writeFileSync(join(this.#folder, INPUT), untimed.input);
-      const { status, stderr } = await this.#ruledSession().run(`${untimed.command} < ${INPUT}`, COMMAND_SECONDS);
-      if (status !== 0) throw new Error(`${untimed.command} ended with ${status}: ${stderr.trim().slice(0, 300)}`);
+      await succeed(this.#ruledSession(), `${untimed.command} < ${INPUT}`, untimed.command);
     }
     writeFileSync(join(this.#folder, INPUT), input);
-    const watched = `./stopwatch ${INPUT} ${command}`;
-    const { status, stdout, stderr } = await this.#ruledSession().run(watched, COMMAND_SECONDS);
-    if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr.trim().slice(0, 300)}`);
-    return readCommandTimes(stdout);
+    return readCommandTimes(await succeed(this.#ruledSession(), `./stopwatch ${INPUT} ${command}`, command));
   }
 
   /** Ends all that runs; nothing is opened afterwards. */

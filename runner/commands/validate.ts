@@ -19,7 +19,7 @@ import { readMeasuredFiles } from '../measured-file.ts';
 import { assertWritable } from '../output-folder.ts';
 import { publishedReport } from '../published-report.ts';
 import { alignedTable } from '../text-table.ts';
-import { percent, summaryLine } from '../validation-text.ts';
+import { percent, signedPercent, summaryLine } from '../validation-text.ts';
 
 interface ValidateFlags {
   /** True without a file: the points that come with chainwalk alone. */
@@ -82,7 +82,7 @@ async function validatePublished(files: readonly string[], { workers, json, maxM
   );
   process.stdout.write(report.text);
   for (const { source, metric, error_ratio: error } of report.failures) {
-    const how = error === null ? 'has no prediction' : `is off by ${signed(error)}`;
+    const how = error === null ? 'has no prediction' : `is off by ${signedPercent(error)}`;
     process.stderr.write(
       `${pc.red('failed:')} ${metric} of ${source} ${how}, though it is a point to calibrate with\n`,
     );
@@ -106,10 +106,6 @@ function failedBounds(overall: ErrorSummary, { maxMedian, minCoverage }: Validat
   return failures;
 }
 
-function signed(ratio: number): string {
-  return `${ratio < 0 ? '-' : '+'}${(100 * Math.abs(ratio)).toFixed(1)} %`;
-}
-
 /** What is shown of a profile: its errors on all rows, and on rows that were held out of fits. */
 interface Validated {
   readonly profile: CostProfile;
@@ -127,7 +123,7 @@ function toText({ validation, heldOut }: Validated): string {
         each.unit,
         String(significant(each.measured, 5)),
         String(significant(each.predicted, 5)),
-        signed(each.errorRatio),
+        signedPercent(each.errorRatio),
       ]),
     ),
   ];
