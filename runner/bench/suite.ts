@@ -30,6 +30,8 @@ export interface Job {
   readonly contenders: () => readonly Contender[] | Promise<readonly Contender[]>;
   readonly peers: readonly PeerProgram[];
   readonly bars: readonly Bar[];
+  /** Where there is nothing to compare with: nanoseconds of ours an operation, at most. */
+  readonly atMostNs?: number;
 }
 
 export interface Suite {
