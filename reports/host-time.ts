@@ -156,3 +156,17 @@ export function parseGrowthRows(text: string, file: string): GrowthRow[] {
     exponent_high: numberIn(record, 'exponent_high'),
   }));
 }
+
+/** bench.json. Our own program wrote it: only that it is JSON with these parts is looked at. */
+export function parseBenchFacts(text: string, file: string): BenchFacts {
+  let facts: Partial<BenchFacts>;
+  try {
+    facts = JSON.parse(text) as Partial<BenchFacts>;
+  } catch (error) {
+    throw new ResultsError({ file }, `not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  for (const part of ['command', 'size', 'commit', 'versions', 'machine', 'suites', 'missing'] as const) {
+    if (facts[part] === undefined) throw new ResultsError({ file, column: part }, 'is missing');
+  }
+  return facts as BenchFacts;
+}
