@@ -69,6 +69,8 @@ export function usedHeapBytes(): number {
   return getHeapStatistics().used_heap_size;
 }
 
+export type { ChildProcess } from 'node:child_process';
+
 export interface ToolRun {
   /** Exit code; null when the tool is not there or was killed. */
   readonly status: number | null;

@@ -99,7 +99,7 @@ export function hostRatios(suite: string, rows: readonly HostRow[]): Chart | und
     spec: {
       $schema: VEGA_LITE_SCHEMA,
       data: { values: data },
-      title: axisHeading('our time over the time of the one that is named (log scale); left of 1 ours is faster'),
+      title: axisHeading(['our time over that of the one named (log scale);', 'left of 1 ours is faster']),
       width: DESIGN_WIDTH,
       height: ratios.length * ROW_HEIGHT,
       layer,

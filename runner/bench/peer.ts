@@ -1,5 +1,4 @@
 /** Peer programs of a benchmark: what each needs on this machine, how it is built, and the conversation with it (bench/peer.h). */
-import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   accessSync,
@@ -13,6 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { extname, join, parse, resolve } from 'node:path';
+import type { ChildProcess } from '../host.ts';
 import { projectRoot, runTool, startProgram } from '../host.ts';
 import type { PeerProgram } from './suite.ts';
 
@@ -115,7 +115,7 @@ export function cacheFolder(): string {
 
 let folder: string | undefined;
 
-/** First lines of the compilers' and interpreters' versions, for the report. */
+/** Versions of compilers and interpreters, for the report: of "Python 3.11.2" what follows the name. */
 export function peerTools(): Record<string, string> {
   const tools: Record<string, string> = {};
   for (const [name, command] of [
@@ -124,7 +124,7 @@ export function peerTools(): Record<string, string> {
     ['python', PYTHON_PATH],
   ]) {
     const { status, stdout, stderr } = runTool(command, ['--version']);
-    if (status === 0) tools[name] = (stdout + stderr).split('\n')[0].trim();
+    if (status === 0) tools[name] = (stdout + stderr).split('\n')[0].replace(/^\S+ /, '').trim();
   }
   return tools;
 }
