@@ -3,7 +3,7 @@ import type { BarVerdict, GrowthRow, HostRow } from '../../reports/host-time.ts'
 import { log } from '../../sim/math.ts';
 import type { MedianEstimate } from '../statistics.ts';
 import { logLogSlope, medianEstimate } from '../statistics.ts';
-import type { Job } from './suite.ts';
+import type { Bar, Job } from './suite.ts';
 
 /** What a contender did in a job: the nanoseconds of each round, and the checksum after the last one. */
 export interface ContenderTimes {
@@ -18,7 +18,9 @@ export function hostRows(suite: string, job: Job, all: readonly ContenderTimes[]
   return all.map((each) => {
     const time = medianEstimate(each.roundNs.map((ns) => ns / job.operations));
     const ratio = each === ours ? undefined : medianEstimate(ours.roundNs.map((ns, i) => ns / each.roundNs[i]));
-    const barRatio = judged && each !== ours ? job.bars.find((bar) => bar.against === each.name)?.atMost : undefined;
+    const bar: Bar | undefined =
+      judged && each !== ours ? job.bars.find(({ against }) => against === each.name) : undefined;
+    const barRatio = bar?.atMost;
     const barNs = judged && each === ours ? job.atMostNs : undefined;
     return {
       suite,

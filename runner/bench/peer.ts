@@ -48,7 +48,7 @@ const NS3_FLAGS = ['-lns3-core'];
 /** A program that says nothing for so long hangs. */
 const PATIENCE_MS = 120_000;
 
-export interface PeerRound {
+interface PeerRound {
   /** By the program's own clock, the round alone. */
   readonly ns: number;
   readonly checksum: number;

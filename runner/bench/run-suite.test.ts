@@ -85,11 +85,11 @@ describe('runJob', () => {
 
   it('waits for rounds that end later', async () => {
     let rounds = 0;
-    const round = async (): Promise<void> => {
+    const wait = async (): Promise<void> => {
       await new Promise((done) => setTimeout(done, 2));
       rounds++;
     };
-    const later: Contender = { name: 'later', round: round as () => unknown as () => void, checksum: () => rounds };
+    const later: Contender = { name: 'later', round: () => wait() as unknown as void, checksum: () => rounds };
     let sum = 0;
     const { rows } = await runJob(
       's',
