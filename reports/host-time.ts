@@ -62,6 +62,8 @@ export interface BenchFacts {
   readonly suites: readonly { readonly name: string; readonly question: string; readonly seconds: number }[];
   /** What was left out, and how to get it. */
   readonly missing: readonly string[];
+  /** Contenders that did not agree, peers that failed. */
+  readonly failures: readonly string[];
 }
 
 const HOST_COLUMNS = [
@@ -165,7 +167,7 @@ export function parseBenchFacts(text: string, file: string): BenchFacts {
   } catch (error) {
     throw new ResultsError({ file }, `not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  for (const part of ['command', 'size', 'commit', 'versions', 'machine', 'suites', 'missing'] as const) {
+  for (const part of ['command', 'size', 'commit', 'versions', 'machine', 'suites', 'missing', 'failures'] as const) {
     if (facts[part] === undefined) throw new ResultsError({ file, column: part }, 'is missing');
   }
   return facts as BenchFacts;

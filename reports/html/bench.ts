@@ -39,7 +39,7 @@ export async function renderBench(dir: string, site: Site): Promise<void> {
           ${verdicts(results).map((text) => markup`<li>${text}</li>`)}
         </ul>
       </div>
-      ${missing(facts)} ${sections}
+      ${notice(' bad', 'Failed:', facts.failures)} ${notice('', 'Left out here:', facts.missing)} ${sections}
       <section class="experiment">
         <h2>How this was measured</h2>
         ${howMeasured(facts)}
@@ -128,12 +128,12 @@ function verdicts({ facts, rows }: BenchResults): string[] {
   return lines;
 }
 
-function missing({ missing: left }: BenchFacts): Html {
-  if (left.length === 0) return markup``;
-  return markup`<div class="notice">
-    <p>Left out here:</p>
+function notice(kind: '' | ' bad', title: string, texts: readonly string[]): Html {
+  if (texts.length === 0) return markup``;
+  return markup`<div class="notice${kind}">
+    <p>${title}</p>
     <ul>
-      ${left.map((text) => markup`<li>${text}</li>`)}
+      ${texts.map((text) => markup`<li>${text}</li>`)}
     </ul>
   </div>`;
 }

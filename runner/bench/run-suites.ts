@@ -57,7 +57,7 @@ function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promi
   const fail = (reason: string): void => {
     failed = true;
     run.failures.push(reason);
-    say(reason);
+    say(`error: ${reason}`);
   };
   child.on('message', (message: SuiteMessage) => {
     switch (message.kind) {

@@ -96,6 +96,7 @@ function writeFiles(run: SuitesRun, size: BenchSize, { out }: BenchFlags): void 
     machine: machine(),
     suites: run.suites,
     missing: missingLines(run.missing),
+    failures: run.failures,
   };
   writeFileAtomic(join(out, 'host.csv'), formatHostRows(run.rows));
   writeFileAtomic(join(out, 'growth.csv'), formatGrowthRows(growthRows(run.rows)));
