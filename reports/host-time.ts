@@ -1,4 +1,5 @@
 /** The files of `chainwalk bench`: host.csv (a row a job and contender), growth.csv and bench.json. Host time only, no other kind of number. */
+import type { FileRecord } from './csv.ts';
 import { format, numberIn, numberOrNull, readRecords } from './csv.ts';
 import { ResultsError } from './results-error.ts';
 
@@ -45,6 +46,9 @@ export interface GrowthRow {
   readonly exponent: number;
   readonly exponent_low: number;
   readonly exponent_high: number;
+  /** The exponent that must not be exceeded; in our own lines. */
+  readonly bar_exponent: number | null;
+  readonly verdict: BarVerdict;
 }
 
 export interface BenchFacts {
@@ -95,6 +99,8 @@ const GROWTH_COLUMNS = [
   'exponent',
   'exponent_low',
   'exponent_high',
+  'bar_exponent',
+  'verdict',
 ] as const;
 
 export function formatHostRows(rows: readonly HostRow[]): string {
@@ -116,13 +122,6 @@ export function parseHostRows(text: string, file: string): HostRow[] {
   return readRecords(text, file, HOST_COLUMNS).map((record) => {
     const word = (column: string): string => record.cells.get(column) ?? '';
     const optional = (column: string): number | null => numberOrNull(word(column), record, column);
-    const verdict = VERDICTS.find((each) => each === word('verdict'));
-    if (verdict === undefined) {
-      throw new ResultsError(
-        { file, line: record.line, column: 'verdict' },
-        `"${word('verdict')}" is none of pass, missed, unclear`,
-      );
-    }
     return {
       suite: word('suite'),
       job: word('job'),
@@ -139,7 +138,7 @@ export function parseHostRows(text: string, file: string): HostRow[] {
       high_ratio: optional('high_ratio'),
       bar_ratio: optional('bar_ratio'),
       bar_ns: optional('bar_ns'),
-      verdict,
+      verdict: verdictIn(record),
       checksum: word('checksum'),
     };
   });
@@ -156,7 +155,17 @@ export function parseGrowthRows(text: string, file: string): GrowthRow[] {
     exponent: numberIn(record, 'exponent'),
     exponent_low: numberIn(record, 'exponent_low'),
     exponent_high: numberIn(record, 'exponent_high'),
+    bar_exponent: numberOrNull(record.cells.get('bar_exponent') ?? '', record, 'bar_exponent'),
+    verdict: verdictIn(record),
   }));
+}
+
+function verdictIn(record: FileRecord): BarVerdict {
+  const text = record.cells.get('verdict') ?? '';
+  const verdict = VERDICTS.find((each) => each === text);
+  if (verdict !== undefined) return verdict;
+  const place = { file: record.file, line: record.line, column: 'verdict' };
+  throw new ResultsError(place, `"${text}" is none of pass, missed, unclear`);
 }
 
 /** bench.json. Our own program wrote it: only that it is JSON with these parts is looked at. */

@@ -78,13 +78,15 @@ function growthChart(id: string, unit: string, rows: readonly HostRow[], lines: 
       'Each point is a job of that size, the upright line through it the 95% interval of the median. A level line is a time that does not ' +
       'depend on the size; the exponent is the slope of a straight line through the points.',
     table: {
-      columns: ['job', 'contender', 'sizes', 'exponent', '95% interval'],
+      columns: ['job', 'contender', 'sizes', 'exponent', '95% interval', 'bar', 'verdict'],
       rows: lines.map((line) => [
         line.job,
         line.contender,
         line.points,
         line.exponent.toFixed(2),
         `${line.exponent_low.toFixed(2)} to ${line.exponent_high.toFixed(2)}`,
+        line.bar_exponent === null ? null : `≤ ${line.bar_exponent}`,
+        line.verdict === '' ? null : line.verdict,
       ]),
     },
   };

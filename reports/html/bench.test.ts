@@ -55,7 +55,7 @@ describe('the files of a benchmark', () => {
 describe('renderBench', () => {
   it('says what was met, missed and left out, and has every number', async () => {
     const text = await report(FACTS);
-    expect(text).toContain('2 of 4 bars are met with the whole interval.');
+    expect(text).toContain('3 of 5 bars are met with the whole interval.');
     expect(text).toContain('Missed: queue, exponential, 100,000 pending events against std::priority_queue.');
     expect(text).toContain('The interval holds the bar: queue, exponential, 10,000 pending events');
     expect(text).toContain('ns-3 is not installed: apt-get install -y libns3-dev');

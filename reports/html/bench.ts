@@ -4,7 +4,7 @@ import type { Chart } from '../charts/chart.ts';
 import { hostGrowth } from '../charts/host-growth.ts';
 import { hostRatios, jobWords } from '../charts/host-ratios.ts';
 import { countOf, formatNs, formatNumber, joinWords } from '../charts/words.ts';
-import type { BenchFacts, HostRow } from '../host-time.ts';
+import type { BarVerdict, BenchFacts, GrowthRow, HostRow } from '../host-time.ts';
 import type { BenchResults } from '../results.ts';
 import { readBenchResults, writeFileAtomic } from '../results.ts';
 import type { Html } from './escape.ts';
@@ -115,17 +115,22 @@ function barWords({ bar_ratio: ratio, bar_ns: ns }: HostRow): string | null {
   return ns === null ? null : `≤ ${formatNs(ns)}`;
 }
 
-function verdicts({ facts, rows }: BenchResults): string[] {
-  const judged = rows.filter((row) => row.verdict !== '');
+function verdicts({ facts, rows, growth }: BenchResults): string[] {
+  const judged = [...rows, ...growth].filter((row) => row.verdict !== '');
   if (facts.size === 'smoke') return ['The smoke size only shows that everything runs and agrees; it judges no bar.'];
   if (judged.length === 0) return ['No bar was set for what ran.'];
-  const of = (verdict: HostRow['verdict']): HostRow[] => judged.filter((row) => row.verdict === verdict);
-  const listed = (list: readonly HostRow[]): string =>
-    joinWords(list.map((row) => `${row.suite}, ${jobWords(row)} against ${row.contender}`));
+  const of = (verdict: BarVerdict): (HostRow | GrowthRow)[] => judged.filter((row) => row.verdict === verdict);
+  const listed = (list: readonly (HostRow | GrowthRow)[]): string => joinWords(list.map(judgedWords));
   const lines = [`${of('pass').length} of ${countOf(judged.length, 'bar')} are met with the whole interval.`];
   if (of('missed').length > 0) lines.push(`Missed: ${listed(of('missed'))}.`);
   if (of('unclear').length > 0) lines.push(`The interval holds the bar: ${listed(of('unclear'))}.`);
   return lines;
+}
+
+function judgedWords(row: HostRow | GrowthRow): string {
+  if ('exponent' in row) return `${row.suite}, ${row.job}: growth with ${row.size_of}`;
+  const { median_ratio: ratio } = row;
+  return `${row.suite}, ${jobWords(row)}${ratio === null ? ': its own time' : ` against ${row.contender}`}`;
 }
 
 function notice(kind: '' | ' bad', title: string, texts: readonly string[]): Html {

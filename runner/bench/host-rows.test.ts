@@ -155,6 +155,16 @@ describe('growthRows', () => {
     expect(line.exponent_high).toBeCloseTo(Math.log10(800 / 2) / 2, 3);
   });
 
+  it('holds our own line to a bar', () => {
+    const rows = rowsAt([10, 100, 1000], (size) => 300 * Math.sqrt(size));
+    const verdicts = (bar: number) => growthRows(rows, () => bar).map((line) => [line.bar_exponent, line.verdict]);
+    expect(verdicts(0.1)).toEqual([
+      [0.1, 'missed'],
+      [null, ''],
+    ]);
+    expect(verdicts(0.6)[0]).toEqual([0.6, 'pass']);
+  });
+
   it('has nothing to say of one size', () => {
     expect(growthRows(rowsAt([10], () => 1))).toEqual([]);
   });

@@ -45,14 +45,20 @@ export function hostRows(suite: string, job: Job, all: readonly ContenderTimes[]
 }
 
 /** Only an interval that lies on one side of the bar decides. */
-function verdictOn({ low, high }: MedianEstimate, bar: number | undefined): BarVerdict {
+function verdictOn({ low, high }: Pick<MedianEstimate, 'low' | 'high'>, bar: number | undefined): BarVerdict {
   if (bar === undefined) return '';
   if (high <= bar) return 'pass';
   return low > bar ? 'missed' : 'unclear';
 }
 
-/** A line for each contender and each name of jobs with two sizes or more, in the order in which they first appear. */
-export function growthRows(rows: readonly HostRow[]): GrowthRow[] {
+/**
+ * A line for each contender and each name of jobs with two sizes or more, in the order in which they first appear. `barOf`: the exponent
+ * that ours must not exceed in a job of that suite.
+ */
+export function growthRows(
+  rows: readonly HostRow[],
+  barOf: (suite: string, job: string) => number | undefined = () => undefined,
+): GrowthRow[] {
   const lines = new Map<string, HostRow[]>();
   for (const row of rows) {
     const key = JSON.stringify([row.suite, row.job, row.size_of, row.contender]);
@@ -63,8 +69,10 @@ export function growthRows(rows: readonly HostRow[]): GrowthRow[] {
   return [...lines.values()].flatMap((line) => {
     const slope = slopeOf([...line].sort((a, b) => a.size - b.size));
     if (slope === undefined) return [];
-    const { suite, job, size_of, contender } = line[0];
-    return [{ suite, job, size_of, contender, points: line.length, ...slope }];
+    const { suite, job, size_of, contender, median_ratio } = line[0];
+    const bar = median_ratio === null ? barOf(suite, job) : undefined;
+    const verdict = verdictOn({ low: slope.exponent_low, high: slope.exponent_high }, bar);
+    return [{ suite, job, size_of, contender, points: line.length, ...slope, bar_exponent: bar ?? null, verdict }];
   });
 }
 

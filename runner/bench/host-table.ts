@@ -36,7 +36,7 @@ export function hostTable(rows: readonly HostRow[]): string {
 
 export function growthTable(rows: readonly GrowthRow[]): string {
   return alignedTable(
-    ['suite', 'job', 'by', 'contender', 'exponent', '95 % interval'],
+    ['suite', 'job', 'by', 'contender', 'exponent', '95 % interval', 'bar', 'verdict'],
     rows.map((row) => [
       row.suite,
       row.job,
@@ -44,6 +44,8 @@ export function growthTable(rows: readonly GrowthRow[]): string {
       row.contender,
       row.exponent.toFixed(2),
       `${row.exponent_low.toFixed(2)} to ${row.exponent_high.toFixed(2)}`,
+      row.bar_exponent === null ? '' : `at most ${row.bar_exponent}`,
+      row.verdict,
     ]),
   );
 }

@@ -4,10 +4,16 @@ import { formatNs, formatNumber } from '../../reports/charts/words.ts';
 import type { HostRow } from '../../reports/host-time.ts';
 import { hostSeconds, projectRoot, startNode } from '../host.ts';
 import type { BenchSize, JobRun, Missing } from './run-suite.ts';
+import type { GrowthBar } from './suite.ts';
 import type { SuiteMessage } from './suite-process.ts';
 
 export interface SuitesRun {
-  readonly suites: { readonly name: string; readonly question: string; readonly seconds: number }[];
+  readonly suites: {
+    readonly name: string;
+    readonly question: string;
+    readonly growthBars: readonly GrowthBar[];
+    readonly seconds: number;
+  }[];
   readonly rows: HostRow[];
   readonly missing: Missing[];
   /** Contenders that do not agree, peers that fail, bugs: a line or a stack each. */
@@ -34,15 +40,21 @@ export async function runSuites(
   for (const name of names) {
     if (options.signal.aborted) break;
     const start = hostSeconds();
-    const question = await runProcess(name, options, run);
-    run.suites.push({ name, question, seconds: Math.round((hostSeconds() - start) * 10) / 10 });
+    const told = await runProcess(name, options, run);
+    run.suites.push({ name, ...told, seconds: Math.round((hostSeconds() - start) * 10) / 10 });
     onSuite(run);
   }
   return run;
 }
 
-/** Adds to `run` what the process of a suite tells, and gives the suite's question. */
-function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promise<string> {
+/** What a suite says of itself. */
+interface Told {
+  readonly question: string;
+  readonly growthBars: readonly GrowthBar[];
+}
+
+/** Adds to `run` what the process of a suite tells of jobs, and gives what it tells of itself. */
+function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promise<Told> {
   const { size, signal, nodeFlags = [], ourselves = false, say } = options;
   // Compiled code, also when a test runs this from the sources: hot loops are not the same in the test runner.
   const module = join(projectRoot(), 'dist', 'runner', 'bench', 'suite-process.js');
@@ -52,7 +64,7 @@ function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promi
   });
   const stop = (): void => void child.kill();
   signal.addEventListener('abort', stop);
-  let question = '';
+  let told: Told = { question: '', growthBars: [] };
   let failed = false;
   const fail = (reason: string): void => {
     failed = true;
@@ -61,8 +73,8 @@ function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promi
   };
   child.on('message', (message: SuiteMessage) => {
     switch (message.kind) {
-      case 'question':
-        question = message.question;
+      case 'suite':
+        told = { question: message.question, growthBars: message.growthBars };
         break;
       case 'job':
         run.rows.push(...message.run.rows);
@@ -79,7 +91,7 @@ function runProcess(name: string, options: SuitesOptions, run: SuitesRun): Promi
       signal.removeEventListener('abort', stop);
       if (code !== 0 && !failed && !signal.aborted)
         fail(`The process of the suite "${name}" ended with ${killedBy ?? `exit code ${code}`}`);
-      done(question);
+      done(told);
     });
   });
 }

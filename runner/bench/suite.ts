@@ -34,8 +34,16 @@ export interface Job {
   readonly atMostNs?: number;
 }
 
+/** What our time of an operation may do with the size, over the jobs of one name. */
+export interface GrowthBar {
+  readonly job: string;
+  /** the exponent b of size^b, at most */
+  readonly atMost: number;
+}
+
 export interface Suite {
   readonly name: string;
   readonly question: string;
+  readonly growthBars?: readonly GrowthBar[];
   jobs(size: 'smoke' | 'full'): readonly Job[];
 }

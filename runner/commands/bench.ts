@@ -1,7 +1,7 @@
 /** `chainwalk bench`: host time of our code on this machine, beside the same work in C, C++ and other simulators. */
 import { join } from 'node:path';
 import { renderBench } from '../../reports/html/bench.ts';
-import type { BenchFacts } from '../../reports/host-time.ts';
+import type { BenchFacts, GrowthRow } from '../../reports/host-time.ts';
 import { formatGrowthRows, formatHostRows } from '../../reports/host-time.ts';
 import { writeFileAtomic } from '../../reports/results.ts';
 import { didYouMean, InputError } from '../../scenarios/errors.ts';
@@ -78,12 +78,12 @@ async function compare(names: readonly string[], size: BenchSize, flags: BenchFl
     isInterrupted: signal.aborted,
   }));
   await renderBench(flags.out, readSite());
-  const growth = growthRows(run.rows);
+  const growth = growthOf(run, size);
   if (flags.json === true) process.stdout.write(`${JSON.stringify({ rows: run.rows, growth }, null, 2)}\n`);
   else process.stdout.write(`${hostTable(run.rows)}${growth.length === 0 ? '' : `\n${growthTable(growth)}`}`);
   for (const line of missingLines(run.missing)) say(`left out: ${line}`);
   say(`Report: ${join(flags.out, 'report.html')}`);
-  process.exitCode = exitCode(run, size, isInterrupted);
+  process.exitCode = exitCode(run, growth, size, isInterrupted);
 }
 
 /** After each suite, so that nothing is lost when a later one is interrupted. */
@@ -94,13 +94,21 @@ function writeFiles(run: SuitesRun, size: BenchSize, { out }: BenchFlags): void 
     commit: commit(),
     versions: { ...versions(), v8: process.versions.v8, ...peerTools() },
     machine: machine(),
-    suites: run.suites,
+    suites: run.suites.map(({ name, question, seconds }) => ({ name, question, seconds })),
     missing: missingLines(run.missing),
     failures: run.failures,
   };
   writeFileAtomic(join(out, 'host.csv'), formatHostRows(run.rows));
-  writeFileAtomic(join(out, 'growth.csv'), formatGrowthRows(growthRows(run.rows)));
+  writeFileAtomic(join(out, 'growth.csv'), formatGrowthRows(growthOf(run, size)));
   writeFileAtomic(join(out, 'bench.json'), `${JSON.stringify(facts, null, 2)}\n`);
+}
+
+function growthOf({ suites, rows }: SuitesRun, size: BenchSize): GrowthRow[] {
+  if (size === 'smoke') return growthRows(rows);
+  return growthRows(rows, (suite, job) => {
+    const bars = suites.find(({ name }) => name === suite)?.growthBars ?? [];
+    return bars.find((bar) => bar.job === job)?.atMost;
+  });
 }
 
 /** Each reason once, with the names of those that it keeps away. */
@@ -114,11 +122,17 @@ function missingLines(missing: readonly Missing[]): string[] {
   return [...names].map(([reason, who]) => `${[...who].join(', ')} (${reason})`);
 }
 
-function exitCode(run: SuitesRun, size: BenchSize, isInterrupted: boolean): number {
+function exitCode(run: SuitesRun, growth: readonly GrowthRow[], size: BenchSize, isInterrupted: boolean): number {
   if (isInterrupted) return EXIT_INTERRUPTED;
-  const missed = run.rows.filter((row) => row.verdict === 'missed');
-  for (const row of missed)
-    say(`missed: ${row.suite}, ${row.job}, ${row.size} ${row.size_of}, against ${row.contender}`);
+  const missed = [
+    ...run.rows
+      .filter((row) => row.verdict === 'missed')
+      .map((row) => `${row.suite}, ${row.job}, ${row.size} ${row.size_of}, against ${row.contender}`),
+    ...growth
+      .filter((line) => line.verdict === 'missed')
+      .map((line) => `${line.suite}, ${line.job}, growth with ${line.size_of}`),
+  ];
+  for (const what of missed) say(`missed: ${what}`);
   const requiresAll = size === 'full' && process.env['CHAINWALK_REQUIRE'] === 'all';
   const isIncomplete = requiresAll && run.missing.length > 0;
   if (isIncomplete) say('CHAINWALK_REQUIRE=all: nothing may be left out');
