@@ -135,7 +135,7 @@ describe('growthRows', () => {
     expect(theirs).toMatchObject({ contender: 'C', exponent: 0 });
   });
 
-  it('of two sizes takes the medians, and the farthest ends of their intervals', () => {
+  it('of two or three sizes takes the farthest ends of the intervals of their medians', () => {
     const at = (size: number, factor: number) =>
       hostRows(
         's',
@@ -153,6 +153,9 @@ describe('growthRows', () => {
     // From 8 to 200 and from 2 to 800, over two decades.
     expect(line.exponent_low).toBeCloseTo(Math.log10(200 / 8) / 2, 3);
     expect(line.exponent_high).toBeCloseTo(Math.log10(800 / 2) / 2, 3);
+    // The middle size has no weight in the slope.
+    const [three] = growthRows([...at(10, 1), ...at(100, 77), ...at(1000, 100)]);
+    expect(three).toEqual({ ...line, points: 3 });
   });
 
   it('holds our own line to a bar', () => {

@@ -78,23 +78,32 @@ export function growthRows(
 
 type Exponent = Pick<GrowthRow, 'exponent' | 'exponent_low' | 'exponent_high'>;
 
-/** By least squares from three sizes on. Between two sizes by the medians, and the interval by the farthest ends of theirs. */
+/** Fewer points have no scatter to speak of: with 1 degree of freedom Student's factor is 12.7. */
+const SCATTER_POINTS = 4;
+
+/** By least squares on the logarithms; `line` in order of size, with two sizes or more. */
 function slopeOf(line: readonly HostRow[]): Exponent | undefined {
-  const slope = logLogSlope(
-    line.map((row) => row.size),
-    line.map((row) => row.operation_median_ns),
-  );
-  if (slope !== undefined) {
+  const logs = line.map((row) => log(row.size));
+  const mean = logs.reduce((sum, x) => sum + x, 0) / logs.length;
+  const squares = logs.reduce((sum, x) => sum + (x - mean) * (x - mean), 0);
+  if (!(line[0].size > 0 && squares > 0)) return undefined;
+  if (line.length >= SCATTER_POINTS) {
+    const slope = logLogSlope(
+      line.map((row) => row.size),
+      line.map((row) => row.operation_median_ns),
+    );
+    if (slope === undefined) return undefined;
     return { exponent: rounded(slope.exponent), exponent_low: rounded(slope.low), exponent_high: rounded(slope.high) };
   }
-  const [first, last] = line;
-  if (line.length !== 2 || !(first.size > 0 && last.size > first.size)) return undefined;
-  const steps = log(last.size / first.size);
-  const between = (from: number, to: number): number => rounded(log(to / from) / steps);
+  // The slope is a weighted sum of logarithms of times: its ends are where each time is at the end of its interval that matters.
+  const slopeAt = (time: (row: HostRow, weight: number) => number): number => {
+    const weights = logs.map((x) => (x - mean) / squares);
+    return rounded(line.reduce((sum, row, i) => sum + weights[i] * log(time(row, weights[i])), 0));
+  };
   return {
-    exponent: between(first.operation_median_ns, last.operation_median_ns),
-    exponent_low: between(first.operation_high_ns, last.operation_low_ns),
-    exponent_high: between(first.operation_low_ns, last.operation_high_ns),
+    exponent: slopeAt((row) => row.operation_median_ns),
+    exponent_low: slopeAt((row, weight) => (weight > 0 ? row.operation_low_ns : row.operation_high_ns)),
+    exponent_high: slopeAt((row, weight) => (weight > 0 ? row.operation_high_ns : row.operation_low_ns)),
   };
 }
 

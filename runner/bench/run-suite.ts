@@ -42,7 +42,7 @@ interface Pace {
 
 const PACES: Readonly<Record<BenchSize, Pace>> = {
   smoke: { warmupOurMs: 0, warmupMs: 0, warmupRounds: 1, budgetMs: 0, leastRounds: 3, mostRounds: 3 },
-  full: { warmupOurMs: 150, warmupMs: 1500, warmupRounds: 3, budgetMs: 3500, leastRounds: 9, mostRounds: 101 },
+  full: { warmupOurMs: 150, warmupMs: 1500, warmupRounds: 3, budgetMs: 5000, leastRounds: 9, mostRounds: 101 },
 };
 
 /** One that takes part: a contender of this process or a peer program, whose rounds a clock of its own times. */
