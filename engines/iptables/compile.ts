@@ -62,7 +62,8 @@ export class ServiceTable {
   readonly #slotOf = new Map<number, number>();
   /** Ids in ascending order. */
   readonly #ids: number[] = [];
-  readonly #freeSlots: number[] = [];
+  /** Slots not in use. */
+  readonly freeSlots: number[] = [];
   readonly #chooser: EndpointChooser;
   readonly #staleFlows: StaleFlows;
   readonly #plainSizes: PlainSizes;
@@ -145,7 +146,7 @@ export class ServiceTable {
     this.#chooser.choose(svc);
     const plain = isPlain(svc, this.facts);
     if (slot === undefined) {
-      slot = this.#freeSlots.pop() ?? this.servicePorts.length;
+      slot = this.freeSlots.pop() ?? this.servicePorts.length;
       if (slot >= this.id.length) this.#reserveSlots(slot + 1);
       this.#slotOf.set(svc.id, slot);
       this.#ids.push(svc.id);
@@ -231,7 +232,7 @@ export class ServiceTable {
       this.#retire(slot, svc);
       this.#slotOf.delete(id);
       this.servicePorts[slot] = undefined;
-      this.#freeSlots.push(slot);
+      this.freeSlots.push(slot);
       this.knownEndpoints -= this.knownCount[slot];
       this.knownCount[slot] = 0;
       this.endpoints.clear(slot);

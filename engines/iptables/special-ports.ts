@@ -24,7 +24,7 @@ export const FILTER_SERVICES = 2;
 export const EXTERNAL_SERVICES = 3;
 export const PROXY_FIREWALL = 4;
 export const HEALTH_PORTS = 5;
-const SHARED_CHAINS = [
+export const SHARED_CHAINS = [
   'nat/KUBE-SERVICES',
   'nat/KUBE-NODEPORTS',
   'filter/KUBE-SERVICES',
@@ -32,6 +32,8 @@ const SHARED_CHAINS = [
   'filter/KUBE-PROXY-FIREWALL',
   'filter/KUBE-NODEPORTS',
 ];
+
+export const SHARED_CHAIN_COUNT = SHARED_CHAINS.length;
 
 /** KUBE-MARK-MASQ: the first rule of every array of words that has segments in it. */
 export const MARK_CHAIN: Chain = { first: 0, end: 1 };
@@ -70,6 +72,8 @@ export class SpecialPorts {
   /** Rules for each shared chain, summed over service ports. */
   readonly sharedTotals = SHARED_CHAINS.map(() => 0);
   rules = new RuleWords();
+  /** How often the rules have changed their places. */
+  moves = 0;
   #garbage = 0;
 
   constructor(facts: NodeFacts, lists: RecentLists) {
@@ -151,6 +155,7 @@ export class SpecialPorts {
   compact(): void {
     if (this.#garbage < 1024 || this.#garbage * 2 < this.rules.length) return;
     const from = this.rules;
+    this.moves++;
     this.rules = new RuleWords();
     this.rules.add(PLAIN_BYTES, TARGET_MARK);
     for (let slot = 0; slot < this.#ports.length; slot++) {
