@@ -54,13 +54,14 @@ export class EndpointArena {
     this.count[slot] = 0;
   }
 
-  /** Closes the gaps that rewritten slots have left. `slots` holds every slot in use. */
-  compact(slots: Iterable<number>): void {
+  /** Closes the gaps that rewritten slots have left. The first `used` of `slots` are those in use. */
+  compact(slots: Uint32Array, used: number): void {
     if (this.#garbage < 1024 || this.#garbage * 2 < this.#end) return;
     const address = new Int32Array(this.address.length);
     const port = new Uint16Array(this.port.length);
     let end = 0;
-    for (const slot of slots) {
+    for (let i = 0; i < used; i++) {
+      const slot = slots[i];
       const start = this.start[slot];
       const count = this.count[slot];
       address.set(this.address.subarray(start, start + count), end);
