@@ -64,7 +64,7 @@ export class RandomStream {
     let s3 = this.#s3;
     for (let i = values.length - 1; i > 0; i--) {
       const bound = i + 1;
-      let word = 0;
+      let word: number;
       do {
         const x = Math.imul(s1, 5);
         word = Math.imul((x << 7) | (x >>> 25), 9) >>> 0;

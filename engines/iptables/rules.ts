@@ -13,7 +13,16 @@ import * as kind from './rule-arrays.ts';
 import { RuleArrays, keyOfWords } from './rule-arrays.ts';
 import type { Chain } from './rule-words.ts';
 import { RULE_STRIDE, RuleWords, W_DST, W_END, W_FIRST } from './rule-words.ts';
-import { KEY_ANY_DST, KEY_ANY_PORT, KEY_SERVICE_CHAIN, portKey, protocolKey, ruleKey } from './scan.ts';
+import {
+  KEY_ANY_DST,
+  KEY_ANY_PORT,
+  KEY_SERVICE_CHAIN,
+  LEAST_BYTES,
+  keyKind,
+  portKey,
+  protocolKey,
+  ruleKey,
+} from './scan.ts';
 import * as size from './sizes.ts';
 import * as shared from './special-ports.ts';
 import { MARK_CHAIN, SHARED_CHAIN_COUNT } from './special-ports.ts';
@@ -48,11 +57,13 @@ const HAIRPIN_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_HAIRPIN, s
 const DNAT_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_DNAT, size.dnatBytes(c)));
 const EXTERNAL_MARK_KEY = ANY | ruleKey(kind.KIND_JUMP, size.COMMENTED_BYTES);
 const EXTERNAL_JUMP_KEY = ANY | ruleKey(kind.KIND_JUMP, size.PLAIN_BYTES);
-/** Rules for a destination or for a node port. */
+/** Without the port. */
 const JUMP_KEY = ruleKey(kind.KIND_JUMP, size.SERVICE_BYTES);
+const NODE_PORT_KEY = JUMP_KEY | KEY_SERVICE_CHAIN | KEY_ANY_DST;
 const CLUSTER_MARK_KEY = ruleKey(kind.KIND_CLUSTER_MARK, size.SERVICE_BYTES);
 const REJECT_KEY = ruleKey(kind.KIND_REJECT, size.SERVICE_BYTES);
-const REJECT_LOCAL_KEY = ruleKey(kind.KIND_REJECT_LOCAL, size.EXTERNAL_BYTES);
+const EXTERNAL_REJECT_KEY = KEY_SERVICE_CHAIN | KEY_ANY_DST | ruleKey(kind.KIND_REJECT_LOCAL, size.EXTERNAL_BYTES);
+const SPECIAL_KEY = ruleKey(kind.KIND_SPECIAL, LEAST_BYTES);
 
 /**
  * KUBE-MARK-MASQ's one rule comes first, then the service ports' own chains, one segment a service port; a partial sync writes those of
@@ -67,8 +78,8 @@ export class RuleSet {
   /** By slot: the segment's first rule and the rules that it has room for. Of a plain service port KUBE-EXT's two rules stand in front of KUBE-SVC. */
   #first = new Int32Array(0);
   #room = new Int32Array(0);
-  /** By slot of a plain service port: KUBE-SVC. */
-  #service = new Int32Array(0);
+  /** By slot, the four words of a plain service port's rule for its cluster IP, which is copied into the shared chain at every sync. A special one's has that kind alone. */
+  #clusterIpRules = new Int32Array(0);
   #specialMoves = -1;
 
   /** The rules of fixed chains, and what their jumps lead to. */
@@ -106,7 +117,7 @@ export class RuleSet {
     if (this.#first.length < slots) {
       this.#first = grown(this.#first, slots);
       this.#room = grown(this.#room, slots);
-      this.#service = grown(this.#service, slots);
+      this.#clusterIpRules = grown(this.#clusterIpRules, 4 * this.#first.length);
     }
     const after =
       this.fixed.length +
@@ -121,7 +132,7 @@ export class RuleSet {
       this.arrays.reserve(1 + table.allOwnRules + after, 0);
       this.#markChain();
       this.#room.fill(0);
-      for (let slot = 0; slot < slots; slot++) if (table.ownRules[slot] > 0) this.#segment(slot);
+      for (let slot = 0; slot < slots; slot++) if (table.servicePorts[slot] !== undefined) this.#segment(slot);
     } else {
       let appended = 0;
       for (const slot of table.freeSlots) this.#drop(slot);
@@ -158,11 +169,25 @@ export class RuleSet {
       this.#segmentsEnd += length;
     }
     if (special.length[slot] === 0) {
+      this.#clusterIpRule(slot);
       if (length > 0) this.#plainSegment(slot, this.#first[slot]);
       return;
     }
+    this.#clusterIpRules[4 * slot + 1] = SPECIAL_KEY;
     const begin = special.first[slot] + special.sharedStart(slot, SHARED_CHAIN_COUNT);
     this.#specialRules(this.#first[slot], begin, length, this.#first[slot] - begin, 0);
+  }
+
+  /** Of nat KUBE-SERVICES a jump to KUBE-SVC, or of filter KUBE-SERVICES the REJECT. */
+  #clusterIpRule(slot: number): void {
+    const { clusterIp, protocol, port, nodePort, id, endpoints } = this.#table;
+    const rules = this.#clusterIpRules;
+    const n = endpoints.count[slot];
+    const destination = KEY_SERVICE_CHAIN | portKey(protocol[slot], port[slot]);
+    rules[4 * slot] = clusterIp[slot];
+    rules[4 * slot + 1] = destination | (n > 0 ? JUMP_KEY : REJECT_KEY);
+    rules[4 * slot + 2] = n > 0 ? this.#first[slot] + (nodePort[slot] === 0 ? 0 : 2) : id[slot];
+    rules[4 * slot + 3] = n + (this.#facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0);
   }
 
   /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of a plain service port that has endpoints. */
@@ -184,7 +209,6 @@ export class RuleSet {
       more[at] = (hasMark ? 1 : 0) + n;
       at++;
     }
-    this.#service[slot] = at;
     if (hasMark) {
       dst[at] = table.clusterIp[slot];
       key[at] = CLUSTER_MARK_KEY | portKey(table.protocol[slot], table.port[slot]);
@@ -231,7 +255,7 @@ export class RuleSet {
   }
 
   #sharedChains(): void {
-    const { chains, special } = this.#table;
+    const { chains } = this.#table;
     const starts = [this.#segmentsEnd];
     const lengths: number[] = [];
     lengths[shared.NAT_SERVICES] = chains.services.length + this.#dispatch.end - this.#dispatch.first;
@@ -248,8 +272,7 @@ export class RuleSet {
       place.end = end;
     });
     const dispatchFirst = starts[shared.NAT_SERVICES] + chains.services.length;
-    const hasSpecial = special.sharedTotals.some((total) => total > 0);
-    this.#serviceRules(starts, hasSpecial);
+    this.#serviceRules(starts);
     this.#writeFixed(this.#dispatch, dispatchFirst, KEY_SERVICE_CHAIN);
     let end = starts[SHARED_CHAIN_COUNT];
     for (const chain of this.#fixedChains) end = this.#writeFixed(chain, end, 0);
@@ -260,57 +283,55 @@ export class RuleSet {
   }
 
   /** The rules of all service ports in the chains that they share, in service order. `starts`: where the chains begin. */
-  #serviceRules(starts: readonly number[], hasSpecial: boolean): void {
+  #serviceRules(starts: readonly number[]): void {
     const table = this.#table;
-    const { count: slots, order, special, protocol, clusterIp, port, nodePort, id } = table;
-    const { count } = table.endpoints;
+    const { count, order, protocol, nodePort, id } = table;
     const { dst, key, arg, more } = this.arrays;
-    const service = this.#service;
+    const rules = this.#clusterIpRules;
     const segment = this.#first;
-    const { clusterIpMark } = this.#facts;
-    const marks = clusterIpMark === MARK_IN_DISPATCH;
-    const ownMarks = clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
+    const marks = this.#facts.clusterIpMark === MARK_IN_DISPATCH;
     const at = Int32Array.from(starts);
     let services = at[shared.NAT_SERVICES];
+    let rejects = at[shared.FILTER_SERVICES];
     let nodePorts = at[shared.NAT_NODE_PORTS];
-    for (let i = 0; i < slots; i++) {
+    for (let i = 0; i < count; i++) {
       const slot = order[i];
-      if (hasSpecial && special.length[slot] > 0) {
-        at[shared.NAT_SERVICES] = services;
-        at[shared.NAT_NODE_PORTS] = nodePorts;
-        this.#specialShared(slot, at);
-        services = at[shared.NAT_SERVICES];
-        nodePorts = at[shared.NAT_NODE_PORTS];
-        continue;
-      }
-      const destination = KEY_SERVICE_CHAIN | portKey(protocol[slot], port[slot]);
-      const n = count[slot];
-      if (n > 0) {
+      const word = rules[4 * slot + 1];
+      const ruleKind = keyKind(word);
+      if (ruleKind === kind.KIND_JUMP) {
         if (marks) {
-          dst[services] = clusterIp[slot];
-          key[services] = CLUSTER_MARK_KEY | destination;
+          dst[services] = rules[4 * slot];
+          key[services] = CLUSTER_MARK_KEY | (word & ~JUMP_KEY);
           services++;
         }
-        dst[services] = clusterIp[slot];
-        key[services] = JUMP_KEY | destination;
-        arg[services] = service[slot];
-        more[services] = ownMarks + n;
+        dst[services] = rules[4 * slot];
+        key[services] = word;
+        arg[services] = rules[4 * slot + 2];
+        more[services] = rules[4 * slot + 3];
         services++;
         if (nodePort[slot] === 0) continue;
-        key[nodePorts] = JUMP_KEY | KEY_SERVICE_CHAIN | KEY_ANY_DST | portKey(protocol[slot], nodePort[slot]);
+        key[nodePorts] = NODE_PORT_KEY | portKey(protocol[slot], nodePort[slot]);
         arg[nodePorts] = segment[slot];
         more[nodePorts] = 2;
         nodePorts++;
-        continue;
+      } else if (ruleKind === kind.KIND_REJECT) {
+        dst[rejects] = rules[4 * slot];
+        key[rejects] = word;
+        arg[rejects] = rules[4 * slot + 2];
+        rejects++;
+        if (nodePort[slot] === 0) continue;
+        const external = at[shared.EXTERNAL_SERVICES]++;
+        key[external] = EXTERNAL_REJECT_KEY | portKey(protocol[slot], nodePort[slot]);
+        arg[external] = id[slot];
+      } else {
+        at[shared.NAT_SERVICES] = services;
+        at[shared.FILTER_SERVICES] = rejects;
+        at[shared.NAT_NODE_PORTS] = nodePorts;
+        this.#specialShared(slot, at);
+        services = at[shared.NAT_SERVICES];
+        rejects = at[shared.FILTER_SERVICES];
+        nodePorts = at[shared.NAT_NODE_PORTS];
       }
-      const reject = at[shared.FILTER_SERVICES]++;
-      dst[reject] = clusterIp[slot];
-      key[reject] = REJECT_KEY | destination;
-      arg[reject] = id[slot];
-      if (nodePort[slot] === 0) continue;
-      const external = at[shared.EXTERNAL_SERVICES]++;
-      key[external] = REJECT_LOCAL_KEY | KEY_SERVICE_CHAIN | KEY_ANY_DST | portKey(protocol[slot], nodePort[slot]);
-      arg[external] = id[slot];
     }
   }
 
