@@ -185,6 +185,7 @@ export class ServiceTable {
     if (svc.protocol === PROTOCOL_UDP) this.#staleFlows.note(before, svc);
     if (before !== undefined) {
       if (plain && isPlain(before, this.facts) && haveOneOwner(before, svc)) {
+        if (this.#staysAsItIs(slot, before, svc)) return slot;
         this.#retireUnused(slot, before, svc.nodePort !== 0);
       } else if (before !== svc || plain) {
         this.#retire(slot, before);
@@ -196,11 +197,31 @@ export class ServiceTable {
     this.clusterIp[slot] = svc.clusterIp | 0;
     this.port[slot] = svc.port;
     this.nodePort[slot] = svc.nodePort;
-    this.knownEndpoints += this.#chooser.known - this.knownCount[slot];
-    this.knownCount[slot] = this.#chooser.known;
+    this.#setKnown(slot);
     if (plain) this.#writePlain(slot, svc);
     else this.endpoints.clear(slot);
     return slot;
+  }
+
+  /** A plain service port of the same name has the same rules as before: the new object is taken over and nothing else done. */
+  #staysAsItIs(slot: number, before: ServicePort, svc: ServicePort): boolean {
+    const { keys, count } = this.#chooser.used;
+    const isSame =
+      this.staleChains.count === 0 &&
+      before.clusterIp === svc.clusterIp &&
+      before.port === svc.port &&
+      before.nodePort === svc.nodePort &&
+      this.endpoints.holds(slot, keys, count);
+    if (!isSame) return false;
+    this.servicePorts[slot] = svc;
+    this.#setKnown(slot);
+    return true;
+  }
+
+  #setKnown(slot: number): void {
+    const { known } = this.#chooser;
+    this.knownEndpoints += known - this.knownCount[slot];
+    this.knownCount[slot] = known;
   }
 
   #newSlot(id: number): number {

@@ -1,5 +1,5 @@
 /** The endpoints in use of all plain service ports, in one arena of typed arrays. */
-import { keyAddress, keyPort } from '../proxy/endpoint-order.ts';
+import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { endpointText } from './names.ts';
 
 export class EndpointArena {
@@ -28,6 +28,17 @@ export class EndpointArena {
     return endpointText(this.address[at], this.port[at]);
   }
 
+  /** Whether the slot has the endpoints of these keys. */
+  holds(slot: number, keys: Float64Array, count: number): boolean {
+    if (count !== this.count[slot]) return false;
+    const { address, port } = this;
+    const start = this.start[slot];
+    for (let i = 0; i < count; i++) {
+      if (endpointKey(address[start + i], port[start + i]) !== keys[i]) return false;
+    }
+    return true;
+  }
+
   /** `keys` are those of endpoint-order.ts. A slot that gets no more than it has keeps its place. */
   write(slot: number, keys: Float64Array, count: number): void {
     const before = this.count[slot];
@@ -40,9 +51,10 @@ export class EndpointArena {
     } else {
       this.#garbage += before - count;
     }
+    const { address, port } = this;
     for (let i = 0; i < count; i++) {
-      this.address[start + i] = keyAddress(keys[i]) | 0;
-      this.port[start + i] = keyPort(keys[i]);
+      address[start + i] = keyAddress(keys[i]) | 0;
+      port[start + i] = keyPort(keys[i]);
     }
     this.start[slot] = start;
     this.count[slot] = count;
