@@ -1,14 +1,12 @@
 /** Compiles service ports to flat typed arrays: what both evaluators and the dump read (kube-proxy pkg/proxy/iptables/proxier.go syncProxyRules). */
 import type { ClusterDelta, ClusterState, ServicePort } from '../../model/cluster.ts';
-import { servicePortName } from '../../model/cluster.ts';
-import { PROTOCOL_UDP, protocolName } from '../../model/protocol.ts';
+import { PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { shuffle } from '../../sim/rng.ts';
 import type { StaleFlows } from '../conntrack/stale-flows.ts';
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { EndpointArena } from './endpoint-arena.ts';
 import { EndpointChooser } from './endpoints.ts';
-import { endpointChainName, endpointText, externalChainName, serviceChainName } from './names.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { MARK_IN_CHAIN, isPlain } from './node-facts.ts';
 import { RecentLists } from './recent-lists.ts';
@@ -16,9 +14,7 @@ import { ServiceChains } from './service-chains.ts';
 import { lengthOfAddress, lengthOfPort, PlainSizes } from './restore-size.ts';
 import { SlotOfId } from './slot-of-id.ts';
 import { SpecialPorts } from './special-ports.ts';
-import { StaleChains, chainOwner } from './stale-chains.ts';
-
-const NO_LISTS: readonly number[] = [];
+import { EXTERNAL_PART, SERVICE_PART, StaleChains, chainOwner, endpointPart } from './stale-chains.ts';
 
 /**
  * Service ports in slots, and the chains that grow with services in the order of the last sync. A slot keeps its own chains until its
@@ -137,7 +133,7 @@ export class ServiceTable {
   /** After stale chains were looked for or not: what the kernel holds is settled. `found`: they are deleted. */
   commit(found: boolean): void {
     if (found) {
-      for (const chain of this.staleChains.all()) this.special.release(chain);
+      this.special.release(this.staleChains.lists());
       this.staleChains.clear();
     }
     this.lists.commit();
@@ -332,22 +328,18 @@ export class ServiceTable {
     const first = start[slot];
     const countBefore = counts[slot];
     if (countBefore === 0) return;
-    const name = servicePortName(svc);
-    const protocol = protocolName(svc.protocol);
-    const written = { svc, commented: this.commented[slot] === 1, rules: 2, lists: NO_LISTS };
+    const commented = this.commented[slot] === 1;
     const external = svc.nodePort === 0 ? 0 : 1;
     if (count === 0) {
       const rules = this.ownRules[slot] - 2 * countBefore - 2 * external;
-      this.staleChains.add({ ...written, name: serviceChainName(name, protocol), rules });
+      this.staleChains.addPlain(svc, commented, rules, SERVICE_PART);
     }
-    if (external === 1 && (count === 0 || !hasNodePort)) {
-      this.staleChains.add({ ...written, name: externalChainName(name, protocol) });
-    }
+    if (external === 1 && (count === 0 || !hasNodePort)) this.staleChains.addPlain(svc, commented, 2, EXTERNAL_PART);
     for (let i = first, k = 0; i < first + countBefore; i++) {
       const key = endpointKey(address[i], port[i]);
       while (k < count && keys[k] < key) k++;
       if (k < count && keys[k] === key) continue;
-      this.staleChains.add({ ...written, name: endpointChainName(name, protocol, this.endpoints.text(i)) });
+      this.staleChains.addPlain(svc, commented, 2, endpointPart(address[i], port[i]));
     }
   }
 
@@ -356,19 +348,19 @@ export class ServiceTable {
     const owner = chainOwner(svc);
     if (!this.staleChains.has(owner)) return;
     const { keys, count } = this.#chooser.used;
-    const name = servicePortName(svc);
-    const protocol = protocolName(svc.protocol);
-    this.#reviveChain(owner, serviceChainName(name, protocol));
-    if (svc.nodePort !== 0) this.#reviveChain(owner, externalChainName(name, protocol));
-    for (let i = 0; i < count; i++) {
-      const text = endpointText(keyAddress(keys[i]), keyPort(keys[i]));
-      this.#reviveChain(owner, endpointChainName(name, protocol, text));
-    }
+    this.#revivePlain(owner, svc, SERVICE_PART);
+    if (svc.nodePort !== 0) this.#revivePlain(owner, svc, EXTERNAL_PART);
+    for (let i = 0; i < count; i++) this.#revivePlain(owner, svc, endpointPart(keyAddress(keys[i]), keyPort(keys[i])));
+  }
+
+  #revivePlain(owner: string, svc: ServicePort, part: number): void {
+    const chain = this.staleChains.revivePlain(owner, svc, part);
+    if (chain !== undefined) this.special.release(chain.lists);
   }
 
   #reviveChain(owner: string, name: string): void {
     const chain = this.staleChains.revive(owner, name);
-    if (chain !== undefined) this.special.release(chain);
+    if (chain !== undefined) this.special.release(chain.lists);
   }
 
   #reserveSlots(needed: number): void {

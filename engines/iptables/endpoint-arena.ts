@@ -1,6 +1,5 @@
 /** The endpoints in use of all plain service ports, in one arena of typed arrays. */
 import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
-import { endpointText } from './names.ts';
 
 export class EndpointArena {
   /** By slot: the slot's endpoints are elements start .. start + count - 1. */
@@ -21,11 +20,6 @@ export class EndpointArena {
     const count = new Uint32Array(size);
     count.set(this.count);
     this.count = count;
-  }
-
-  /** `ip:port` of an element. */
-  text(at: number): string {
-    return endpointText(this.address[at], this.port[at]);
   }
 
   /** Whether the slot has the endpoints of these keys. */

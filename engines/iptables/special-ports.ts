@@ -120,7 +120,7 @@ export class SpecialPorts {
     });
     const length = this.rules.length - first;
     const before = this.take(slot);
-    if (before !== undefined) for (const chain of before.chains) this.release(chain);
+    if (before !== undefined) for (const chain of before.chains) this.release(chain.lists);
     this.first[slot] = first;
     this.length[slot] = length;
     this.#shared.set(starts, slot * SHARED_STRIDE);
@@ -146,9 +146,9 @@ export class SpecialPorts {
     return port;
   }
 
-  /** The chain is written anew or deleted. */
-  release(chain: { readonly lists: readonly number[] }): void {
-    for (const list of chain.lists) this.#lists.release(list);
+  /** Chains whose rules refer to these lists are written anew or deleted. */
+  release(lists: readonly number[]): void {
+    for (const list of lists) this.#lists.release(list);
   }
 
   /** Closes the gaps that rewritten service ports have left. */
