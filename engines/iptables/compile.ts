@@ -179,9 +179,12 @@ export class ServiceTable {
     const plain = isPlain(svc, this.facts);
     const slot = known < 0 ? this.#newSlot(svc.id) : known;
     if (svc.protocol === PROTOCOL_UDP) this.#staleFlows.note(before, svc);
+    let revives = true;
     if (before !== undefined) {
       if (plain && isPlain(before, this.facts) && haveOneOwner(before, svc)) {
         if (this.#staysAsItIs(slot, before, svc)) return slot;
+        // None of the chains that it leaves now is one that it uses.
+        revives = this.staleChains.count > 0 && this.staleChains.has(chainOwner(svc));
         this.#retireUnused(slot, before, svc.nodePort !== 0);
       } else if (before !== svc || plain) {
         this.#retire(slot, before);
@@ -194,7 +197,7 @@ export class ServiceTable {
     this.port[slot] = svc.port;
     this.nodePort[slot] = svc.nodePort;
     this.#setKnown(slot);
-    if (plain) this.#writePlain(slot, svc);
+    if (plain) this.#writePlain(slot, svc, revives);
     else this.endpoints.clear(slot);
     return slot;
   }
@@ -232,13 +235,13 @@ export class ServiceTable {
     return slot;
   }
 
-  #writePlain(slot: number, svc: ServicePort): void {
+  #writePlain(slot: number, svc: ServicePort, revives: boolean): void {
     const { keys, count } = this.#chooser.used;
     this.endpoints.write(slot, keys, count);
     const external = svc.nodePort === 0 || count === 0 ? 0 : 1;
     const mark = this.facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
     this.#setOwn(slot, count === 0 ? 0 : 1 + external + count, count === 0 ? 0 : mark + 3 * count + 2 * external);
-    if (count > 0 && this.staleChains.count > 0) this.#revive(svc);
+    if (count > 0 && revives && this.staleChains.count > 0) this.#revive(svc);
   }
 
   #compileSpecial(slot: number, svc: ServicePort, commented: boolean): void {
