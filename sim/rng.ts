@@ -42,21 +42,20 @@ export class RandomStream {
     return (high * 67108864 + low) / 9007199254740992;
   }
 
-  /** Uniform integer in [0, bound), 1 <= bound <= 2^32; unbiased: words in the incomplete last run of `bound` are drawn again. */
+  /**
+   * Uniform integer in [0, bound), 1 <= bound <= 2^32; unbiased: words in the incomplete last run of `bound` are drawn again.
+   * A quotient that is floored is exact for whole numbers below 2^53 of this size, and many times as fast as % of two floats.
+   */
   below(bound: number): number {
     if (!(bound >= 1 && bound <= 4294967296)) assert(false, `below needs a bound in [1, 2^32], got ${bound}`);
-    let word = this.nextUint32();
-    // The last run is shorter than `bound`: nearly no word is in reach of it.
-    if (word > 4294967295 - bound) {
-      const limit = 4294967296 - (4294967296 % bound);
-      while (word >= limit) word = this.nextUint32();
+    for (;;) {
+      const word = this.nextUint32();
+      const run = Math.floor(word / bound) * bound;
+      if (run + bound <= 4294967296) return word - run;
     }
-    // Unsigned words on both sides and as the result: then V8 divides integers, else it calls fmod. 2^32 is none.
-    const divisor = bound >>> 0;
-    return divisor === 0 ? word : (word % divisor) >>> 0;
   }
 
-  /** `shuffle`, with the state in locals all along: a third of the time of as many calls of `below`. */
+  /** `shuffle`, with the state in locals all along: a third of the time of as many calls of `below`. Unsigned words on both sides of % and as its result are what V8 divides as integers. */
   permute(values: Uint32Array): void {
     let s0 = this.#s0;
     let s1 = this.#s1;

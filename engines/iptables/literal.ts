@@ -53,6 +53,10 @@ export class LiteralEvaluator implements Evaluator {
     return answer === DROPPED ? OUTCOME_DROP : answer === REJECTED ? OUTCOME_REJECT : OUTCOME_ACCEPT;
   }
 
+  forwardsEstablished(): boolean {
+    return false;
+  }
+
   natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean {
     return this.#walk(this.#rules.natHooks[HOOK_POSTROUTING], walk, rows, row) === MASQUERADED;
   }
