@@ -87,6 +87,8 @@ export class RuleSet {
   readonly #fixedChains: FixedChain[] = [];
   readonly #fixedJumps: { readonly base: number; readonly to: Place }[] = [];
   readonly #places = new Map<string, Place>();
+  readonly #sharedPlaces: readonly Place[];
+  readonly #fixedKeys: Int32Array;
   /** The last rules of nat KUBE-SERVICES. */
   readonly #dispatch: FixedChain;
   /** The built-in chains by hook. */
@@ -108,6 +110,9 @@ export class RuleSet {
       (tableName === 'nat' ? this.natHooks : this.filterHooks)[HOOKS[chain]] = this.#place(name);
       this.#addFixed(name, rules);
     }
+    this.#sharedPlaces = shared.SHARED_CHAINS.map((name) => this.#place(name));
+    const { words, length } = this.fixed;
+    this.#fixedKeys = Int32Array.from({ length }, (_, rule) => keyOfWords(words, rule * RULE_STRIDE, kind.KIND_FIXED));
   }
 
   update(changed?: readonly number[]): void {
@@ -264,13 +269,13 @@ export class RuleSet {
     lengths[shared.EXTERNAL_SERVICES] = chains.externalRejects.length;
     lengths[shared.PROXY_FIREWALL] = chains.firewall.length;
     lengths[shared.HEALTH_PORTS] = chains.healthPorts.length;
-    shared.SHARED_CHAINS.forEach((name, chain) => {
+    for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) {
       const end = starts[chain] + lengths[chain];
       starts.push(end);
-      const place = this.#place(name);
+      const place = this.#sharedPlaces[chain];
       place.first = starts[chain];
       place.end = end;
-    });
+    }
     const dispatchFirst = starts[shared.NAT_SERVICES] + chains.services.length;
     this.#serviceRules(starts);
     this.#writeFixed(this.#dispatch, dispatchFirst, KEY_SERVICE_CHAIN);
@@ -351,12 +356,12 @@ export class RuleSet {
   #writeFixed({ place, first, end }: FixedChain, to: number, flags: number): number {
     const { dst, key, arg } = this.arrays;
     const { words } = this.fixed;
+    const keys = this.#fixedKeys;
     place.first = to;
     place.end = to + end - first;
     for (let rule = first, at = to; rule < end; rule++, at++) {
-      const base = rule * RULE_STRIDE;
-      dst[at] = words[base + W_DST];
-      key[at] = keyOfWords(words, base, kind.KIND_FIXED) | flags;
+      dst[at] = words[rule * RULE_STRIDE + W_DST];
+      key[at] = keys[rule] | flags;
       arg[at] = rule;
     }
     return place.end;
