@@ -59,6 +59,9 @@ export class ServiceTable {
   /** Slots in ascending order of id, `count` of them, unless ids have come out of order since the last sync. */
   #sorted = new Uint32Array(16);
   #isSorted = true;
+  /** The first `count` elements of `order` and of `#sorted`. */
+  #inOrder = this.order.subarray(0, 0);
+  #inSorted = this.#sorted.subarray(0, 0);
   /** Service ports known. */
   count = 0;
   /** Slots not in use. */
@@ -126,7 +129,8 @@ export class ServiceTable {
       this.#met[slot] = this.#syncs;
       written.push(slot);
     }
-    this.#finish(isPartial ? written : undefined, stream, isPartial ? touched.concat(written) : undefined);
+    if (isPartial) this.#finish(written, stream, touched.length === 0 ? written : touched.concat(written));
+    else this.#finish(undefined, stream);
     return written;
   }
 
@@ -148,12 +152,16 @@ export class ServiceTable {
     this.endpoints.compact(this.#sorted, count);
     this.special.compact();
     if (this.order.length < count) this.order = new Uint32Array(count * 2);
-    const sorted = this.#sorted.subarray(0, count);
-    if (!this.#isSorted) sorted.sort((a, b) => this.id[a] - this.id[b]);
+    if (this.#inOrder.length !== count || this.#inOrder.buffer !== this.order.buffer) {
+      this.#inOrder = this.order.subarray(0, count);
+    }
+    if (this.#inSorted.length !== count || this.#inSorted.buffer !== this.#sorted.buffer) {
+      this.#inSorted = this.#sorted.subarray(0, count);
+    }
+    if (!this.#isSorted) this.#inSorted.sort((a, b) => this.id[a] - this.id[b]);
     this.#isSorted = true;
-    const order = this.order.subarray(0, count);
-    order.set(sorted);
-    shuffle(order, stream);
+    this.#inOrder.set(this.#inSorted);
+    shuffle(this.#inOrder, stream);
     this.chains.build(this, touched);
   }
 

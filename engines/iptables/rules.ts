@@ -89,6 +89,9 @@ export class RuleSet {
   readonly #places = new Map<string, Place>();
   readonly #sharedPlaces: readonly Place[];
   readonly #fixedKeys: Int32Array;
+  /** By shared chain: where it begins, the last one's end behind them, and where its next rule goes. */
+  readonly #starts = new Int32Array(SHARED_CHAIN_COUNT + 1);
+  readonly #next = new Int32Array(SHARED_CHAIN_COUNT);
   /** The last rules of nat KUBE-SERVICES. */
   readonly #dispatch: FixedChain;
   /** The built-in chains by hook. */
@@ -261,23 +264,23 @@ export class RuleSet {
 
   #sharedChains(): void {
     const { chains } = this.#table;
-    const starts = [this.#segmentsEnd];
-    const lengths: number[] = [];
-    lengths[shared.NAT_SERVICES] = chains.services.length + this.#dispatch.end - this.#dispatch.first;
-    lengths[shared.NAT_NODE_PORTS] = chains.nodePorts.length;
-    lengths[shared.FILTER_SERVICES] = chains.rejects.length;
-    lengths[shared.EXTERNAL_SERVICES] = chains.externalRejects.length;
-    lengths[shared.PROXY_FIREWALL] = chains.firewall.length;
-    lengths[shared.HEALTH_PORTS] = chains.healthPorts.length;
+    const starts = this.#starts;
+    const next = this.#next;
+    next[shared.NAT_SERVICES] = chains.services.length + this.#dispatch.end - this.#dispatch.first;
+    next[shared.NAT_NODE_PORTS] = chains.nodePorts.length;
+    next[shared.FILTER_SERVICES] = chains.rejects.length;
+    next[shared.EXTERNAL_SERVICES] = chains.externalRejects.length;
+    next[shared.PROXY_FIREWALL] = chains.firewall.length;
+    next[shared.HEALTH_PORTS] = chains.healthPorts.length;
+    starts[0] = this.#segmentsEnd;
     for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) {
-      const end = starts[chain] + lengths[chain];
-      starts.push(end);
+      const end = starts[chain] + next[chain];
       const place = this.#sharedPlaces[chain];
-      place.first = starts[chain];
-      place.end = end;
+      place.first = next[chain] = starts[chain];
+      place.end = starts[chain + 1] = end;
     }
     const dispatchFirst = starts[shared.NAT_SERVICES] + chains.services.length;
-    this.#serviceRules(starts);
+    this.#serviceRules();
     this.#writeFixed(this.#dispatch, dispatchFirst, KEY_SERVICE_CHAIN);
     let end = starts[SHARED_CHAIN_COUNT];
     for (const chain of this.#fixedChains) end = this.#writeFixed(chain, end, 0);
@@ -287,15 +290,15 @@ export class RuleSet {
     }
   }
 
-  /** The rules of all service ports in the chains that they share, in service order. `starts`: where the chains begin. */
-  #serviceRules(starts: readonly number[]): void {
+  /** The rules of all service ports in the chains that they share, in service order. */
+  #serviceRules(): void {
     const table = this.#table;
     const { count, order, protocol, nodePort, id } = table;
     const { dst, key, arg, more } = this.arrays;
     const rules = this.#clusterIpRules;
     const segment = this.#first;
     const marks = this.#facts.clusterIpMark === MARK_IN_DISPATCH;
-    const at = Int32Array.from(starts);
+    const at = this.#next;
     let services = at[shared.NAT_SERVICES];
     let rejects = at[shared.FILTER_SERVICES];
     let nodePorts = at[shared.NAT_NODE_PORTS];

@@ -62,7 +62,7 @@ export class ServiceChains {
   /** After a sync: from the table and its order. `touched`: the slots that may differ from those at the sync before; absent: any. */
   build(table: ServiceTable, touched?: readonly number[]): void {
     this.#reserve(table.id.length);
-    const hasSpecial = table.special.sharedTotals.some((total) => total > 0);
+    const { hasShared: hasSpecial } = table.special;
     if (hasSpecial || this.#isCounted) this.#isIndexed = false;
     this.#moved.length = 0;
     if (touched !== undefined) for (const slot of touched) this.#touch(table, slot);
@@ -136,14 +136,12 @@ export class ServiceChains {
   #count(isMarked: boolean, special: readonly number[]): void {
     const shapes = this.#shapes;
     const ready = shapes[HAS_RULE | HAS_ENDPOINTS] + shapes[HAS_RULE | HAS_NODE_PORT | HAS_ENDPOINTS];
-    const lengths: number[] = this.#all.map((_, chain) => special[chain]);
-    lengths[NAT_SERVICES] += isMarked ? 2 * ready : ready;
-    lengths[NAT_NODE_PORTS] += shapes[HAS_RULE | HAS_NODE_PORT | HAS_ENDPOINTS];
-    lengths[FILTER_SERVICES] += shapes[HAS_RULE] + shapes[HAS_RULE | HAS_NODE_PORT];
-    lengths[EXTERNAL_SERVICES] += shapes[HAS_RULE | HAS_NODE_PORT];
-    this.#all.forEach((chain, c) => {
-      chain.length = lengths[c];
-    });
+    this.services.length = special[NAT_SERVICES] + (isMarked ? 2 * ready : ready);
+    this.nodePorts.length = special[NAT_NODE_PORTS] + shapes[HAS_RULE | HAS_NODE_PORT | HAS_ENDPOINTS];
+    this.rejects.length = special[FILTER_SERVICES] + shapes[HAS_RULE] + shapes[HAS_RULE | HAS_NODE_PORT];
+    this.externalRejects.length = special[EXTERNAL_SERVICES] + shapes[HAS_RULE | HAS_NODE_PORT];
+    this.firewall.length = special[PROXY_FIREWALL];
+    this.healthPorts.length = special[HEALTH_PORTS];
     this.nodePorts.hasAny = this.nodePorts.length > 0;
     this.externalRejects.hasAny = this.externalRejects.length > 0;
   }

@@ -91,6 +91,12 @@ export class SpecialPorts {
     return this.#shared[slot * SHARED_STRIDE + chain];
   }
 
+  /** Whether any shared chain has a rule of one of these service ports. */
+  get hasShared(): boolean {
+    for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) if (this.sharedTotals[chain] > 0) return true;
+    return false;
+  }
+
   reserveSlots(size: number): void {
     this.first = grown(this.first, size);
     this.length = grown(this.length, size);

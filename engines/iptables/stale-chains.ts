@@ -33,17 +33,17 @@ class PlainChain implements StaleChain {
   readonly commented: boolean;
   readonly rules: number;
   readonly lists = NO_LISTS;
-  readonly #part: number;
+  readonly part: number;
 
   constructor(svc: ServicePort, commented: boolean, rules: number, part: number) {
     this.svc = svc;
     this.commented = commented;
     this.rules = rules;
-    this.#part = part;
+    this.part = part;
   }
 
   get name(): string {
-    return plainName(this.svc, this.#part);
+    return plainName(this.svc, this.part);
   }
 }
 
@@ -61,6 +61,8 @@ export class StaleChains {
   readonly #chains = new Map<string, Map<string | number, StaleChain>>();
   /** Owners whose chains are by name. */
   readonly #named = new Set<string>();
+  /** Plain service ports' chains that are not among those yet: as a rule the sync that adds them deletes them, too. */
+  #loose: PlainChain[] = [];
   count = 0;
   /** Rules in all of them. */
   rules = 0;
@@ -68,30 +70,42 @@ export class StaleChains {
   nameLengths = 0;
 
   all(): StaleChain[] {
+    this.#file();
     return [...this.#chains.values()].flatMap((chains) => [...chains.values()]);
   }
 
   /** Handles of the lists that any of them refers to, one for each rule. */
-  lists(): number[] {
-    return this.#named.size === 0 ? [] : this.all().flatMap(({ lists }) => lists);
+  lists(): readonly number[] {
+    return this.#named.size === 0 ? NO_LISTS : this.all().flatMap(({ lists }) => lists);
   }
 
   /** Whether a service port of this name has left any: if not, there is nothing to revive. */
   has(owner: string): boolean {
+    this.#file();
     return this.#chains.has(owner);
   }
 
   add(chain: StaleChain): void {
+    this.#file();
     const owner = chainOwner(chain.svc);
-    this.#set(owner, this.#byName(owner), chain.name, chain, chain.name.length);
+    this.#set(owner, this.#byName(owner), chain.name, chain);
+    this.#countIn(chain.rules, chain.name.length);
   }
 
   /** A chain of a plain service port, which has no lists. */
   addPlain(svc: ServicePort, commented: boolean, rules: number, part: number): void {
-    const owner = chainOwner(svc);
-    const key = this.#named.has(owner) ? plainName(svc, part) : part;
-    const chain = new PlainChain(svc, commented, rules, part);
-    this.#set(owner, this.#chains.get(owner), key, chain, PLAIN_NAME_LENGTH);
+    this.#loose.push(new PlainChain(svc, commented, rules, part));
+    this.#countIn(rules, PLAIN_NAME_LENGTH);
+  }
+
+  #file(): void {
+    if (this.#loose.length === 0) return;
+    for (const chain of this.#loose) {
+      const { svc, part } = chain;
+      const owner = chainOwner(svc);
+      this.#set(owner, this.#chains.get(owner), this.#named.has(owner) ? plainName(svc, part) : part, chain);
+    }
+    this.#loose = [];
   }
 
   #set(
@@ -99,13 +113,15 @@ export class StaleChains {
     known: Map<string | number, StaleChain> | undefined,
     key: string | number,
     chain: StaleChain,
-    nameLength: number,
   ): void {
     const chains = known ?? new Map<string | number, StaleChain>();
     if (known === undefined) this.#chains.set(owner, chains);
     chains.set(key, chain);
+  }
+
+  #countIn(rules: number, nameLength: number): void {
     this.count++;
-    this.rules += chain.rules;
+    this.rules += rules;
     this.nameLengths += nameLength;
   }
 
@@ -128,6 +144,7 @@ export class StaleChains {
 
   /** Likewise of a plain service port's chain. */
   revivePlain(owner: string, svc: ServicePort, part: number): StaleChain | undefined {
+    this.#file();
     const key = this.#named.has(owner) ? plainName(svc, part) : part;
     return this.#delete(owner, this.#chains.get(owner), key, PLAIN_NAME_LENGTH);
   }
@@ -153,8 +170,9 @@ export class StaleChains {
 
   clear(): void {
     if (this.count === 0) return;
-    this.#chains.clear();
-    this.#named.clear();
+    if (this.#chains.size > 0) this.#chains.clear();
+    if (this.#named.size > 0) this.#named.clear();
+    this.#loose.length = 0;
     this.count = 0;
     this.rules = 0;
     this.nameLengths = 0;
