@@ -16,6 +16,9 @@ import { SlotOfId } from './slot-of-id.ts';
 import { SpecialPorts } from './special-ports.ts';
 import { EXTERNAL_PART, SERVICE_PART, StaleChains, chainOwner, endpointPart } from './stale-chains.ts';
 
+/** Ids that may come out of order in a sync without all being sorted. */
+const MOST_MISPLACED = 64;
+
 /**
  * Service ports in slots, and the chains that grow with services in the order of the last sync. A slot keeps its own chains until its
  * service port is upserted or removed, as a partial sync leaves them alone; the order and the shared chains are made anew at every
@@ -59,6 +62,7 @@ export class ServiceTable {
   /** Slots in ascending order of id, `count` of them, unless ids have come out of order since the last sync. */
   #sorted = new Uint32Array(16);
   #isSorted = true;
+  #misplaced = 0;
   /** The first `count` elements of `order` and of `#sorted`. */
   #inOrder = this.order.subarray(0, 0);
   #inSorted = this.#sorted.subarray(0, 0);
@@ -160,6 +164,7 @@ export class ServiceTable {
     }
     if (!this.#isSorted) this.#inSorted.sort((a, b) => this.id[a] - this.id[b]);
     this.#isSorted = true;
+    this.#misplaced = 0;
     this.#inOrder.set(this.#inSorted);
     shuffle(this.#inOrder, stream);
     this.chains.build(this, touched);
@@ -236,11 +241,29 @@ export class ServiceTable {
     if (slot >= this.id.length) this.#reserveSlots(slot + 1);
     this.#slotOf.set(id, slot);
     this.id[slot] = id;
-    const { count } = this;
-    if (count > 0 && this.id[this.#sorted[count - 1]] > id) this.#isSorted = false;
-    this.#sorted[count] = slot;
-    this.count++;
+    this.#sorted[this.count++] = slot;
+    if (this.#isSorted) this.#moveToItsPlace(id, slot);
     return slot;
+  }
+
+  /** The last of the sorted slots may have an id that is not the largest. Few such are moved, and many left for `#finish` to sort. */
+  #moveToItsPlace(id: number, slot: number): void {
+    const sorted = this.#sorted;
+    const last = this.count - 1;
+    if (last === 0 || this.id[sorted[last - 1]] < id) return;
+    if (++this.#misplaced > MOST_MISPLACED) {
+      this.#isSorted = false;
+      return;
+    }
+    let low = 0;
+    let high = last;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.id[sorted[middle]] < id) low = middle + 1;
+      else high = middle;
+    }
+    sorted.copyWithin(low + 1, low, last);
+    sorted[low] = slot;
   }
 
   #writePlain(slot: number, svc: ServicePort, revives: boolean): void {

@@ -172,10 +172,8 @@ export class ServiceChains {
   /** Writes all indexes anew, rule by rule as the chains have them. */
   #append(table: ServiceTable, isMarked: boolean): void {
     const { count, order, special, protocol, clusterIp, port, nodePort } = table;
-    const plainRules = [isMarked ? 2 * count : count, count, count, count, 0, 0];
-    this.#all.forEach((chain, i) => {
-      chain.reset(plainRules[i] + special.sharedTotals[i]);
-    });
+    this.#count(isMarked, special.sharedTotals);
+    for (const chain of this.#all) chain.reset(chain.length);
     const usable = table.endpoints.count;
     for (let i = 0; i < count; i++) {
       const slot = order[i];
