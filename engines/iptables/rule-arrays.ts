@@ -33,6 +33,7 @@ export function keyOfWords(words: Int32Array, base: number, kind: number): numbe
 /** How chains are scanned, unless a test says otherwise: WebAssembly where there is room for so many rules and more; shorter chains in place, as a call costs more. */
 export const SCANNING = { usesSimd: HAS_SIMD, fewestRules: 1024, shortChain: 32 };
 
+const RULE_BYTES = 16;
 /** Bytes in front of the rules in a WebAssembly memory: the sum of sizes, and up to a vector's boundary. */
 const HEAD_BYTES = 16;
 
@@ -48,6 +49,10 @@ export class RuleArrays {
 
   get capacity(): number {
     return this.arg.length;
+  }
+
+  get bytes(): number {
+    return RULE_BYTES * this.capacity;
   }
 
   /** Makes room for so many rules; those before `kept` stay. */

@@ -118,6 +118,12 @@ export class RuleSet {
     this.#fixedKeys = Int32Array.from({ length }, (_, rule) => keyOfWords(words, rule * RULE_STRIDE, kind.KIND_FIXED));
   }
 
+  /** Of memory, all that grows with rules and with service ports. */
+  get bytes(): number {
+    const perSlot = this.#first.byteLength + this.#room.byteLength + this.#clusterIpRules.byteLength;
+    return this.arrays.bytes + this.fixed.words.byteLength + perSlot;
+  }
+
   update(changed?: readonly number[]): void {
     const table = this.#table;
     const { special, chains } = table;
