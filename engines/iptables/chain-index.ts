@@ -1,18 +1,24 @@
 /** Finds the rules for a destination in a chain that grows with services, and how many rules and bytes stand before them. */
+import { assert } from '../../sim/assert.ts';
 
 /** Set in a cell's second word when the rule asks for no one address. */
 const ANY_ADDRESS = 1 << 24;
 
+/** In a cell in place of its own place: the rule's value is a slot, and its place is the slot's. */
+const PLACE_OF_SLOT = -1;
+
 /**
  * A hash of (protocol, address, port) to the rules of one chain that such a packet may match, in their order. Rules of one key stand
- * one behind the other in the order in which the probes meet them.
+ * one behind the other in the order in which the probes meet them. It is filled in one of two ways: all rules anew, appended in the
+ * order of the chain; or, when no two have one key and all are service ports', by inserting and removing, and then `places` has the order.
  */
 export class ChainIndex {
   /** Size of most rules of this chain. */
   readonly #bytes: number;
-  /** Stride 4: address, protocol << 16 | port, value, place (1 = first). An unused cell has place 0. */
+  /** Stride 4: address, protocol << 16 | port, value, place (1 = first) or PLACE_OF_SLOT. An unused cell has place 0. */
   #cells = new Int32Array(64);
   #mask = 15;
+  #used = 0;
   /** By place: what the rules up to there have beyond `#bytes` each. Empty while all have that size. */
   #extra = new Int32Array(0);
   #capacity = 0;
@@ -20,6 +26,8 @@ export class ChainIndex {
   length = 0;
   /** Whether some rule asks for no one address. */
   hasAny = false;
+  /** By slot: places of rules that were inserted. The owner's. */
+  places = new Int32Array(0);
 
   constructor(bytes: number) {
     this.#bytes = bytes;
@@ -32,6 +40,7 @@ export class ChainIndex {
     if (size * 4 > this.#cells.length) this.#cells = new Int32Array(size * 4);
     else this.#cells.fill(0);
     this.#mask = this.#cells.length / 4 - 1;
+    this.#used = 0;
     if (this.#extra.length > 0) this.#extra = new Int32Array(0);
     this.#capacity = count;
     this.length = 0;
@@ -68,6 +77,54 @@ export class ChainIndex {
     cells[cell + 1] = second;
     cells[cell + 2] = value;
     cells[cell + 3] = this.length;
+    this.#used++;
+  }
+
+  /** Inserts a service port's rule of the usual size; `isAny`: for whatever address, which is then 0. False: its key is there already. */
+  insert(protocol: number, address: number, port: number, isAny: boolean, slot: number): boolean {
+    if ((this.#used + 1) * 2 > this.#mask + 1) this.#grow();
+    const cells = this.#cells;
+    const second = (isAny ? ANY_ADDRESS : 0) | (protocol << 16) | port;
+    let cell = this.#start(second, address);
+    while (cells[cell + 3] !== 0) {
+      if (cells[cell] === address && cells[cell + 1] === second) return false;
+      cell = (cell + 4) & (cells.length - 1);
+    }
+    cells[cell] = address;
+    cells[cell + 1] = second;
+    cells[cell + 2] = slot;
+    cells[cell + 3] = PLACE_OF_SLOT;
+    this.#used++;
+    return true;
+  }
+
+  /** Removes a rule that was inserted: those that its cell kept from theirs move up. */
+  remove(protocol: number, address: number, port: number, isAny: boolean): void {
+    const cells = this.#cells;
+    const wrap = cells.length - 1;
+    const second = (isAny ? ANY_ADDRESS : 0) | (protocol << 16) | port;
+    let hole = this.#from(this.#start(second, address), second, address);
+    assert(hole >= 0, 'a rule that is removed was inserted');
+    for (let cell = (hole + 4) & wrap; cells[cell + 3] !== 0; cell = (cell + 4) & wrap) {
+      const wanted = this.#start(cells[cell + 1], cells[cell]);
+      if (((cell - wanted) & wrap) < ((cell - hole) & wrap)) continue;
+      cells.copyWithin(hole, cell, cell + 4);
+      hole = cell;
+    }
+    cells[hole + 3] = 0;
+    this.#used--;
+  }
+
+  #grow(): void {
+    const cells = this.#cells;
+    this.#cells = new Int32Array(cells.length * 2);
+    this.#mask = this.#cells.length / 4 - 1;
+    for (let from = 0; from < cells.length; from += 4) {
+      if (cells[from + 3] === 0) continue;
+      let cell = this.#start(cells[from + 1], cells[from]);
+      while (this.#cells[cell + 3] !== 0) cell = (cell + 4) & (this.#cells.length - 1);
+      for (let word = 0; word < 4; word++) this.#cells[cell + word] = cells[from + word];
+    }
   }
 
   /** Handle of the first rule for this destination, or -1. */
@@ -95,7 +152,8 @@ export class ChainIndex {
   }
   /** Rules visited up to and including this one. */
   place(handle: number): number {
-    return this.#cells[handle + 3];
+    const place = this.#cells[handle + 3];
+    return place === PLACE_OF_SLOT ? this.places[this.#cells[handle + 2]] : place;
   }
 
   /** Size of the first `place` rules. */

@@ -1,6 +1,5 @@
 /** The endpoints in use of all plain service ports, in one arena of typed arrays. */
-import { keyAddress, keyPort } from '../proxy/endpoint-order.ts';
-import { endpointText } from './names.ts';
+import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 
 export class EndpointArena {
   /** By slot: the slot's endpoints are elements start .. start + count - 1. */
@@ -23,9 +22,15 @@ export class EndpointArena {
     this.count = count;
   }
 
-  /** `ip:port` of an element. */
-  text(at: number): string {
-    return endpointText(this.address[at], this.port[at]);
+  /** Whether the slot has the endpoints of these keys. */
+  holds(slot: number, keys: Float64Array, count: number): boolean {
+    if (count !== this.count[slot]) return false;
+    const { address, port } = this;
+    const start = this.start[slot];
+    for (let i = 0; i < count; i++) {
+      if (endpointKey(address[start + i], port[start + i]) !== keys[i]) return false;
+    }
+    return true;
   }
 
   /** `keys` are those of endpoint-order.ts. A slot that gets no more than it has keeps its place. */
@@ -40,9 +45,10 @@ export class EndpointArena {
     } else {
       this.#garbage += before - count;
     }
+    const { address, port } = this;
     for (let i = 0; i < count; i++) {
-      this.address[start + i] = keyAddress(keys[i]) | 0;
-      this.port[start + i] = keyPort(keys[i]);
+      address[start + i] = keyAddress(keys[i]) | 0;
+      port[start + i] = keyPort(keys[i]);
     }
     this.start[slot] = start;
     this.count[slot] = count;
@@ -54,13 +60,14 @@ export class EndpointArena {
     this.count[slot] = 0;
   }
 
-  /** Closes the gaps that rewritten slots have left. `slots` holds every slot in use. */
-  compact(slots: Iterable<number>): void {
+  /** Closes the gaps that rewritten slots have left. The first `used` of `slots` are those in use. */
+  compact(slots: Uint32Array, used: number): void {
     if (this.#garbage < 1024 || this.#garbage * 2 < this.#end) return;
     const address = new Int32Array(this.address.length);
     const port = new Uint16Array(this.port.length);
     let end = 0;
-    for (const slot of slots) {
+    for (let i = 0; i < used; i++) {
+      const slot = slots[i];
       const start = this.start[slot];
       const count = this.count[slot];
       address.set(this.address.subarray(start, start + count), end);

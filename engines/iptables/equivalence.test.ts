@@ -5,9 +5,12 @@ import { PacketBatch } from '../../model/packet.ts';
 import { VERDICT_FIELDS, VerdictBatch } from '../../model/verdict.ts';
 import { Rng } from '../../sim/rng.ts';
 import type { EngineOptions } from '../engine.ts';
+import { DEFAULT_ENGINE_OPTIONS } from '../engine.ts';
 import { syntheticWorld } from '../synthetic.ts';
 import { createIptablesEngine } from './engine.ts';
 import { randomDelta, randomPackets, randomState } from './random-world.ts';
+import { SCANNING } from './rule-arrays.ts';
+import { HAS_SIMD } from './scan.ts';
 
 const BATCH = 200;
 /** What a campaign must have met at least once; one that does not is no evidence. */
@@ -112,5 +115,20 @@ describe('literal and indexed evaluator', () => {
     expect(wanted.filter((mark) => !marks.seen.has(mark))).toEqual([]);
     const foreign = [...marks.seen].filter((mark) => /ipset|probes|entries|destinations|ipvs/.test(mark));
     expect(foreign).toEqual([]);
+  });
+
+  it.each([true, false])('agree however short the chain that is scanned is, with vectors: %s', (usesSimd) => {
+    const before = { ...SCANNING };
+    Object.assign(SCANNING, { usesSimd: usesSimd && HAS_SIMD, fewestRules: 0, shortChain: 0 });
+    const marks = new Marks();
+    for (let seed = 62; seed <= 72; seed++) {
+      const kubeProxy = {
+        ...DEFAULT_ENGINE_OPTIONS.kubeProxy,
+        masqueradeRules: seed % 2 ? 'dispatch' : 'service',
+      } as const;
+      run({ seed, options: { kubeProxy }, hasDetector: true, isPlain: seed % 3 === 0, changes: 3 }, marks);
+    }
+    Object.assign(SCANNING, before);
+    expect(marks.seen.size).toBeGreaterThan(15);
   });
 });

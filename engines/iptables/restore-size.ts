@@ -4,7 +4,6 @@
  * endpoints is sized without making its text.
  */
 import type { Endpoint, ServicePort } from '../../model/cluster.ts';
-import { servicePortName } from '../../model/cluster.ts';
 import type { Protocol } from '../../model/protocol.ts';
 import { servicePortConfig } from '../proxy/configs.ts';
 import type { NodeFacts } from './node-facts.ts';
@@ -27,6 +26,9 @@ const ADDRESS_LENGTH = 7;
 const NODE_PORT = 30_000;
 const NODE_PORT_LENGTH = 5;
 
+/** Of a number below 256, in characters. */
+const LENGTH_OF_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => (byte < 10 ? 1 : byte < 100 ? 2 : 3));
+
 /** Per character of each part, for both sums. */
 interface Coefficients {
   readonly base: RestoreSize;
@@ -45,7 +47,7 @@ interface Coefficients {
 export class PlainSizes {
   readonly #facts: NodeFacts;
   /** By protocol and shape. */
-  readonly #known = new Map<number, Coefficients>();
+  readonly #known: (Coefficients | undefined)[] = [];
 
   constructor(facts: NodeFacts) {
     this.#facts = facts;
@@ -55,26 +57,38 @@ export class PlainSizes {
   size(svc: ServicePort, commented: boolean, count: number, addressLength: number, portLength: number): RestoreSize {
     const { protocol, nodePort } = svc;
     const key = protocol * 8 + (commented ? 4 : 0) + (nodePort === 0 ? 0 : 2) + (count === 0 ? 0 : 1);
-    let c = this.#known.get(key);
+    let c = this.#known[key];
     if (c === undefined) {
       c = this.#measure(protocol, commented, nodePort !== 0, count > 0);
-      this.#known.set(key, c);
+      this.#known[key] = c;
     }
-    const name = servicePortName(svc).length - NAME.length;
-    const address = lengthOfAddress(svc.clusterIp) - ADDRESS_LENGTH;
+    const name = nameLength(svc) - NAME.length;
+    const clusterIp = lengthOfAddress(svc.clusterIp) - ADDRESS_LENGTH;
     const port = lengthOfPort(svc.port) - 1;
     const outside = nodePort === 0 ? 0 : lengthOfPort(nodePort) - NODE_PORT_LENGTH;
-    const more = Math.max(0, count - 1);
-    const total = (part: keyof RestoreSize): number =>
-      c.base[part] +
-      c.name[part] * name +
-      c.clusterIp[part] * address +
-      c.port[part] * port +
-      c.nodePort[part] * outside +
-      more * (c.endpoint[part] + c.endpointName[part] * name) +
-      c.endpointAddress[part] * (addressLength - count * ADDRESS_LENGTH) +
-      c.endpointPort[part] * (portLength - count);
-    return { shared: total('shared'), own: total('own') };
+    const more = count > 0 ? count - 1 : 0;
+    const addresses = addressLength - count * ADDRESS_LENGTH;
+    const ports = portLength - count;
+    return {
+      shared:
+        c.base.shared +
+        c.name.shared * name +
+        c.clusterIp.shared * clusterIp +
+        c.port.shared * port +
+        c.nodePort.shared * outside +
+        more * (c.endpoint.shared + c.endpointName.shared * name) +
+        c.endpointAddress.shared * addresses +
+        c.endpointPort.shared * ports,
+      own:
+        c.base.own +
+        c.name.own * name +
+        c.clusterIp.own * clusterIp +
+        c.port.own * port +
+        c.nodePort.own * outside +
+        more * (c.endpoint.own + c.endpointName.own * name) +
+        c.endpointAddress.own * addresses +
+        c.endpointPort.own * ports,
+    };
   }
 
   #measure(protocol: Protocol, commented: boolean, hasNodePort: boolean, hasEndpoints: boolean): Coefficients {
@@ -149,12 +163,13 @@ function lineLength(chain: string, rule: Rule): number {
 }
 
 export function lengthOfAddress(address: number): number {
+  const lengths = LENGTH_OF_BYTE;
   return (
     3 +
-    lengthOfByte(address >>> 24) +
-    lengthOfByte((address >>> 16) & 255) +
-    lengthOfByte((address >>> 8) & 255) +
-    lengthOfByte(address & 255)
+    lengths[address >>> 24] +
+    lengths[(address >>> 16) & 255] +
+    lengths[(address >>> 8) & 255] +
+    lengths[address & 255]
   );
 }
 
@@ -162,8 +177,9 @@ export function lengthOfPort(port: number): number {
   return port < 10 ? 1 : port < 100 ? 2 : port < 1000 ? 3 : port < 10_000 ? 4 : 5;
 }
 
-function lengthOfByte(byte: number): number {
-  return byte < 10 ? 1 : byte < 100 ? 2 : 3;
+/** Of servicePortName. */
+function nameLength({ namespace, name, portName }: ServicePort): number {
+  return namespace.length + 1 + name.length + (portName === '' ? 0 : 1 + portName.length);
 }
 
 function minus(a: RestoreSize, b: RestoreSize): RestoreSize {

@@ -1,4 +1,4 @@
-/** Walks rules one by one, as ipt_do_table does (net/ipv4/netfilter/ip_tables.c). */
+/** Rules as words (rule-words.ts), walked one by one as ipt_do_table does (net/ipv4/netfilter/ip_tables.c). */
 import {
   JUMPS,
   RULES_EVALUATED,
@@ -33,7 +33,6 @@ export class RuleWalker {
   /** Rules `first` .. `chainEnd - 1` and the chains that they jump to; returns how the walk ended. */
   walk(words: Int32Array, first: number, chainEnd: number, walk: PacketWalk, rows: Uint32Array, row: number): number {
     const stack = this.#stack;
-    const { src, dst, protocol, dstPort } = walk;
     let visited = 0;
     let bytes = 0;
     let matched = 0;
@@ -58,15 +57,7 @@ export class RuleWalker {
       visited++;
       bytes += words[base + rule.W_BYTES];
       serviceRules += words[base + rule.W_SERVICE_CHAIN];
-      // ip_packet_match: the addresses and the protocol come before any match.
-      if (!fitsBlock(words, base + rule.W_DST, dst)) continue;
-      const matches = words[base + rule.W_MATCHES];
-      const srcFits = fitsBlock(words, base + rule.W_SRC, src);
-      if (srcFits === ((matches & rule.MATCH_SRC_INVERTED) !== 0)) continue;
-      const wanted = words[base + rule.W_PROTOCOL];
-      if (wanted !== 0 && wanted !== protocol) continue;
-      if ((matches & rule.MATCH_DPORT) !== 0 && words[base + rule.W_DPORT] !== dstPort) continue;
-      if (matches >= rule.MATCH_STATES && !this.#fits(words, base, matches, walk, rows, row)) continue;
+      if (!this.matches(words, base, walk, rows, row)) continue;
       matched++;
       const target = words[base + rule.W_TARGET];
       if (target === rule.TARGET_JUMP) {
@@ -86,6 +77,18 @@ export class RuleWalker {
     rows[row + RULE_BYTES] += bytes;
     rows[row + SERVICE_RULES_SCANNED] += serviceRules;
     return answer;
+  }
+
+  /** Whether all matches of the rule that begins at word `base` hold: the addresses and the protocol first (ip_packet_match). */
+  matches(words: Int32Array, base: number, walk: PacketWalk, rows: Uint32Array, row: number): boolean {
+    if (!fitsBlock(words, base + rule.W_DST, walk.dst)) return false;
+    const matches = words[base + rule.W_MATCHES];
+    const srcFits = fitsBlock(words, base + rule.W_SRC, walk.src);
+    if (srcFits === ((matches & rule.MATCH_SRC_INVERTED) !== 0)) return false;
+    const wanted = words[base + rule.W_PROTOCOL];
+    if (wanted !== 0 && wanted !== walk.protocol) return false;
+    if ((matches & rule.MATCH_DPORT) !== 0 && words[base + rule.W_DPORT] !== walk.dstPort) return false;
+    return matches < rule.MATCH_STATES || this.#fits(words, base, matches, walk, rows, row);
   }
 
   /** The matches that most rules have beside address, protocol and port. */
@@ -129,7 +132,7 @@ export class RuleWalker {
 }
 
 /** A target that is neither a jump nor RETURN: how the walk ends, or -1 for it to go on with the next rule. */
-function decide(words: Int32Array, base: number, target: number, walk: PacketWalk): number {
+export function decide(words: Int32Array, base: number, target: number, walk: PacketWalk): number {
   switch (target) {
     case rule.TARGET_ACCEPT:
       return ACCEPTED;

@@ -1,10 +1,9 @@
-/** Rules in one flat array, as the kernel holds a table in one blob (ip_tables.c): the layout of a rule, and an array that grows. */
+/** Rules of any kind in one flat array, as the kernel holds a table in one blob (ip_tables.c): the layout of a rule, and an array that grows. */
 
 /** Words of a rule, 16 of 32 bits: one cache line. */
 export const RULE_STRIDE = 16;
-/** `-s` and `-d`: a packet fits when (address & mask) === value; mask 0 fits all. */
+/** `-s` and `-d`, each with its mask in the word behind: a packet fits when (address & mask) === value; mask 0 fits all. */
 export const W_SRC = 0;
-export const W_SRC_MASK = 1;
 export const W_DST = 2;
 export const W_DST_MASK = 3;
 /** 0 = any. */
@@ -87,13 +86,6 @@ export class RuleWords {
     this.words[base + W_FIRST] = chain.first;
     this.words[base + W_END] = chain.end;
     return base;
-  }
-
-  /** Appends rules that `write` makes and says where they are. */
-  chain(write: () => unknown): Chain {
-    const first = this.length;
-    write();
-    return { first, end: this.length };
   }
 
   /** Appends copies of `count` rules; jumps among them lead to the copies, all others to where they led. Returns the first. */

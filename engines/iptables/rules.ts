@@ -1,6 +1,5 @@
-/** Every rule of the nat and filter tables in one array of words, for the literal evaluator. */
+/** Every rule of the nat and filter tables as a struct of arrays, for the literal evaluator. */
 import { REASON_INVALID, REASON_NONE } from '../../model/verdict.ts';
-import { assert } from '../../sim/assert.ts';
 import type { ServiceTable } from './compile.ts';
 import { encodeRule } from './encode.ts';
 import type { NodeFacts } from './node-facts.ts';
@@ -10,12 +9,23 @@ import { statisticThresholds } from './probability.ts';
 import { BUILT_IN_CHAINS, firewallRules, forwardRules, postroutingRules } from './program/fixed-rules.ts';
 import { nodePortDispatch } from './program/node-ports.ts';
 import type { Rule } from './program/rules.ts';
+import * as kind from './rule-arrays.ts';
+import { RuleArrays, keyOfWords } from './rule-arrays.ts';
 import type { Chain } from './rule-words.ts';
-import * as word from './rule-words.ts';
-import { RuleWords } from './rule-words.ts';
+import { RULE_STRIDE, RuleWords, W_DST, W_END, W_FIRST } from './rule-words.ts';
+import {
+  KEY_ANY_DST,
+  KEY_ANY_PORT,
+  KEY_SERVICE_CHAIN,
+  LEAST_BYTES,
+  keyKind,
+  portKey,
+  protocolKey,
+  ruleKey,
+} from './scan.ts';
 import * as size from './sizes.ts';
 import * as shared from './special-ports.ts';
-import { MARK_CHAIN } from './special-ports.ts';
+import { MARK_CHAIN, SHARED_CHAIN_COUNT } from './special-ports.ts';
 
 const HOOKS: Readonly<Record<string, number>> = {
   INPUT: HOOK_INPUT,
@@ -25,252 +35,373 @@ const HOOKS: Readonly<Record<string, number>> = {
   POSTROUTING: HOOK_POSTROUTING,
 };
 
+/** Where a chain stands: that changes from sync to sync. */
+class Place implements Chain {
+  first = 0;
+  end = 0;
+}
+
+/** A chain whose rules do not depend on Services: rules `first` .. `end - 1` of the fixed words. */
+interface FixedChain {
+  readonly place: Place;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Any destination, port and protocol. */
+const ANY = KEY_ANY_DST | KEY_ANY_PORT;
+/** By whether endpoint rules carry comments. DNAT's key is without the protocol. */
+const CHANCE_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_CHANCE, size.endpointJumpBytes(true, c)));
+const LAST_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_JUMP, size.endpointJumpBytes(false, c)));
+const HAIRPIN_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_HAIRPIN, size.hairpinBytes(c)));
+const DNAT_KEYS = [false, true].map((c) => ANY | ruleKey(kind.KIND_DNAT, size.dnatBytes(c)));
+const EXTERNAL_MARK_KEY = ANY | ruleKey(kind.KIND_JUMP, size.COMMENTED_BYTES);
+const EXTERNAL_JUMP_KEY = ANY | ruleKey(kind.KIND_JUMP, size.PLAIN_BYTES);
+/** Without the port. */
+const JUMP_KEY = ruleKey(kind.KIND_JUMP, size.SERVICE_BYTES);
+const NODE_PORT_KEY = JUMP_KEY | KEY_SERVICE_CHAIN | KEY_ANY_DST;
+const CLUSTER_MARK_KEY = ruleKey(kind.KIND_CLUSTER_MARK, size.SERVICE_BYTES);
+const REJECT_KEY = ruleKey(kind.KIND_REJECT, size.SERVICE_BYTES);
+const EXTERNAL_REJECT_KEY = KEY_SERVICE_CHAIN | KEY_ANY_DST | ruleKey(kind.KIND_REJECT_LOCAL, size.EXTERNAL_BYTES);
+const SPECIAL_KEY = ruleKey(kind.KIND_SPECIAL, LEAST_BYTES);
+
 /**
- * KUBE-MARK-MASQ comes first, then the service ports' own chains, one segment a service port; a partial sync appends the segments of
- * what changed. All other chains follow and are written anew at every sync, as kube-proxy does.
+ * KUBE-MARK-MASQ's one rule comes first, then the service ports' own chains, one segment a service port; a partial sync writes those of
+ * what changed, in place or behind the others. All other chains follow and are written anew at every sync, as kube-proxy does.
  */
 export class RuleSet {
   readonly #facts: NodeFacts;
   readonly #table: ServiceTable;
-  readonly #rules = new RuleWords();
+  readonly arrays = new RuleArrays();
   #segmentsEnd = 0;
   #garbage = 0;
-  /** By slot: the segment's first rule and its rules. Of a plain service port KUBE-EXT's two rules stand in front of KUBE-SVC. */
+  /** By slot: the segment's first rule and the rules that it has room for. Of a plain service port KUBE-EXT's two rules stand in front of KUBE-SVC. */
   #first = new Int32Array(0);
-  #length = new Int32Array(0);
+  #room = new Int32Array(0);
+  /** By slot, the four words of a plain service port's rule for its cluster IP, which is copied into the shared chain at every sync. A special one's has that kind alone. */
+  #clusterIpRules = new Int32Array(0);
+  #specialMoves = -1;
 
+  /** The rules of fixed chains, and what their jumps lead to. */
+  readonly fixed = new RuleWords();
+  readonly #fixedChains: FixedChain[] = [];
+  readonly #fixedJumps: { readonly base: number; readonly to: Place }[] = [];
+  readonly #places = new Map<string, Place>();
+  readonly #sharedPlaces: readonly Place[];
+  readonly #fixedKeys: Int32Array;
+  /** By shared chain: where it begins, the last one's end behind them, and where its next rule goes. */
+  readonly #starts = new Int32Array(SHARED_CHAIN_COUNT + 1);
+  readonly #next = new Int32Array(SHARED_CHAIN_COUNT);
+  /** The last rules of nat KUBE-SERVICES. */
+  readonly #dispatch: FixedChain;
   /** The built-in chains by hook. */
   readonly natHooks: Chain[] = [];
   readonly filterHooks: Chain[] = [];
 
   constructor(table: ServiceTable) {
-    this.#facts = table.facts;
+    const { facts } = table;
+    const { config } = facts;
+    this.#facts = facts;
     this.#table = table;
+    Object.assign(this.#place('nat/KUBE-MARK-MASQ'), MARK_CHAIN);
+    this.#dispatch = this.#fixedChain('nat/', new Place(), nodePortDispatch(config));
+    this.#addFixed('nat/KUBE-POSTROUTING', postroutingRules(config));
+    this.#addFixed('filter/KUBE-FIREWALL', firewallRules(config));
+    this.#addFixed('filter/KUBE-FORWARD', forwardRules(config), REASON_INVALID);
+    for (const [name, rules] of BUILT_IN_CHAINS) {
+      const [tableName, chain] = name.split('/');
+      (tableName === 'nat' ? this.natHooks : this.filterHooks)[HOOKS[chain]] = this.#place(name);
+      this.#addFixed(name, rules);
+    }
+    this.#sharedPlaces = shared.SHARED_CHAINS.map((name) => this.#place(name));
+    const { words, length } = this.fixed;
+    this.#fixedKeys = Int32Array.from({ length }, (_, rule) => keyOfWords(words, rule * RULE_STRIDE, kind.KIND_FIXED));
   }
 
-  get words(): Int32Array {
-    return this.#rules.words;
+  /** Of memory, all that grows with rules and with service ports. */
+  get bytes(): number {
+    const perSlot = this.#first.byteLength + this.#room.byteLength + this.#clusterIpRules.byteLength;
+    return this.arrays.bytes + this.fixed.words.byteLength + perSlot;
   }
 
   update(changed?: readonly number[]): void {
     const table = this.#table;
+    const { special, chains } = table;
     const slots = table.servicePorts.length;
-    const full = changed === undefined || this.#garbage * 2 > this.#segmentsEnd;
     if (this.#first.length < slots) {
       this.#first = grown(this.#first, slots);
-      this.#length = grown(this.#length, slots);
+      this.#room = grown(this.#room, slots);
+      this.#clusterIpRules = grown(this.#clusterIpRules, 4 * this.#first.length);
     }
-    this.#rules.length = this.#segmentsEnd;
-    if (full) {
-      // KUBE-MARK-MASQ never moves, so that the segments may point at it.
-      this.#rules.length = 0;
-      this.#rules.add(size.PLAIN_BYTES, word.TARGET_MARK);
-      this.#garbage = 0;
-      this.#length.fill(0);
-      for (let slot = 0; slot < slots; slot++) this.#segment(slot);
+    const after =
+      this.fixed.length +
+      chains.services.length +
+      chains.nodePorts.length +
+      chains.rejects.length +
+      chains.externalRejects.length +
+      chains.firewall.length +
+      chains.healthPorts.length;
+    if (changed === undefined || special.moves !== this.#specialMoves || this.#garbage * 2 > this.#segmentsEnd) {
+      this.#specialMoves = special.moves;
+      this.arrays.reserve(1 + table.allOwnRules + after, 0);
+      this.#markChain();
+      this.#room.fill(0);
+      for (let slot = 0; slot < slots; slot++) if (table.servicePorts[slot] !== undefined) this.#segment(slot);
     } else {
-      for (let slot = 0; slot < slots; slot++) {
-        if (table.servicePorts[slot] === undefined) this.#drop(slot);
-      }
-      for (const slot of changed) {
-        this.#drop(slot);
-        this.#segment(slot);
-      }
+      let appended = 0;
+      for (const slot of table.freeSlots) this.#drop(slot);
+      for (const slot of changed) if (table.ownRules[slot] > this.#room[slot]) appended += table.ownRules[slot];
+      this.arrays.reserve(this.#segmentsEnd + appended + after, this.#segmentsEnd);
+      for (const slot of changed) this.#segment(slot);
     }
-    this.#segmentsEnd = this.#rules.length;
-    this.#nat();
-    this.#filter();
+    this.#sharedChains();
+  }
+
+  /** It never moves, so that the segments may point at it. */
+  #markChain(): void {
+    const { dst, key, arg, more } = this.arrays;
+    dst[0] = 0;
+    key[0] = ANY | ruleKey(kind.KIND_MARK, size.PLAIN_BYTES);
+    arg[0] = 0;
+    more[0] = 0;
+    this.#segmentsEnd = 1;
+    this.#garbage = 0;
   }
 
   #drop(slot: number): void {
-    this.#garbage += this.#length[slot];
-    this.#length[slot] = 0;
+    this.#garbage += this.#room[slot];
+    this.#room[slot] = 0;
   }
 
   #segment(slot: number): void {
-    const { servicePorts, special } = this.#table;
-    if (servicePorts[slot] === undefined) return;
-    const begin = this.#rules.length;
-    this.#first[slot] = begin;
-    if (special.length[slot] === 0) this.#plainSegment(slot);
-    else this.#rules.copy(special.rules, special.first[slot], special.length[slot]);
-    this.#length[slot] = this.#rules.length - begin;
+    const { ownRules, special } = this.#table;
+    const length = ownRules[slot];
+    if (length > this.#room[slot]) {
+      this.#drop(slot);
+      this.#first[slot] = this.#segmentsEnd;
+      this.#room[slot] = length;
+      this.#segmentsEnd += length;
+    }
+    if (special.length[slot] === 0) {
+      this.#clusterIpRule(slot);
+      if (length > 0) this.#plainSegment(slot, this.#first[slot]);
+      return;
+    }
+    this.#clusterIpRules[4 * slot + 1] = SPECIAL_KEY;
+    const begin = special.first[slot] + special.sharedStart(slot, SHARED_CHAIN_COUNT);
+    this.#specialRules(this.#first[slot], begin, length, this.#first[slot] - begin, 0);
   }
 
-  /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of a plain service port. */
-  #plainSegment(slot: number): void {
-    const table = this.#table;
-    const rules = this.#rules;
-    const { endpoints } = table;
+  /** Of nat KUBE-SERVICES a jump to KUBE-SVC, or of filter KUBE-SERVICES the REJECT. */
+  #clusterIpRule(slot: number): void {
+    const { clusterIp, protocol, port, nodePort, id, endpoints } = this.#table;
+    const rules = this.#clusterIpRules;
     const n = endpoints.count[slot];
-    if (n === 0) return;
-    const commented = table.commented[slot] === 1;
-    const svc = this.#plainService(slot);
+    const destination = KEY_SERVICE_CHAIN | portKey(protocol[slot], port[slot]);
+    rules[4 * slot] = clusterIp[slot];
+    rules[4 * slot + 1] = destination | (n > 0 ? JUMP_KEY : REJECT_KEY);
+    rules[4 * slot + 2] = n > 0 ? this.#first[slot] + (nodePort[slot] === 0 ? 0 : 2) : id[slot];
+    rules[4 * slot + 3] = n + (this.#facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0);
+  }
+
+  /** KUBE-EXT, KUBE-SVC and the KUBE-SEPs of a plain service port that has endpoints. */
+  #plainSegment(slot: number, first: number): void {
+    const table = this.#table;
+    const { address, port, start, count } = table.endpoints;
+    const { dst, key, arg, more } = this.arrays;
+    const hasMark = this.#facts.clusterIpMark === MARK_IN_CHAIN;
+    const c = table.commented[slot];
+    const n = count[slot];
+    let at = first;
     if (table.nodePort[slot] !== 0) {
-      rules.addJump(size.COMMENTED_BYTES, MARK_CHAIN);
-      rules.addJump(size.PLAIN_BYTES, svc);
+      key[at] = EXTERNAL_MARK_KEY;
+      arg[at] = 0;
+      more[at] = 1;
+      at++;
+      key[at] = EXTERNAL_JUMP_KEY;
+      arg[at] = at + 1;
+      more[at] = (hasMark ? 1 : 0) + n;
+      at++;
     }
-    if (this.#facts.clusterIpMark === MARK_IN_CHAIN) this.#clusterIpMark(slot);
+    if (hasMark) {
+      dst[at] = table.clusterIp[slot];
+      key[at] = CLUSTER_MARK_KEY | portKey(table.protocol[slot], table.port[slot]);
+      at++;
+    }
     const thresholds = statisticThresholds(n);
-    for (let i = 0; i < n; i++) {
-      const first = svc.end + 2 * i;
-      const base = rules.addJump(size.endpointJumpBytes(i < n - 1, commented), { first, end: first + 2 });
-      if (i < n - 1) {
-        rules.words[base + word.W_MATCHES] = word.MATCH_STATISTIC;
-        rules.words[base + word.W_THRESHOLD] = thresholds[n - i];
-      }
+    const chanceKey = CHANCE_KEYS[c];
+    let chain = at + n;
+    for (let left = n; left > 1; left--, at++, chain += 2) {
+      dst[at] = thresholds[left];
+      key[at] = chanceKey;
+      arg[at] = chain;
     }
-    const start = endpoints.start[slot];
-    for (let i = 0; i < n; i++) {
-      const hairpin = rules.addJump(size.hairpinBytes(commented), MARK_CHAIN);
-      rules.words[hairpin + word.W_SRC] = endpoints.address[start + i];
-      rules.words[hairpin + word.W_SRC_MASK] = -1;
-      const dnat = rules.add(size.dnatBytes(commented), word.TARGET_DNAT);
-      rules.words[dnat + word.W_PROTOCOL] = table.protocol[slot];
-      rules.words[dnat + word.W_FIRST] = endpoints.address[start + i];
-      rules.words[dnat + word.W_END] = endpoints.port[start + i];
-      rules.words[dnat + word.W_SERVICE] = table.id[slot];
+    key[at] = LAST_KEYS[c];
+    arg[at] = chain;
+    more[at] = 2;
+    at++;
+    const hairpinKey = HAIRPIN_KEYS[c];
+    const dnatKey = DNAT_KEYS[c] | protocolKey(table.protocol[slot]);
+    const id = table.id[slot];
+    const end = start[slot] + n;
+    for (let i = start[slot]; i < end; i++, at += 2) {
+      const endpoint = address[i];
+      dst[at] = endpoint;
+      key[at] = hairpinKey;
+      dst[at + 1] = id;
+      key[at + 1] = dnatKey;
+      arg[at + 1] = endpoint;
+      more[at + 1] = port[i];
     }
   }
 
-  /** KUBE-SVC of a plain service port. */
-  #plainService(slot: number): Chain {
-    const first = this.#first[slot] + (this.#table.nodePort[slot] === 0 ? 0 : 2);
-    const mark = this.#facts.clusterIpMark === MARK_IN_CHAIN ? 1 : 0;
-    return { first, end: first + mark + this.#table.endpoints.count[slot] };
-  }
-
-  #clusterIpMark(slot: number): number {
-    const base = this.#rules.addJump(size.SERVICE_BYTES, MARK_CHAIN);
-    this.#destination(base, slot);
-    const facts = this.#facts;
-    const { words } = this.#rules;
-    if (facts.masqueradeAll) return base;
-    if (facts.detectsInterface) {
-      words[base + word.W_MATCHES] |= word.MATCH_NOT_FROM_POD;
-      return base;
+  /** Rules `rule` .. `rule + count - 1` of special service ports at `to`. Jumps lead `shift` rules further here than in their words. */
+  #specialRules(to: number, rule: number, count: number, shift: number, flags: number): void {
+    const { dst, key, arg, more } = this.arrays;
+    const { words } = this.#table.special.rules;
+    for (let i = 0; i < count; i++) {
+      const base = (rule + i) * RULE_STRIDE;
+      dst[to + i] = words[base + W_DST];
+      key[to + i] = keyOfWords(words, base, kind.KIND_SPECIAL) | flags;
+      arg[to + i] = rule + i;
+      more[to + i] = shift;
     }
-    words.set(facts.detector, base + word.W_SRC);
-    words[base + word.W_MATCHES] |= word.MATCH_SRC_INVERTED;
-    return base;
   }
 
-  #nat(): void {
-    const { config, clusterIpMark } = this.#facts;
-    const { nodePort, endpoints } = this.#table;
-    const nodePorts = this.#sharedChain(shared.NAT_NODE_PORTS, (slot) => {
-      if (nodePort[slot] === 0 || endpoints.count[slot] === 0) return;
-      const first = this.#first[slot];
-      this.#nodePort(this.#rules.addJump(size.SERVICE_BYTES, { first, end: first + 2 }), slot);
-    });
-    const chains = new Map([
-      ['KUBE-NODEPORTS', nodePorts],
-      ['KUBE-MARK-MASQ', MARK_CHAIN],
-    ]);
-    const dispatch = this.#sharedChain(shared.NAT_SERVICES, (slot) => {
-      if (endpoints.count[slot] === 0) return;
-      if (clusterIpMark === MARK_IN_DISPATCH) this.#inServiceChain(this.#clusterIpMark(slot));
-      const base = this.#rules.addJump(size.SERVICE_BYTES, this.#plainService(slot));
-      this.#destination(base, slot);
-      this.#inServiceChain(base);
-    });
-    const last = this.#fixed(nodePortDispatch(config), chains);
-    for (let rule = last.first; rule < last.end; rule++) this.#inServiceChain(rule * word.RULE_STRIDE);
-    chains.set('KUBE-SERVICES', { first: dispatch.first, end: last.end });
-    chains.set('KUBE-POSTROUTING', this.#fixed(postroutingRules(config), chains));
-    this.#hooks('nat/', chains, this.natHooks);
+  #sharedChains(): void {
+    const { chains } = this.#table;
+    const starts = this.#starts;
+    const next = this.#next;
+    next[shared.NAT_SERVICES] = chains.services.length + this.#dispatch.end - this.#dispatch.first;
+    next[shared.NAT_NODE_PORTS] = chains.nodePorts.length;
+    next[shared.FILTER_SERVICES] = chains.rejects.length;
+    next[shared.EXTERNAL_SERVICES] = chains.externalRejects.length;
+    next[shared.PROXY_FIREWALL] = chains.firewall.length;
+    next[shared.HEALTH_PORTS] = chains.healthPorts.length;
+    starts[0] = this.#segmentsEnd;
+    for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) {
+      const end = starts[chain] + next[chain];
+      const place = this.#sharedPlaces[chain];
+      place.first = next[chain] = starts[chain];
+      place.end = starts[chain + 1] = end;
+    }
+    const dispatchFirst = starts[shared.NAT_SERVICES] + chains.services.length;
+    this.#serviceRules();
+    this.#writeFixed(this.#dispatch, dispatchFirst, KEY_SERVICE_CHAIN);
+    let end = starts[SHARED_CHAIN_COUNT];
+    for (const chain of this.#fixedChains) end = this.#writeFixed(chain, end, 0);
+    for (const { base, to } of this.#fixedJumps) {
+      this.fixed.words[base + W_FIRST] = to.first;
+      this.fixed.words[base + W_END] = to.end;
+    }
   }
 
-  #filter(): void {
-    const { config } = this.#facts;
-    const { nodePort, endpoints } = this.#table;
-    const none = (): undefined => undefined;
-    const chains = new Map([
-      ['KUBE-FIREWALL', this.#fixed(firewallRules(config), new Map())],
-      ['KUBE-FORWARD', this.#fixed(forwardRules(config), new Map(), REASON_INVALID)],
-      ['KUBE-PROXY-FIREWALL', this.#sharedChain(shared.PROXY_FIREWALL, none)],
-      ['KUBE-NODEPORTS', this.#sharedChain(shared.HEALTH_PORTS, none)],
-    ]);
-    const services = this.#sharedChain(shared.FILTER_SERVICES, (slot) => {
-      if (endpoints.count[slot] === 0) this.#destination(this.#reject(size.SERVICE_BYTES, slot), slot);
-    });
-    const external = this.#sharedChain(shared.EXTERNAL_SERVICES, (slot) => {
-      if (endpoints.count[slot] > 0 || nodePort[slot] === 0) return;
-      const base = this.#reject(size.EXTERNAL_BYTES, slot);
-      this.#nodePort(base, slot);
-      this.#rules.words[base + word.W_MATCHES] |= word.MATCH_DST_LOCAL;
-    });
-    chains.set('KUBE-SERVICES', services);
-    chains.set('KUBE-EXTERNAL-SERVICES', external);
-    this.#hooks('filter/', chains, this.filterHooks);
-  }
-
-  /** One of the chains that all service ports share, in service order; `plain` writes a plain service port's rules. */
-  #sharedChain(chain: number, plain: (slot: number) => void): Chain {
-    const { count, order, special } = this.#table;
-    const hasSpecial = special.sharedTotals[chain] > 0;
-    return this.#rules.chain(() => {
-      for (let i = 0; i < count; i++) {
-        const slot = order[i];
-        if (special.length[slot] === 0) plain(slot);
-        else if (hasSpecial) {
-          const begin = special.sharedStart(slot, chain);
-          this.#rules.copy(this.#rules, this.#first[slot] + begin, special.sharedStart(slot, chain + 1) - begin);
+  /** The rules of all service ports in the chains that they share, in service order. */
+  #serviceRules(): void {
+    const table = this.#table;
+    const { count, order, protocol, nodePort, id } = table;
+    const { dst, key, arg, more } = this.arrays;
+    const rules = this.#clusterIpRules;
+    const segment = this.#first;
+    const marks = this.#facts.clusterIpMark === MARK_IN_DISPATCH;
+    const at = this.#next;
+    let services = at[shared.NAT_SERVICES];
+    let rejects = at[shared.FILTER_SERVICES];
+    let nodePorts = at[shared.NAT_NODE_PORTS];
+    for (let i = 0; i < count; i++) {
+      const slot = order[i];
+      const word = rules[4 * slot + 1];
+      const ruleKind = keyKind(word);
+      if (ruleKind === kind.KIND_JUMP) {
+        if (marks) {
+          dst[services] = rules[4 * slot];
+          key[services] = CLUSTER_MARK_KEY | (word & ~JUMP_KEY);
+          services++;
         }
+        dst[services] = rules[4 * slot];
+        key[services] = word;
+        arg[services] = rules[4 * slot + 2];
+        more[services] = rules[4 * slot + 3];
+        services++;
+        if (nodePort[slot] === 0) continue;
+        key[nodePorts] = NODE_PORT_KEY | portKey(protocol[slot], nodePort[slot]);
+        arg[nodePorts] = segment[slot];
+        more[nodePorts] = 2;
+        nodePorts++;
+      } else if (ruleKind === kind.KIND_REJECT) {
+        dst[rejects] = rules[4 * slot];
+        key[rejects] = word;
+        arg[rejects] = rules[4 * slot + 2];
+        rejects++;
+        if (nodePort[slot] === 0) continue;
+        const external = at[shared.EXTERNAL_SERVICES]++;
+        key[external] = EXTERNAL_REJECT_KEY | portKey(protocol[slot], nodePort[slot]);
+        arg[external] = id[slot];
+      } else {
+        at[shared.NAT_SERVICES] = services;
+        at[shared.FILTER_SERVICES] = rejects;
+        at[shared.NAT_NODE_PORTS] = nodePorts;
+        this.#specialShared(slot, at);
+        services = at[shared.NAT_SERVICES];
+        rejects = at[shared.FILTER_SERVICES];
+        nodePorts = at[shared.NAT_NODE_PORTS];
       }
-    });
-  }
-
-  #fixed(rules: readonly Rule[], chains: ReadonlyMap<string, Chain>, dropReason: number = REASON_NONE): Chain {
-    const context = {
-      servicePortId: -1,
-      dropReason,
-      chain: (name: string): Chain => {
-        const chain = chains.get(name);
-        assert(chain !== undefined, `there is a chain ${name}`);
-        return chain;
-      },
-      list: (): number => -1,
-    };
-    return this.#rules.chain(() => {
-      for (const rule of rules) encodeRule(this.#rules, rule, context);
-    });
-  }
-
-  #hooks(table: string, chains: ReadonlyMap<string, Chain>, hooks: Chain[]): void {
-    for (const [name, rules] of BUILT_IN_CHAINS) {
-      if (name.startsWith(table)) hooks[HOOKS[name.slice(table.length)]] = this.#fixed(rules, chains);
     }
   }
 
-  #destination(base: number, slot: number): void {
-    const table = this.#table;
-    const { words } = this.#rules;
-    words[base + word.W_DST] = table.clusterIp[slot];
-    words[base + word.W_DST_MASK] = -1;
-    words[base + word.W_PROTOCOL] = table.protocol[slot];
-    words[base + word.W_DPORT] = table.port[slot];
-    words[base + word.W_MATCHES] |= word.MATCH_DPORT;
+  /** `at`: where the next rule of each chain goes. */
+  #specialShared(slot: number, at: Int32Array): void {
+    const { special } = this.#table;
+    const first = special.first[slot];
+    const shift = this.#first[slot] - first - special.sharedStart(slot, SHARED_CHAIN_COUNT);
+    for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) {
+      const begin = special.sharedStart(slot, chain);
+      const length = special.sharedStart(slot, chain + 1) - begin;
+      if (length > 0) this.#specialRules(at[chain], first + begin, length, shift, KEY_SERVICE_CHAIN);
+      at[chain] += length;
+    }
   }
 
-  #nodePort(base: number, slot: number): void {
-    const table = this.#table;
-    const { words } = this.#rules;
-    words[base + word.W_PROTOCOL] = table.protocol[slot];
-    words[base + word.W_DPORT] = table.nodePort[slot];
-    words[base + word.W_MATCHES] |= word.MATCH_DPORT;
-    this.#inServiceChain(base);
+  #writeFixed({ place, first, end }: FixedChain, to: number, flags: number): number {
+    const { dst, key, arg } = this.arrays;
+    const { words } = this.fixed;
+    const keys = this.#fixedKeys;
+    place.first = to;
+    place.end = to + end - first;
+    for (let rule = first, at = to; rule < end; rule++, at++) {
+      dst[at] = words[rule * RULE_STRIDE + W_DST];
+      key[at] = keys[rule] | flags;
+      arg[at] = rule;
+    }
+    return place.end;
   }
 
-  #reject(bytes: number, slot: number): number {
-    const base = this.#rules.add(bytes, word.TARGET_REJECT);
-    this.#rules.words[base + word.W_SERVICE] = this.#table.id[slot];
-    this.#inServiceChain(base);
-    return base;
+  #addFixed(name: string, rules: readonly Rule[], dropReason: number = REASON_NONE): void {
+    const tableName = name.slice(0, name.indexOf('/') + 1);
+    this.#fixedChains.push(this.#fixedChain(tableName, this.#place(name), rules, dropReason));
   }
 
-  #inServiceChain(base: number): void {
-    this.#rules.words[base + word.W_SERVICE_CHAIN] = 1;
+  /** `tableName` is `nat/` or `filter/`. */
+  #fixedChain(tableName: string, place: Place, rules: readonly Rule[], dropReason: number = REASON_NONE): FixedChain {
+    const first = this.fixed.length;
+    for (const rule of rules) {
+      const base = encodeRule(this.fixed, rule, {
+        servicePortId: -1,
+        dropReason,
+        chain: (name) => this.#place(tableName + name),
+        list: () => -1,
+      });
+      const { target } = rule;
+      if (target.kind === 'jump') this.#fixedJumps.push({ base, to: this.#place(tableName + target.chain) });
+    }
+    return { place, first, end: this.fixed.length };
+  }
+
+  /** Of a chain by `nat/NAME` or `filter/NAME`. */
+  #place(name: string): Place {
+    let place = this.#places.get(name);
+    if (place === undefined) this.#places.set(name, (place = new Place()));
+    return place;
   }
 }
 

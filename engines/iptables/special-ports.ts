@@ -24,7 +24,7 @@ export const FILTER_SERVICES = 2;
 export const EXTERNAL_SERVICES = 3;
 export const PROXY_FIREWALL = 4;
 export const HEALTH_PORTS = 5;
-const SHARED_CHAINS = [
+export const SHARED_CHAINS = [
   'nat/KUBE-SERVICES',
   'nat/KUBE-NODEPORTS',
   'filter/KUBE-SERVICES',
@@ -32,6 +32,8 @@ const SHARED_CHAINS = [
   'filter/KUBE-PROXY-FIREWALL',
   'filter/KUBE-NODEPORTS',
 ];
+
+export const SHARED_CHAIN_COUNT = SHARED_CHAINS.length;
 
 /** KUBE-MARK-MASQ: the first rule of every array of words that has segments in it. */
 export const MARK_CHAIN: Chain = { first: 0, end: 1 };
@@ -70,6 +72,8 @@ export class SpecialPorts {
   /** Rules for each shared chain, summed over service ports. */
   readonly sharedTotals = SHARED_CHAINS.map(() => 0);
   rules = new RuleWords();
+  /** How often the rules have changed their places. */
+  moves = 0;
   #garbage = 0;
 
   constructor(facts: NodeFacts, lists: RecentLists) {
@@ -85,6 +89,12 @@ export class SpecialPorts {
   /** Where the slot's rules for a shared chain begin, counted from `first`; those for the next chain begin where they end. */
   sharedStart(slot: number, chain: number): number {
     return this.#shared[slot * SHARED_STRIDE + chain];
+  }
+
+  /** Whether any shared chain has a rule of one of these service ports. */
+  get hasShared(): boolean {
+    for (let chain = 0; chain < SHARED_CHAIN_COUNT; chain++) if (this.sharedTotals[chain] > 0) return true;
+    return false;
   }
 
   reserveSlots(size: number): void {
@@ -116,7 +126,7 @@ export class SpecialPorts {
     });
     const length = this.rules.length - first;
     const before = this.take(slot);
-    if (before !== undefined) for (const chain of before.chains) this.release(chain);
+    if (before !== undefined) for (const chain of before.chains) this.release(chain.lists);
     this.first[slot] = first;
     this.length[slot] = length;
     this.#shared.set(starts, slot * SHARED_STRIDE);
@@ -142,15 +152,16 @@ export class SpecialPorts {
     return port;
   }
 
-  /** The chain is written anew or deleted. */
-  release(chain: { readonly lists: readonly number[] }): void {
-    for (const list of chain.lists) this.#lists.release(list);
+  /** Chains whose rules refer to these lists are written anew or deleted. */
+  release(lists: readonly number[]): void {
+    for (const list of lists) this.#lists.release(list);
   }
 
   /** Closes the gaps that rewritten service ports have left. */
   compact(): void {
     if (this.#garbage < 1024 || this.#garbage * 2 < this.rules.length) return;
     const from = this.rules;
+    this.moves++;
     this.rules = new RuleWords();
     this.rules.add(PLAIN_BYTES, TARGET_MARK);
     for (let slot = 0; slot < this.#ports.length; slot++) {

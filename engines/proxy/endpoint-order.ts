@@ -48,5 +48,5 @@ export function keyAddress(key: number): number {
 }
 
 export function keyPort(key: number): number {
-  return PORT_ORDER[key % 65536];
+  return PORT_ORDER[key - Math.floor(key / 65536) * 65536];
 }

@@ -49,17 +49,27 @@ export class KeyList {
  * CategorizeEndpoints without topology). False when a hint or a duplicate asks for `endpointCategories`; the list means nothing then.
  */
 export function choosePlainEndpoints(endpoints: readonly Endpoint[], list: KeyList): boolean {
-  list.reset(endpoints.length);
-  let ready = 0;
-  for (const endpoint of endpoints) {
-    if (endpoint.hints !== undefined) return false;
-    if (endpoint.ready) ready++;
-    list.push(endpointKey(endpoint.address, endpoint.port));
-  }
-  list.order();
+  const count = endpoints.length;
+  list.reset(count);
   const { keys } = list;
-  for (let i = 1; i < list.count; i++) if (keys[i] === keys[i - 1]) return false;
-  if (ready === endpoints.length) return true;
+  let ready = 0;
+  let isOrdered = true;
+  let previous = -1;
+  for (let i = 0; i < count; i++) {
+    const { address, port, ready: isReady, hints } = endpoints[i];
+    if (hints !== undefined) return false;
+    if (isReady) ready++;
+    const key = endpointKey(address, port);
+    keys[i] = key;
+    if (key <= previous) isOrdered = false;
+    previous = key;
+  }
+  list.count = count;
+  if (!isOrdered) {
+    list.order();
+    for (let i = 1; i < count; i++) if (keys[i] === keys[i - 1]) return false;
+  }
+  if (ready === count) return true;
   list.count = 0;
   for (const endpoint of endpoints) {
     const isUsed = ready > 0 ? endpoint.ready : endpoint.serving && endpoint.terminating;
