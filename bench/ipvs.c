@@ -992,7 +992,7 @@ static inline void request(const struct packet *p, struct walked *w, struct verd
   uint32_t flags = is_literal ? 0 : destination_flags(p->dst, p->protocol, p->dport);
   int is_delivered = 0;
   if (is_first) hook_nat(w, flags, work);
-  if (is_local(p->dst)) {
+  if (flags != 0 || is_local(p->dst)) {
     if (hook_input(w, flags, work) == REJECT) {
       finish(v, OUTCOME_REJECT, REASON_UNUSED_VIP_PORT);
       return;
@@ -1137,7 +1137,7 @@ static void mix_answers(int length) {
   for (int i = 0; i < length; i++) {
     const struct verdict *v = &verdicts[i];
     uint32_t row = 0;
-    for (int k = 0; k < STRIDE; k++) row = row * 31 + counters[i][k];
+    for (uint32_t k = 0, weight = 1; k < STRIDE; k++, weight += 0x9e3779b2u) row += counters[i][k] * weight;
     h = mixed(h, row);
     h = mixed(h, v->outcome | (uint32_t)v->reason << 8 | (uint32_t)v->first << 16 | (uint32_t)v->masqueraded << 24);
     h = mixed(h, v->src);

@@ -12,6 +12,7 @@ import { IPVS_SCHEDULERS } from '../engine.ts';
 import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { dumpEngine } from './dump.ts';
+import { EARLIEST, NOW } from './expiry-queues.ts';
 import { Forwarding, reusePolicy } from './forwarding.ts';
 import { GracefulTermination } from './graceful-termination.ts';
 import { IpSets } from './ipsets.ts';
@@ -128,11 +129,21 @@ class IpvsEngine implements Engine {
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
     const { length, time } = packets;
     const rows = work.rows;
+    const path = this.#path;
+    const { clock } = this.#connections;
     rows.fill(0, 0, length * COUNTER_STRIDE);
+    path.prepare(packets);
+    let check = this.#termination.nextCheck;
     for (let i = 0; i < length; i++) {
-      this.advance(time[i]);
-      this.#path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
+      const now = time[i];
+      if (now < clock[EARLIEST] && now < check) clock[NOW] = now;
+      else {
+        this.advance(now);
+        check = this.#termination.nextCheck;
+      }
+      path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
     }
+    if (length > 0) this.#termination.advanceClock(time[length - 1]);
   }
 
   dump(form: 'kernel' | 'restore'): string {

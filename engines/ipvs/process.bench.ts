@@ -87,7 +87,9 @@ class Traffic {
     let h = this.checksum;
     for (let i = 0, at = 0; i < BATCH; i++) {
       let row = 0;
-      for (let k = 0; k < COUNTER_STRIDE; k++, at++) row = (Math.imul(row, 31) + rows[at]) | 0;
+      for (let k = 0, weight = 1; k < COUNTER_STRIDE; k++, at++, weight = (weight + 0x9e3779b2) | 0) {
+        row = (row + Math.imul(rows[at], weight)) | 0;
+      }
       h = mixed(h, row);
       h = mixed(h, outcome[i] | (reason[i] << 8) | (first[i] << 16) | (masqueraded[i] << 24));
       h = mixed(h, srcAddress[i]);

@@ -3,6 +3,7 @@
  * questions that its rules ask; they are found by walking the rules once for each combination that occurs (HookMemo).
  */
 import { COUNTER_STRIDE, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
+import type { PacketBatch } from '../../model/packet.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import { FlagTable } from './flag-table.ts';
 import { HookMemo } from './hook-memo.ts';
@@ -68,6 +69,8 @@ export class RuleWalk {
   #row = 0;
   /** Flags of the packet's destination as it came to nat and filter INPUT; NO_FLAGS until asked for. */
   #flags = NO_FLAGS;
+  /** Of each packet that was prepared. */
+  #flagsOfPacket = new Int32Array(0);
 
   constructor(
     options: RuleOptions,
@@ -102,16 +105,31 @@ export class RuleWalk {
     for (const { address } of blockedVips) this.#blockedSources.add(address, 0, 0, 1);
   }
 
-  /** A new packet, whose counters go to rows[row + counter]. Its destination is the one that conntrack leaves it with. */
-  begin(rows: Uint32Array, row: number): void {
-    this.#rows = rows;
-    this.#row = row;
-    this.#flags = NO_FLAGS;
-    if (this.#isLiteral) this.#literal.countInto(rows, row);
+  /** Packets to come: looks their destinations up. */
+  prepare(packets: PacketBatch): void {
+    if (this.#isLiteral) return;
+    if (packets.length > this.#flagsOfPacket.length) this.#flagsOfPacket = new Int32Array(packets.capacity);
+    this.#sets.destinationFlagsOfAll(packets, this.#flagsOfPacket);
   }
 
-  isLocal(address: number): boolean {
-    return this.#literal.isLocal(address);
+  /** Packet `i` of those that were prepared, whose counters go to rows[row + counter]. */
+  begin(i: number, rows: Uint32Array, row: number): void {
+    this.#rows = rows;
+    this.#row = row;
+    if (this.#isLiteral) this.#literal.countInto(rows, row);
+    else this.#flags = this.#flagsOfPacket[i];
+  }
+
+  /** conntrack has given the packet another destination than the one that it came with. */
+  destinationChanged(): void {
+    this.#flags = NO_FLAGS;
+  }
+
+  /** The routing decision: is the packet, as it came to nat and filter INPUT, for an address of this node? */
+  isForNode(): boolean {
+    const { dstAddress } = this.packet;
+    // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
+    return (!this.#isLiteral && this.#destinationFlags() !== 0) || this.#literal.isLocal(dstAddress);
   }
 
   /** nat PREROUTING or OUTPUT (their rules are the same): may set the mark. */
@@ -151,11 +169,6 @@ export class RuleWalk {
     return this.#indexed(this.#forwardMemo, key, r.FILTER_FORWARD);
   }
 
-  /** Whether filter OUTPUT looks at the packet at all. */
-  get looksAtOutput(): boolean {
-    return this.#blockedVips > 0;
-  }
-
   /** filter OUTPUT: TARGET_DROP (the node itself, to a load balancer that is closed to it), or the packet goes on. */
   filterOutput(): number {
     const isAsked = this.#blockedVips > 0 && this.#blockedSources.get(this.packet.srcAddress, 0, 0) !== 0;
@@ -193,14 +206,13 @@ export class RuleWalk {
   }
 
   #natKey(): number {
-    const { srcAddress, dstAddress, dstPort, protocol } = this.packet;
+    const { srcAddress, dstPort, protocol } = this.packet;
     if (isLoopback(srcAddress)) return NAT_LOOPBACK_KEY;
     const flags = this.#destinationFlags();
     let key = flags;
     if (!this.#masqueradesAll && this.#isMasqueradeRuleMet()) key |= NAT_MASQUERADED;
     if ((flags & EXTERNAL) !== 0 && this.#literal.isLocal(srcAddress)) key |= NAT_SRC_LOCAL;
-    // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
-    if (flags === 0 && !this.#literal.isLocal(dstAddress)) return key;
+    if (!this.isForNode()) return key;
     key |= NAT_DST_LOCAL;
     const ports = this.#hasNodePorts ? this.#sets.portFlags(protocol, dstPort) : 0;
     if (protocol === PROTOCOL_TCP) return key | ((ports & NODE_PORT_BITS) << NAT_PORT_SHIFT);

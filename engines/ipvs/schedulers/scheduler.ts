@@ -11,6 +11,8 @@ import type { ServiceTable } from '../service-table.ts';
 export abstract class Scheduler {
   /** List elements looked at by the latest `schedule`: DESTINATIONS_EXAMINED. */
   examined = 0;
+  /** Whether `schedule` looks at the time. */
+  readonly readsClock: boolean = false;
   protected readonly servers: RealServers;
   protected readonly services: ServiceTable;
 
@@ -28,6 +30,6 @@ export abstract class Scheduler {
   /** Called before `server` is taken out of its list. */
   serverRemoved?(service: number, server: number): void;
 
-  /** The real server's slot, or -1 when none is available. Sets `examined`. Addresses and ports are the packet's. */
+  /** The real server's slot, or -1 when none is available. Sets `examined`. Addresses (signed or unsigned) and ports are the packet's. */
   abstract schedule(service: number, srcAddress: number, srcPort: number, dstAddress: number, now: SimTime): number;
 }
