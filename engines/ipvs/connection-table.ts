@@ -6,22 +6,24 @@
  * The templates of session affinity stand among them: a client address, port 0, a virtual server and the real server that the
  * client's next connections get. What happens in the table happens at the time of the latest `expireUntil`.
  */
-import { NS_PER_S } from '../../model/time.ts';
+import * as timeModel from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
-import { EARLIEST, ExpiryQueues, NOW } from './expiry-queues.ts';
-import { fieldOf, FIRST_RECORD, grownInt32 } from './grow.ts';
+import * as queues from './expiry-queues.ts';
+import { ExpiryQueues } from './expiry-queues.ts';
+import * as memory from './grow.ts';
+import { fieldOf, grownInt32 } from './grow.ts';
 import { jhash3words } from './hashes.ts';
 import type { RealServers } from './real-servers.ts';
-import { NONE } from './service-table.ts';
-import {
-  firstState,
-  isTcpState,
-  nextTcpState,
-  STATE_IS_ACTIVE,
-  STATE_TEMPLATE,
-  STATE_TIMEOUTS_NS,
-  TOWARDS_SERVER,
-} from './tcp-states.ts';
+import * as tables from './service-table.ts';
+import * as states from './tcp-states.ts';
+import { firstState, isTcpState, nextTcpState } from './tcp-states.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { NS_PER_S } = timeModel;
+const { EARLIEST, NOW } = queues;
+const { FIRST_RECORD } = memory;
+const { NONE } = tables;
+const { STATE_IS_ACTIVE, STATE_TEMPLATE, STATE_TIMEOUTS_NS, TOWARDS_SERVER } = states;
 
 /** The distinct timeouts of connections, and the queue of each state. Those of templates follow. */
 const STATE_QUEUES = [...new Set(STATE_TIMEOUTS_NS)];

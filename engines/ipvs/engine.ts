@@ -1,6 +1,6 @@
 /** kube-proxy's IPVS mode and the kernel's IPVS on one node, on typed arrays. engines/README.md says what is modelled. */
 import type { ClusterDelta, ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
-import { COUNTER_STRIDE } from '../../model/counters.ts';
+import * as counters from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
@@ -8,11 +8,11 @@ import type { SimTime } from '../../model/time.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 import { StaleFlows } from '../conntrack/stale-flows.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
-import { IPVS_SCHEDULERS } from '../engine.ts';
+import * as engineModel from '../engine.ts';
 import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { dumpEngine } from './dump.ts';
-import { EARLIEST, NOW } from './expiry-queues.ts';
+import * as queues from './expiry-queues.ts';
 import { Forwarding, reusePolicy } from './forwarding.ts';
 import { GracefulTermination } from './graceful-termination.ts';
 import { IpSets } from './ipsets.ts';
@@ -23,6 +23,11 @@ import type { LocalDetector } from './rules.ts';
 import { createScheduler } from './schedulers/create.ts';
 import { ServiceTable } from './service-table.ts';
 import { Syncer } from './sync.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { COUNTER_STRIDE } = counters;
+const { IPVS_SCHEDULERS } = engineModel;
+const { EARLIEST, NOW } = queues;
 
 const MANIFEST: EngineManifest = {
   protocols: ['tcp', 'udp', 'sctp'],

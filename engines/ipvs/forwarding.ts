@@ -2,24 +2,31 @@
  * The IPVS hooks for one packet (net/netfilter/ipvs/ip_vs_core.c ip_vs_in_hook, ip_vs_out_hook): the reply look-up, the
  * request look-up, scheduling.
  */
-import {
+import * as counters from '../../model/counters.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import * as packetModel from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import type { IpvsMatch, WalkedPacket } from './literal-walk.ts';
+import type { RealServers } from './real-servers.ts';
+import type { Scheduler } from './schedulers/scheduler.ts';
+import * as tables from './service-table.ts';
+import type { ServiceTable } from './service-table.ts';
+import * as states from './tcp-states.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const {
   CONNECTION_CHAIN_ENTRIES,
   DESTINATIONS_EXAMINED,
   HASH_PROBES,
   IPVS_CONNECTION_INSERTS,
   NAT_SETUPS,
   SERVICE_CHAIN_ENTRIES,
-} from '../../model/counters.ts';
-import type { PacketBatch } from '../../model/packet.ts';
-import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { ConnectionTable } from './connection-table.ts';
-import type { IpvsMatch, WalkedPacket } from './literal-walk.ts';
-import type { RealServers } from './real-servers.ts';
-import type { Scheduler } from './schedulers/scheduler.ts';
-import { NONE, UNKNOWN } from './service-table.ts';
-import type { ServiceTable } from './service-table.ts';
-import { STATE_CLOSE, STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } from './tcp-states.ts';
+} = counters;
+const { TCP_ACK, TCP_RST, TCP_SYN } = packetModel;
+const { PROTOCOL_TCP } = protocols;
+const { NONE, UNKNOWN } = tables;
+const { STATE_CLOSE, STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } = states;
 
 /** IPVS leaves the packet alone. */
 export const IPVS_PASS = 0;
@@ -100,6 +107,7 @@ export class Forwarding {
     if (this.#isLiteral) return;
     if (packets.length > this.#serviceOfPacket.length) this.#serviceOfPacket = new Int32Array(packets.capacity);
     this.#services.lookUpAll(packets, this.#serviceOfPacket);
+    this.#scheduler.touch?.(this.#serviceOfPacket, packets.length);
   }
 
   /** Of packet `i` of those that were prepared: slot, NONE or UNKNOWN. */
@@ -128,7 +136,9 @@ export class Forwarding {
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     return (
-      slot !== NONE && connections.virtualAddress(slot) === (vip.address | 0) && connections.virtualPort(slot) === vip.port
+      slot !== NONE &&
+      connections.virtualAddress(slot) === (vip.address | 0) &&
+      connections.virtualPort(slot) === vip.port
     );
   };
 

@@ -2,11 +2,27 @@
  * One packet through the node in IPVS mode: conntrack, the hooks in their order, IPVS, the verdict. The order of hooks
  * is that of net/netfilter's priorities; engines/README.md sections 3, 4, 6 and 7 say what each step decides.
  */
-import { NAT_SETUPS } from '../../model/counters.ts';
+import * as counters from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
-import { ORIGIN_HOST, ORIGIN_POD } from '../../model/packet.ts';
+import * as packetModel from '../../model/packet.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
-import {
+import * as verdictModel from '../../model/verdict.ts';
+import type { RandomStream } from '../../sim/rng.ts';
+import * as conntrackModel from '../conntrack/table.ts';
+import type { ConntrackTable } from '../conntrack/table.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import * as forwardingModel from './forwarding.ts';
+import type { Forwarding } from './forwarding.ts';
+import * as walkModel from './literal-walk.ts';
+import type { WalkedPacket } from './literal-walk.ts';
+import type { RuleWalk } from './rule-walk.ts';
+import * as ruleModel from './rules.ts';
+import * as tables from './service-table.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { NAT_SETUPS } = counters;
+const { ORIGIN_HOST, ORIGIN_POD } = packetModel;
+const {
   OUTCOME_ACCEPT,
   OUTCOME_DROP,
   OUTCOME_ENDPOINT,
@@ -21,19 +37,13 @@ import {
   REASON_SERVER_UNAVAILABLE,
   REASON_SOURCE_RANGE,
   REASON_UNUSED_VIP_PORT,
-} from '../../model/verdict.ts';
-import type { RandomStream } from '../../sim/rng.ts';
-import { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } from '../conntrack/table.ts';
-import type { ConntrackTable } from '../conntrack/table.ts';
-import type { ConnectionTable } from './connection-table.ts';
-import { IPVS_SERVER_GONE, IPVS_PASS, IPVS_PORT_REUSED, IPVS_REQUEST } from './forwarding.ts';
-import { TRACKED_NEW, TRACKED_OLD, UNTRACKED } from './forwarding.ts';
-import type { Forwarding } from './forwarding.ts';
-import { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } from './literal-walk.ts';
-import type { WalkedPacket } from './literal-walk.ts';
-import type { RuleWalk } from './rule-walk.ts';
-import { TARGET_DROP, TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, TARGET_REJECT } from './rules.ts';
-import { NONE } from './service-table.ts';
+} = verdictModel;
+const { CT_ESTABLISHED, CT_FULL, CT_INVALID, CT_NEW, FLOW_IPVS, FLOW_MASQUERADED } = conntrackModel;
+const { IPVS_SERVER_GONE, IPVS_PASS, IPVS_PORT_REUSED, IPVS_REQUEST, TRACKED_NEW, TRACKED_OLD, UNTRACKED } =
+  forwardingModel;
+const { CTSTATE_ESTABLISHED, CTSTATE_INVALID, CTSTATE_NEW } = walkModel;
+const { TARGET_DROP, TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, TARGET_REJECT } = ruleModel;
+const { NONE } = tables;
 
 export class PacketPath {
   readonly #walk: RuleWalk;

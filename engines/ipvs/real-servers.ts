@@ -4,9 +4,14 @@
  * trash while connections (or a scheduler's cache) still hold it; adding it again brings it back
  * (ip_vs_trash_get_dest), with its connections and their counts.
  */
-import { fieldOf, FIRST_RECORD, grownInt32 } from './grow.ts';
-import { NONE } from './service-table.ts';
+import * as memory from './grow.ts';
+import { fieldOf, grownInt32 } from './grow.ts';
+import * as tables from './service-table.ts';
 import type { ServiceTable } from './service-table.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { FIRST_RECORD } = memory;
+const { NONE } = tables;
 
 const FREE = 0;
 const LIVE = 1;

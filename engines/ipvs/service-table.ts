@@ -4,9 +4,15 @@
  * that double when full (only a sync adds virtual servers).
  */
 import type { PacketBatch } from '../../model/packet.ts';
-import { TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import { fieldOf, FIRST_RECORD, grownInt32 } from './grow.ts';
+import * as packetModel from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
+import * as memory from './grow.ts';
+import { fieldOf, grownInt32 } from './grow.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { TCP_SYN } = packetModel;
+const { PROTOCOL_TCP } = protocols;
+const { FIRST_RECORD } = memory;
 
 const SERVICE_BUCKETS = 256;
 /** "No slot": the end of a chain or a list, a failed look-up. */
@@ -194,7 +200,7 @@ export class ServiceTable {
   }
 
   #insertIndex(slot: number): void {
-    if (((this.#used / STRIDE) + 1) * 2 > this.#index.length) {
+    if ((this.#used / STRIDE + 1) * 2 > this.#index.length) {
       this.#index = new Int32Array(this.#index.length * 2);
       this.#rebuildIndex();
       return;
