@@ -6,6 +6,7 @@
  * The templates of session affinity stand among them: a client address, port 0, a virtual server and the real server that the
  * client's next connections get. What happens in the table happens at the time of the latest `expireUntil`.
  */
+import type { PacketBatch } from '../../model/packet.ts';
 import * as timeModel from '../../model/time.ts';
 import type { SimTime } from '../../model/time.ts';
 import * as queues from './expiry-queues.ts';
@@ -62,6 +63,8 @@ export class ConnectionTable {
   entriesPassed = 0;
   /** Live connections. */
   size = 0;
+  /** Of no use, but for making `prepare` read. */
+  read = 0;
 
   readonly #servers: RealServers;
   readonly #mask: number;
@@ -99,11 +102,24 @@ export class ConnectionTable {
 
   /** ip_vs_conn_out_get: the connection that a packet from its real server to its client belongs to. */
   findReply(protocol: number, srcAddress: number, srcPort: number, dstAddress: number, dstPort: number): number {
+    const bucket = this.bucket(dstAddress, dstPort, protocol);
+    return this.findReplyIn(bucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
+  }
+
+  /** `findReply` for whom knows the bucket of the packet's destination. */
+  findReplyIn(
+    bucket: number,
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+  ): number {
     const words = this.#words;
     const client = dstAddress | 0;
     const server = srcAddress | 0;
     let passed = 0;
-    let slot = this.#heads[this.bucket(client, dstPort, protocol)];
+    let slot = this.#heads[bucket];
     while (slot !== NONE) {
       passed++;
       if (
@@ -123,16 +139,59 @@ export class ConnectionTable {
 
   /** ip_vs_conn_in_get: the connection that a packet from a client to a virtual server belongs to. */
   findRequest(protocol: number, srcAddress: number, srcPort: number, dstAddress: number, dstPort: number): number {
-    return this.#find(protocol, srcAddress | 0, srcPort, dstAddress | 0, dstPort, protocol);
+    const bucket = this.bucket(srcAddress, srcPort, protocol);
+    return this.findRequestIn(bucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
+  }
+
+  /** `findRequest` for whom knows the bucket of the packet's source. */
+  findRequestIn(
+    bucket: number,
+    protocol: number,
+    srcAddress: number,
+    srcPort: number,
+    dstAddress: number,
+    dstPort: number,
+  ): number {
+    return this.#find(bucket, srcAddress | 0, srcPort, dstAddress | 0, dstPort, protocol);
   }
 
   /** ip_vs_ct_in_get: the client's template for a virtual server. */
   findTemplate(protocol: number, clientAddress: number, virtualAddress: number, virtualPort: number): number {
-    return this.#find(protocol, clientAddress | 0, 0, virtualAddress | 0, virtualPort, protocol | TEMPLATE);
+    const bucket = this.bucket(clientAddress, 0, protocol);
+    return this.#find(bucket, clientAddress | 0, 0, virtualAddress | 0, virtualPort, protocol | TEMPLATE);
+  }
+
+  /**
+   * The buckets of the sources and the destinations of packets that come next. Reads what the look-ups and the expiry of connections until
+   * then will read: a loop of its own, so that several packets wait for memory together.
+   */
+  prepare(packets: PacketBatch, ofSources: Int32Array, ofDestinations: Int32Array): void {
+    const { length, protocol, srcAddress, srcPort, dstAddress, dstPort } = packets;
+    const words = this.#words;
+    const heads = this.#heads;
+    let read = 0;
+    for (let i = 0; i < length; i++) {
+      const source = this.bucket(srcAddress[i], srcPort[i], protocol[i]);
+      const destination = this.bucket(dstAddress[i], dstPort[i], protocol[i]);
+      ofSources[i] = source;
+      ofDestinations[i] = destination;
+      if (heads[source] !== NONE) read ^= words[heads[source]];
+      if (heads[destination] !== NONE) read ^= words[heads[destination]];
+    }
+    const { inactive } = this.#servers;
+    const queues = this.#queues;
+    const last = packets.time[length - 1];
+    for (let queue = 0; queue < STATE_QUEUES.length; queue++) {
+      let slot = queues.head(queue);
+      for (let i = 0; i < length && slot !== NONE && queues.expiry(slot) <= last; i++, slot = queues.after(slot)) {
+        read ^= inactive[words[slot + SERVER]];
+      }
+    }
+    this.read = read;
   }
 
   #find(
-    protocol: number,
+    bucket: number,
     client: number,
     clientPort: number,
     virtual: number,
@@ -142,7 +201,7 @@ export class ConnectionTable {
     const words = this.#words;
     const ports = (clientPort << 16) | virtualPort;
     let passed = 0;
-    let slot = this.#heads[this.bucket(client, clientPort, protocol)];
+    let slot = this.#heads[bucket];
     while (slot !== NONE) {
       passed++;
       if (
@@ -161,7 +220,7 @@ export class ConnectionTable {
 
   /**
    * ip_vs_conn_new: in state NONE (UDP, SCTP: their one state), moved at once by its first packet's flags. Its server counts it as
-   * inactive or active. `template`: the one that controls it (ip_vs_control_add), or NONE.
+   * inactive or active. `template`: the one that controls it (ip_vs_control_add), or NONE. `bucket`: the client's, if the caller knows it.
    */
   add(
     protocol: number,
@@ -173,6 +232,7 @@ export class ConnectionTable {
     servicePortId: number,
     template: number,
     tcpFlags: number,
+    bucket = this.bucket(clientAddress, clientPort, protocol),
   ): number {
     let slot = this.#free;
     if (slot !== NONE) this.#free = this.#words[slot + NEXT];
@@ -199,7 +259,7 @@ export class ConnectionTable {
     servers.hold(server);
     if (STATE_IS_ACTIVE[state] === 1) servers.active[server]++;
     else servers.inactive[server]++;
-    this.#link(slot, this.bucket(clientAddress, clientPort, protocol));
+    this.#link(slot, bucket);
     this.#queues.put(slot, QUEUE_OF_STATE[state]);
     this.size++;
     return slot;

@@ -133,6 +133,7 @@ class IpvsEngine implements Engine {
 
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
     const { length, time } = packets;
+    if (length === 0) return;
     const rows = work.rows;
     const path = this.#path;
     const { clock } = this.#connections;
@@ -148,7 +149,7 @@ class IpvsEngine implements Engine {
       }
       path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
     }
-    if (length > 0) this.#termination.advanceClock(time[length - 1]);
+    this.#termination.advanceClock(time[length - 1]);
   }
 
   dump(form: 'kernel' | 'restore'): string {

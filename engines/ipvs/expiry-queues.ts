@@ -54,6 +54,11 @@ export class ExpiryQueues {
     return this.#heads[queue];
   }
 
+  /** The slot that expires next of those in its queue, or -1. */
+  after(slot: number): number {
+    return this.#words[slot + LATER];
+  }
+
   expiry(slot: number): SimTime {
     return this.#floats[(slot >> 1) + EXPIRES];
   }

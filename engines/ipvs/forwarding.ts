@@ -85,7 +85,9 @@ export class Forwarding {
   readonly #scheduler: Scheduler;
   readonly #reuse: ReusePolicy;
   /** Of each packet that was prepared. */
-  #serviceOfPacket = new Int32Array(0);
+  #servicesAhead = new Int32Array(0);
+  #sourceBuckets = new Int32Array(0);
+  #destinationBuckets = new Int32Array(0);
 
   constructor(
     isLiteral: boolean,
@@ -104,22 +106,34 @@ export class Forwarding {
 
   /** Packets to come: looks up the virtual servers of those that may open a connection. */
   prepare(packets: PacketBatch): void {
+    if (packets.length > this.#servicesAhead.length) {
+      this.#servicesAhead = new Int32Array(packets.capacity);
+      this.#sourceBuckets = new Int32Array(packets.capacity);
+      this.#destinationBuckets = new Int32Array(packets.capacity);
+    }
+    this.#connections.prepare(packets, this.#sourceBuckets, this.#destinationBuckets);
     if (this.#isLiteral) return;
-    if (packets.length > this.#serviceOfPacket.length) this.#serviceOfPacket = new Int32Array(packets.capacity);
-    this.#services.lookUpAll(packets, this.#serviceOfPacket);
-    this.#scheduler.touch?.(this.#serviceOfPacket, packets.length);
+    this.#services.lookUpAll(packets, this.#servicesAhead);
+    this.#scheduler.touch?.(this.#servicesAhead, packets.length);
   }
 
-  /** Of packet `i` of those that were prepared: slot, NONE or UNKNOWN. */
-  serviceOf(i: number): number {
-    return this.#isLiteral ? UNKNOWN : this.#serviceOfPacket[i];
+  /** Packet `i` of those that were prepared is in hand now. */
+  begin(packet: WalkedPacket, i: number): void {
+    packet.service = this.#isLiteral ? UNKNOWN : this.#servicesAhead[i];
+    packet.sourceBucket = this.#sourceBuckets[i];
+    packet.destinationBucket = this.#destinationBuckets[i];
+  }
+
+  /** conntrack has given the packet another destination than the one that it came with. */
+  destinationChanged(packet: WalkedPacket): void {
+    packet.destinationBucket = this.#connections.bucket(packet.dstAddress, packet.dstPort, packet.protocol);
   }
 
   /** The packet as a reply of a connection: its slot, moved by the packet, or -1. Counters go to rows[row + ...]. */
   reply(packet: WalkedPacket, rows: Uint32Array, row: number): number {
     const connections = this.#connections;
-    const { protocol, srcAddress, srcPort, dstAddress, dstPort } = packet;
-    const slot = connections.findReply(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    const { destinationBucket, protocol, srcAddress, srcPort, dstAddress, dstPort } = packet;
+    const slot = connections.findReplyIn(destinationBucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, packet.tcpFlags);
@@ -151,8 +165,8 @@ export class Forwarding {
   /** The packet as a request, after `reply` missed. Sets `connection` and `servicePortId`. */
   request(packet: WalkedPacket, tracking: Tracking, rows: Uint32Array, row: number): IpvsVerdict {
     const connections = this.#connections;
-    const { protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags } = packet;
-    const slot = connections.findRequest(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    const { sourceBucket, protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags } = packet;
+    const slot = connections.findRequestIn(sourceBucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     this.connection = slot;
@@ -209,8 +223,19 @@ export class Forwarding {
       server = template === NONE ? NONE : connections.server(template);
     } else server = this.#choose(service, packet, rows, row);
     if (server === NONE) return IPVS_NO_SERVER;
-    const { tcpFlags } = packet;
-    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, template, tcpFlags);
+    const { tcpFlags, sourceBucket } = packet;
+    const slot = connections.add(
+      protocol,
+      srcAddress,
+      srcPort,
+      dstAddress,
+      dstPort,
+      server,
+      id,
+      template,
+      tcpFlags,
+      sourceBucket,
+    );
     if (template !== NONE) connections.renewTemplate(template);
     rows[row + IPVS_CONNECTION_INSERTS]++;
     rows[row + NAT_SETUPS]++;

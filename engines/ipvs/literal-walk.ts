@@ -30,6 +30,9 @@ export class WalkedPacket {
   tcpFlags = 0;
   /** The virtual server of the destination that it came with, NONE or UNKNOWN. */
   service = UNKNOWN;
+  /** Buckets of the source that it came with and of its destination in the connection table. */
+  sourceBucket = 0;
+  destinationBucket = 0;
   ctstate = CTSTATE_NEW;
   /** The masquerade mark, which lives for one packet. */
   isMarked = false;

@@ -113,7 +113,7 @@ export class PacketPath {
       this.#reason = REASON_CONNTRACK_FULL;
     } else {
       this.#walk.begin(i, rows, row);
-      packet.service = this.#forwarding.serviceOf(i);
+      this.#forwarding.begin(packet, i);
       packet.ctstate =
         status === CT_INVALID ? CTSTATE_INVALID : status === CT_ESTABLISHED ? CTSTATE_ESTABLISHED : CTSTATE_NEW;
       if (status === CT_INVALID) this.#reason = REASON_INVALID;
@@ -150,6 +150,7 @@ export class PacketPath {
       packet.dstAddress = clientAddress;
       packet.dstPort = clientPort;
       walk.destinationChanged();
+      this.#forwarding.destinationChanged(packet);
     }
     if (!fromHost && this.#isStopped(walk.isForNode() ? walk.filterInput() : walk.filterForward())) return;
     const slot = this.#forwarding.reply(packet, rows, row);
