@@ -1,9 +1,11 @@
 /** The connection-tracking table that the engines share: typed arrays, two hash nodes an entry (net/netfilter/nf_conntrack_core.c). */
-import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, PORT_TRIES } from '../../model/counters.ts';
+import { CONNTRACK_INSERTS, CONNTRACK_LOOKUPS, COUNTER_STRIDE, PORT_TRIES } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
 import type { SimTime } from '../../model/time.ts';
 import { NS_PER_S } from '../../model/time.ts';
+import type { VerdictBatch } from '../../model/verdict.ts';
+import { OUTCOME_ACCEPT, OUTCOME_ENDPOINT, OUTCOME_REPLY, REASON_NONE } from '../../model/verdict.ts';
 import type { RandomStream } from '../../sim/rng.ts';
 import { ExpiryBounds } from './expiry-bounds.ts';
 import {
@@ -20,22 +22,7 @@ import {
   TCP_TIMEOUT_NS,
   TCP_TIME_WAIT,
 } from './tcp-states.ts';
-import {
-  AUX,
-  DST,
-  EXPIRY,
-  FLAGS,
-  NEXT,
-  NODE,
-  PORTS,
-  PROTOCOL,
-  SERVICE,
-  SRC,
-  STATE,
-  STRIDE,
-  hashTuple,
-  nodeBase,
-} from './layout.ts';
+import { AUX, DST, EXPIRY, META, NEXT, NODE, PORTS, SERVICE, SRC, STRIDE, hashTuple, nodeBase } from './layout.ts';
 
 /** The packet belongs to no entry; one is pending until `confirm`, or is forgotten at the next `track`. */
 export const CT_NEW = 0;
@@ -52,6 +39,20 @@ export const FLOW_DNAT = 1;
 export const FLOW_MASQUERADED = 2;
 export const FLOW_IPVS = 4;
 const SEEN_REPLY = 128;
+/** In `runFlags` alone. */
+export const FLOW_REPLY = 128;
+
+/** Outcome of an established flow's packet that the filter table lets pass, by reply * 4 + (FLOW_DNAT | FLOW_MASQUERADED). */
+const RUN_OUTCOMES = Uint8Array.of(
+  OUTCOME_ACCEPT,
+  OUTCOME_ENDPOINT,
+  OUTCOME_ACCEPT,
+  OUTCOME_ENDPOINT,
+  OUTCOME_ACCEPT,
+  OUTCOME_REPLY,
+  OUTCOME_REPLY,
+  OUTCOME_REPLY,
+);
 
 /**
  * Until a reply has been seen, and from then on: UDP (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream), then SCTP
@@ -75,6 +76,8 @@ export class ConntrackTable {
   entry = -1;
   /** After `track`: whether the packet goes in the reply direction of `entry`. */
   isReply = false;
+  /** By packet of the last `trackRun`: FLOW_* of its flow, and FLOW_REPLY when it goes in the reply direction. */
+  runFlags = new Uint8Array(0);
   /** After `chooseSource`: the source port that the packet leaves with. */
   chosenPort = 0;
 
@@ -91,6 +94,10 @@ export class ConntrackTable {
   // The packet of the last `track`.
   /** Its time. In an array: a number too large for a small integer is boxed anew when a call passes it on. */
   readonly #clock = new Float64Array(1);
+  /** Of the batch that `lookAhead` saw. */
+  #hashes = new Int32Array(0);
+  /** What `lookAhead` read; kept so that the reads are not optimised away. */
+  touched = 0;
   #src = 0;
   #dst = 0;
   #ports = 0;
@@ -121,8 +128,102 @@ export class ConntrackTable {
     return live;
   }
 
+  /**
+   * For a whole batch, before its first `trackRun`: hashes every tuple and fetches what the look-ups will read, the memory of many
+   * packets at once. Changes nothing.
+   */
+  lookAhead(packets: PacketBatch): void {
+    const { length, srcAddress, dstAddress, srcPort, dstPort, protocol } = packets;
+    if (this.#hashes.length < length) {
+      this.#hashes = new Int32Array(packets.capacity);
+      this.runFlags = new Uint8Array(packets.capacity);
+    }
+    const hashes = this.#hashes;
+    const heads = this.#heads;
+    const words = this.#words;
+    const mask = heads.length - 1;
+    // A node of -1 becomes the last one: nothing is asked, so that no fetch waits for another.
+    const last = this.#capacity * 2 - 1;
+    let touched = 0;
+    for (let i = 0; i < length; i++) {
+      const ports = (srcPort[i] << 16) | dstPort[i];
+      const hash = hashTuple(srcAddress[i] | 0, dstAddress[i] | 0, ports, protocol[i]);
+      hashes[i] = hash;
+      touched ^= words[nodeBase(words[nodeBase(heads[hash & mask] & last) + NEXT] & last)];
+    }
+    this.touched = touched;
+  }
+
+  /**
+   * As `track` for packets `from` and on, as far as each is one of an established TCP flow and nothing out of the ordinary: also fills
+   * in its verdict, all but what the filter table may say. Returns the number of the first packet that is left to `track`, or the
+   * length of the batch. `lookAhead` has seen the batch.
+   */
+  trackRun(packets: PacketBatch, from: number, verdicts: VerdictBatch, rows: Uint32Array): number {
+    const { length, time, protocol, tcpFlags } = packets;
+    // A full table watches what each packet does to the expiry: that is done one by one.
+    if (this.#expiryBounds !== undefined) return from;
+    const srcAddress = packets.srcAddress;
+    const dstAddress = packets.dstAddress;
+    const srcPort = packets.srcPort;
+    const dstPort = packets.dstPort;
+    const hashes = this.#hashes;
+    const heads = this.#heads;
+    const words = this.#words;
+    const floats = this.#floats;
+    const runFlags = this.runFlags;
+    const mask = heads.length - 1;
+    for (let i = from; i < length; i++) {
+      const src = srcAddress[i] | 0;
+      const dst = dstAddress[i] | 0;
+      const ports = (srcPort[i] << 16) | dstPort[i];
+      const flagsRow = TCP_ROW_OF_FLAGS[tcpFlags[i]];
+      const now = time[i];
+      let node = heads[hashes[i] & mask];
+      while (node >= 0) {
+        const at = nodeBase(node);
+        if (words[at + DST] === dst && words[at + SRC] === src && words[at + PORTS] === ports) {
+          // Any other protocol's entry, or one that has expired, is left to `track`, too.
+          if (words[(node >> 1) * STRIDE + META] >>> 16 !== protocol[i]) node = -1;
+          break;
+        }
+        node = words[at + NEXT];
+      }
+      if (node < 0 || protocol[i] !== PROTOCOL_TCP || flagsRow === ROW_SYN || flagsRow === ROW_NONE) return i;
+      const entry = node >> 1;
+      const base = entry * STRIDE;
+      const reply = node & 1;
+      const meta = words[base + META] | ((-reply & SEEN_REPLY) << 8);
+      const next = TCP_NEXT[reply * TCP_REPLY_OFFSET + flagsRow * TCP_COLUMNS + (meta & 0xff)];
+      if (next >= TCP_INVALID || (meta & (SEEN_REPLY << 8)) === 0 || !(floats[entry * 8 + EXPIRY] > now)) return i;
+      words[base + META] = (meta & ~0xff) | next;
+      floats[entry * 8 + EXPIRY] = now + TCP_TIMEOUT_NS[next];
+      rows[i * COUNTER_STRIDE + CONNTRACK_LOOKUPS]++;
+      // As it leaves: the other tuple, turned round.
+      const other = base + (1 - reply) * NODE;
+      verdicts.srcAddress[i] = words[other + DST];
+      verdicts.dstAddress[i] = words[other + SRC];
+      const otherPorts = words[other + PORTS];
+      verdicts.srcPort[i] = otherPorts;
+      verdicts.dstPort[i] = otherPorts >>> 16;
+      verdicts.reason[i] = REASON_NONE;
+      verdicts.first[i] = 0;
+      verdicts.masqueraded[i] = (meta >>> 9) & 1;
+      verdicts.servicePortId[i] = words[base + SERVICE];
+      verdicts.outcome[i] = RUN_OUTCOMES[reply * 4 + ((meta >>> 8) & 3)];
+      runFlags[i] = ((meta >>> 8) & ~SEEN_REPLY) | (reply * FLOW_REPLY);
+    }
+    return length;
+  }
+
   /** Looks packet `i` up, moves its flow's state and expiry, and adds to the counters that start at rows[row]. */
   track(packets: PacketBatch, i: number, rows: Uint32Array, row: number): TrackStatus {
+    const ports = (packets.srcPort[i] << 16) | packets.dstPort[i];
+    const hash = hashTuple(packets.srcAddress[i] | 0, packets.dstAddress[i] | 0, ports, packets.protocol[i]);
+    return this.#track(packets, i, hash, rows, row);
+  }
+
+  #track(packets: PacketBatch, i: number, hash: number, rows: Uint32Array, row: number): TrackStatus {
     this.#clock[0] = packets.time[i];
     const src = packets.srcAddress[i] | 0;
     const dst = packets.dstAddress[i] | 0;
@@ -132,12 +233,12 @@ export class ConntrackTable {
     this.entry = -1;
     this.isReply = false;
     const flagsRow = protocol === PROTOCOL_TCP ? TCP_ROW_OF_FLAGS[packets.tcpFlags[i]] : 0;
-    const node = this.#find(src, dst, ports, protocol);
+    const node = this.#findHashed(hash, src, dst, ports, protocol);
     if (node >= 0) {
       if (flagsRow === ROW_NONE) return CT_INVALID;
       const words = this.#words;
       const base = (node >> 1) * STRIDE;
-      const state = words[base + STATE];
+      const state = words[base + META] & 0xff;
       const reopens =
         protocol === PROTOCOL_TCP && flagsRow === ROW_SYN && (state === TCP_TIME_WAIT || state === TCP_CLOSE);
       if (!reopens) return this.#advance(node, flagsRow, protocol);
@@ -240,15 +341,12 @@ export class ConntrackTable {
     words[base + SRC] = this.#src;
     words[base + DST] = this.#dst;
     words[base + PORTS] = this.#ports;
-    words[base + PROTOCOL] = this.#protocol;
     words[base + NODE + SRC] = dstAddress | 0;
     words[base + NODE + DST] = sourceAddress | 0;
     words[base + NODE + PORTS] = (dstPort << 16) | sourcePort;
-    words[base + NODE + PROTOCOL] = this.#protocol;
-    words[base + STATE] = this.#state;
+    words[base + META] = (this.#protocol << 16) | (flags << 8) | this.#state;
     words[base + SERVICE] = servicePortId;
     words[base + AUX] = -1;
-    words[base + FLAGS] = flags;
     // Both timeouts come from an array: V8 boxes the choice between an array's element and a large constant.
     const timeout =
       this.#protocol === PROTOCOL_TCP ? TCP_TIMEOUT_NS[this.#state] : DATAGRAM_TIMEOUT_NS[datagramRow(this.#protocol)];
@@ -257,6 +355,17 @@ export class ConntrackTable {
     this.#linkBoth(entry);
     this.entry = entry;
     return entry;
+  }
+
+  /** Packet `i` of the entry's flow as it leaves: the other tuple, turned round. */
+  translate(verdicts: VerdictBatch, i: number): void {
+    const words = this.#words;
+    const other = this.entry * STRIDE + (this.isReply ? 0 : NODE);
+    const ports = words[other + PORTS];
+    verdicts.srcAddress[i] = words[other + DST];
+    verdicts.dstAddress[i] = words[other + SRC];
+    verdicts.srcPort[i] = ports;
+    verdicts.dstPort[i] = ports >>> 16;
   }
 
   /** Source of the entry's first packet. */
@@ -288,15 +397,15 @@ export class ConntrackTable {
     return this.#words[entry * STRIDE + NODE + PORTS] & 0xffff;
   }
   protocol(entry: number): number {
-    return this.#words[entry * STRIDE + PROTOCOL];
+    return this.#words[entry * STRIDE + META] >>> 16;
   }
   /** Index in TCP_STATES; 0 for UDP. */
   tcpState(entry: number): number {
-    return this.#words[entry * STRIDE + STATE];
+    return this.#words[entry * STRIDE + META] & 0xff;
   }
   /** FLOW_* as given to `confirm`. */
   flags(entry: number): number {
-    return this.#words[entry * STRIDE + FLAGS] & ~SEEN_REPLY;
+    return (this.#words[entry * STRIDE + META] >>> 8) & 0x7f;
   }
   servicePortId(entry: number): number {
     return this.#words[entry * STRIDE + SERVICE];
@@ -346,21 +455,19 @@ export class ConntrackTable {
     const entry = node >> 1;
     const base = entry * STRIDE;
     const reply = (node & 1) === 1;
-    let flags = words[base + FLAGS];
+    let meta = words[base + META];
+    if (reply) meta |= SEEN_REPLY << 8;
     if (protocol === PROTOCOL_TCP) {
-      const next = TCP_NEXT[(reply ? TCP_REPLY_OFFSET : 0) + flagsRow * TCP_COLUMNS + words[base + STATE]];
+      const next = TCP_NEXT[(reply ? TCP_REPLY_OFFSET : 0) + flagsRow * TCP_COLUMNS + (meta & 0xff)];
       if (next === TCP_INVALID) return CT_INVALID;
       if (next !== TCP_IGNORED) {
-        words[base + STATE] = next;
+        meta = (meta & ~0xff) | next;
         this.#floats[entry * 8 + EXPIRY] = now + TCP_TIMEOUT_NS[next];
         this.#expiryBounds?.lower(entry, this.#floats[entry * 8 + EXPIRY]);
       }
     }
-    if (reply) {
-      flags |= SEEN_REPLY;
-      words[base + FLAGS] = flags;
-    }
-    const seen = (flags & SEEN_REPLY) !== 0;
+    words[base + META] = meta;
+    const seen = (meta & (SEEN_REPLY << 8)) !== 0;
     if (protocol !== PROTOCOL_TCP) {
       this.#floats[entry * 8 + EXPIRY] = now + DATAGRAM_TIMEOUT_NS[datagramRow(protocol) + (seen ? 1 : 0)];
     }
@@ -381,17 +488,21 @@ export class ConntrackTable {
 
   /** Node of a live entry with this tuple, or -1. */
   #find(src: number, dst: number, ports: number, protocol: number): number {
+    return this.#findHashed(hashTuple(src, dst, ports, protocol), src, dst, ports, protocol);
+  }
+
+  #findHashed(hash: number, src: number, dst: number, ports: number, protocol: number): number {
     const now = this.#clock[0];
     const words = this.#words;
     const heads = this.#heads;
-    let node = heads[hashTuple(src, dst, ports, protocol) & (heads.length - 1)];
+    let node = heads[hash & (heads.length - 1)];
     while (node >= 0) {
       const base = nodeBase(node);
       if (
         words[base + SRC] === src &&
         words[base + DST] === dst &&
         words[base + PORTS] === ports &&
-        words[base + PROTOCOL] === protocol &&
+        words[(node >> 1) * STRIDE + META] >>> 16 === protocol &&
         this.#floats[(node >> 1) * 8 + EXPIRY] > now
       ) {
         return node;
@@ -401,12 +512,11 @@ export class ConntrackTable {
     return -1;
   }
 
-  #bucket(base: number): number {
+  #bucket(node: number): number {
     const words = this.#words;
-    return (
-      hashTuple(words[base + SRC], words[base + DST], words[base + PORTS], words[base + PROTOCOL]) &
-      (this.#heads.length - 1)
-    );
+    const base = nodeBase(node);
+    const protocol = words[(node >> 1) * STRIDE + META] >>> 16;
+    return hashTuple(words[base + SRC], words[base + DST], words[base + PORTS], protocol) & (this.#heads.length - 1);
   }
 
   /** The original tuple ends up in front: a flow whose two tuples are the same is met in its original direction. */
@@ -417,7 +527,7 @@ export class ConntrackTable {
 
   #link(node: number): void {
     const base = nodeBase(node);
-    const bucket = this.#bucket(base);
+    const bucket = this.#bucket(node);
     this.#words[base + NEXT] = this.#heads[bucket];
     this.#heads[bucket] = node;
   }
@@ -425,7 +535,7 @@ export class ConntrackTable {
   #unlink(node: number): void {
     const words = this.#words;
     const base = nodeBase(node);
-    const bucket = this.#bucket(base);
+    const bucket = this.#bucket(node);
     let at = this.#heads[bucket];
     if (at === node) {
       this.#heads[bucket] = words[base + NEXT];

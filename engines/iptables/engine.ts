@@ -22,12 +22,13 @@ import type { Engine, EngineFactory, EngineManifest, World } from '../engine.ts'
 import { StaleFlows } from '../conntrack/stale-flows.ts';
 import {
   CT_ESTABLISHED,
-  CT_FULL,
   CT_INVALID,
   CT_NEW,
+  CT_NEW_REPEAT,
   ConntrackTable,
   FLOW_DNAT,
   FLOW_MASQUERADED,
+  FLOW_REPLY,
 } from '../conntrack/table.ts';
 import { ServiceTable } from './compile.ts';
 import { dumpRules } from './dump.ts';
@@ -130,9 +131,19 @@ class IptablesEngine implements Engine {
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
     const rows = work.rows;
     const conntrack = this.#conntrack;
+    rows.fill(0, 0, packets.length * COUNTER_STRIDE);
+    conntrack.lookAhead(packets);
     for (let i = 0; i < packets.length; i++) {
+      const established = conntrack.trackRun(packets, i, verdicts, rows);
+      this.#filterRun(packets, i, established, verdicts, rows);
+      i = established;
+      if (i === packets.length) break;
       const row = i * COUNTER_STRIDE;
-      for (let c = row; c < row + COUNTER_STRIDE; c++) rows[c] = 0;
+      const status = conntrack.track(packets, i, rows, row);
+      if (status === CT_ESTABLISHED || status === CT_NEW_REPEAT) {
+        this.#laterPacket(packets, i, status === CT_ESTABLISHED, verdicts, rows, row);
+        continue;
+      }
       verdicts.reason[i] = REASON_NONE;
       verdicts.first[i] = 0;
       verdicts.masqueraded[i] = 0;
@@ -141,11 +152,9 @@ class IptablesEngine implements Engine {
       verdicts.srcPort[i] = packets.srcPort[i];
       verdicts.dstAddress[i] = packets.dstAddress[i];
       verdicts.dstPort[i] = packets.dstPort[i];
-      const status = conntrack.track(packets, i, rows, row);
       if (status === CT_NEW) this.#firstPacket(packets, i, verdicts, rows, row);
       else if (status === CT_INVALID) this.#invalidPacket(packets, i, verdicts, rows, row);
-      else if (status === CT_FULL) drop(verdicts, i, REASON_CONNTRACK_FULL);
-      else this.#laterPacket(packets, i, status === CT_ESTABLISHED, verdicts, rows, row);
+      else drop(verdicts, i, REASON_CONNTRACK_FULL);
     }
   }
 
@@ -214,36 +223,63 @@ class IptablesEngine implements Engine {
     const entry = conntrack.entry;
     const flags = conntrack.flags(entry);
     const reply = conntrack.isReply;
-    const walk = this.#enter(packets, i);
-    if (reply) {
-      walk.dst = conntrack.originalSrcAddress(entry) | 0;
-      walk.dstPort = conntrack.originalSrcPort(entry);
-    } else {
-      walk.dst = conntrack.endpointAddress(entry) | 0;
-      walk.dstPort = conntrack.endpointPort(entry);
+    conntrack.translate(verdicts, i);
+    verdicts.reason[i] = REASON_NONE;
+    verdicts.first[i] = 0;
+    verdicts.masqueraded[i] = (flags & FLOW_MASQUERADED) === 0 ? 0 : 1;
+    verdicts.servicePortId[i] = conntrack.servicePortId(entry);
+    if (reply) verdicts.outcome[i] = (flags & (FLOW_DNAT | FLOW_MASQUERADED)) === 0 ? OUTCOME_ACCEPT : OUTCOME_REPLY;
+    else verdicts.outcome[i] = (flags & FLOW_DNAT) === 0 ? OUTCOME_ACCEPT : OUTCOME_ENDPOINT;
+    const state = (established ? STATE_ESTABLISHED : STATE_NEW) | ((flags & FLOW_DNAT) === 0 ? 0 : STATE_DNAT);
+    this.#filterLater(packets, i, state, reply, verdicts, rows, row);
+  }
+
+  /** The filter table for packets `from` .. `end - 1`, whose verdicts `trackRun` has filled in. */
+  #filterRun(packets: PacketBatch, from: number, end: number, verdicts: VerdictBatch, rows: Uint32Array): void {
+    const { origin } = packets;
+    const { dstAddress } = verdicts;
+    const { addresses } = this.#facts;
+    const { runFlags } = this.#conntrack;
+    const evaluator = this.#evaluator;
+    for (let i = from; i < end; i++) {
+      const row = i * COUNTER_STRIDE;
+      if (
+        origin[i] === ORIGIN_HOST ||
+        isLocal(addresses, dstAddress[i] | 0) ||
+        !evaluator.forwardsEstablished(rows, row)
+      ) {
+        const state = STATE_ESTABLISHED | ((runFlags[i] & FLOW_DNAT) === 0 ? 0 : STATE_DNAT);
+        this.#filterLater(packets, i, state, (runFlags[i] & FLOW_REPLY) !== 0, verdicts, rows, row);
+      }
     }
-    walk.servicePortId = conntrack.servicePortId(entry);
-    walk.state = (established ? STATE_ESTABLISHED : STATE_NEW) | ((flags & FLOW_DNAT) === 0 ? 0 : STATE_DNAT);
+  }
+
+  /** The filter table for a packet of a known flow, whose verdict is what it is if the packet passes. */
+  #filterLater(
+    packets: PacketBatch,
+    i: number,
+    state: number,
+    reply: boolean,
+    verdicts: VerdictBatch,
+    rows: Uint32Array,
+    row: number,
+  ): void {
+    const walk = this.#enter(packets, i);
+    walk.dst = verdicts.dstAddress[i] | 0;
+    walk.dstPort = verdicts.dstPort[i];
+    walk.servicePortId = verdicts.servicePortId[i];
+    walk.state = state;
     const hook = this.#hook(packets.origin[i] === ORIGIN_HOST, walk.dst);
     const outcome = this.#evaluator.filter(hook, walk, rows, row);
-    verdicts.masqueraded[i] = (flags & FLOW_MASQUERADED) === 0 ? 0 : 1;
-    verdicts.servicePortId[i] = walk.servicePortId;
-    verdicts.dstAddress[i] = walk.dst;
-    verdicts.dstPort[i] = walk.dstPort;
-    if (outcome !== OUTCOME_ACCEPT) {
-      verdicts.outcome[i] = outcome;
-      verdicts.reason[i] = walk.reason;
-    } else if (reply) {
-      verdicts.srcAddress[i] = conntrack.originalDstAddress(entry);
-      verdicts.srcPort[i] = conntrack.originalDstPort(entry);
-      verdicts.outcome[i] = (flags & (FLOW_DNAT | FLOW_MASQUERADED)) === 0 ? OUTCOME_ACCEPT : OUTCOME_REPLY;
-    } else {
-      if (hook !== HOOK_INPUT) {
-        verdicts.srcAddress[i] = conntrack.translatedAddress(entry);
-        verdicts.srcPort[i] = conntrack.translatedPort(entry);
-      }
-      verdicts.outcome[i] = (flags & FLOW_DNAT) === 0 ? OUTCOME_ACCEPT : OUTCOME_ENDPOINT;
+    // The source is translated behind the filter, and not at all for what a local process takes.
+    if (outcome !== OUTCOME_ACCEPT || (!reply && hook === HOOK_INPUT)) {
+      verdicts.srcAddress[i] = packets.srcAddress[i];
+      verdicts.srcPort[i] = packets.srcPort[i];
     }
+    verdicts.servicePortId[i] = walk.servicePortId;
+    if (outcome === OUTCOME_ACCEPT) return;
+    verdicts.outcome[i] = outcome;
+    verdicts.reason[i] = walk.reason;
   }
 
   #invalidPacket(packets: PacketBatch, i: number, verdicts: VerdictBatch, rows: Uint32Array, row: number): void {

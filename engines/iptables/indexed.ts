@@ -66,6 +66,9 @@ export class IndexedEvaluator implements Evaluator {
   /** For the rules of special service ports, which are walked one by one. */
   readonly #walker: RuleWalker;
   #thresholds = statisticThresholds(1);
+  /** Rules of FORWARD and KUBE-FORWARD that a packet of an established flow visits, and their bytes. */
+  readonly #establishedRules: number;
+  readonly #establishedBytes: number;
 
   constructor(stream: RandomStream, table: ServiceTable) {
     this.#table = table;
@@ -73,6 +76,9 @@ export class IndexedEvaluator implements Evaluator {
     this.#facts = table.facts;
     this.#stream = stream;
     this.#walker = new RuleWalker(table.facts, stream, table.lists);
+    const { invalidRuleBytes } = table.facts;
+    this.#establishedRules = invalidRuleBytes === 0 ? 4 : 5;
+    this.#establishedBytes = 2 * STATE_BYTES + COMMENTED_BYTES + invalidRuleBytes + MARK_ACCEPT_BYTES;
   }
 
   update(): void {
@@ -97,6 +103,15 @@ export class IndexedEvaluator implements Evaluator {
   filter(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): number {
     const answer = hook === HOOK_FORWARD ? this.#forward(walk, rows, row) : this.#local(hook, walk, rows, row);
     return answer === DROPPED ? OUTCOME_DROP : answer === REJECTED ? OUTCOME_REJECT : OUTCOME_ACCEPT;
+  }
+
+  /** As `#forward` counts a packet that is neither new nor INVALID and carries no mark: no rule there asks for its addresses. */
+  forwardsEstablished(rows: Uint32Array, row: number): boolean {
+    rows[row + RULES_EVALUATED] += this.#establishedRules;
+    rows[row + RULES_MATCHED] += 2;
+    rows[row + JUMPS]++;
+    rows[row + RULE_BYTES] += this.#establishedBytes;
+    return true;
   }
 
   natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean {

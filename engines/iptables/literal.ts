@@ -31,6 +31,10 @@ export class LiteralEvaluator implements Evaluator {
     return answer === DROPPED ? OUTCOME_DROP : answer === REJECTED ? OUTCOME_REJECT : OUTCOME_ACCEPT;
   }
 
+  forwardsEstablished(): boolean {
+    return false;
+  }
+
   natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean {
     const chain = this.#rules.natHooks[HOOK_POSTROUTING];
     return this.#walker.walk(this.#rules.words, chain.first, chain.end, walk, rows, row) === MASQUERADED;

@@ -51,6 +51,8 @@ export interface Evaluator {
   natDestination(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): void;
   /** filter INPUT, FORWARD or OUTPUT: OUTCOME_ACCEPT, OUTCOME_DROP or OUTCOME_REJECT, the last two with `reason`. */
   filter(hook: number, walk: PacketWalk, rows: Uint32Array, row: number): number;
+  /** filter FORWARD for a packet of an established flow, which passes: counts it, or counts nothing and answers false where it must be walked. */
+  forwardsEstablished(rows: Uint32Array, row: number): boolean;
   /** nat POSTROUTING: whether MASQUERADE was reached. */
   natSource(walk: PacketWalk, rows: Uint32Array, row: number): boolean;
 }
