@@ -11,7 +11,7 @@
 
 enum {
   BATCH = 256,
-  BATCHES = 64,
+  BATCHES = 32,
   ENDPOINTS = 10,
   STRIDE = 20,
   NONE = -1,

@@ -138,6 +138,7 @@ class IpvsEngine implements Engine {
     const path = this.#path;
     const { clock } = this.#connections;
     rows.fill(0, 0, length * COUNTER_STRIDE);
+    this.#conntrack.lookAhead(packets);
     path.prepare(packets);
     let check = this.#termination.nextCheck;
     for (let i = 0; i < length; i++) {

@@ -27,7 +27,7 @@ const { NS_PER_S } = timeModel;
 const { CLUSTER_IP_BASE } = syntheticModel;
 
 const BATCH = 256;
-const BATCHES = 64;
+const BATCHES = 32;
 /** Packets a round. */
 export const IPVS_PACKETS = BATCH * BATCHES;
 const ENDPOINTS = 10;
