@@ -11,14 +11,16 @@ struct flow {
   uint16_t port, endpoint_port, translated_port;
 };
 
-/* Earliest first, then first in, first out. */
+/* What sim/event-queue.ts keeps of an event, and its order: (time, priority, sequence). */
 struct event {
-  uint64_t time;
-  uint32_t sequence, flow;
+  int64_t time, sequence;
+  int32_t priority, kind;
+  double payload;
 };
 
 static struct event *heap;
-static uint32_t pending, next_sequence;
+static uint32_t pending;
+static int64_t next_sequence;
 static struct flow *flows;
 static uint32_t flow_count, connection, packets_a_round, checksum, next_gap;
 static uint64_t gaps[GAPS], sums[COUNTERS], now;
@@ -26,11 +28,13 @@ static uint8_t *flags_of;
 static struct random_stream traffic;
 
 static inline int before(const struct event *a, const struct event *b) {
-  return a->time < b->time || (a->time == b->time && (int32_t)(a->sequence - b->sequence) < 0);
+  if (a->time != b->time) return a->time < b->time;
+  if (a->priority != b->priority) return a->priority < b->priority;
+  return a->sequence < b->sequence;
 }
 
-static inline void push(uint64_t time, uint32_t flow) {
-  struct event e = {time, next_sequence++, flow};
+static inline void push(int64_t time, int32_t priority, int32_t kind, double payload) {
+  struct event e = {time, next_sequence++, priority, kind, payload};
   uint32_t at = pending++;
   while (at > 0) {
     uint32_t parent = (at - 1) / 2;
@@ -55,11 +59,12 @@ static inline struct event pop(void) {
 }
 
 static inline void schedule(uint32_t flow) {
-  push(now + gaps[next_gap], flow);
+  push((int64_t)(now + gaps[next_gap]), 0, 0, flow);
   next_gap = (next_gap + 1) & (GAPS - 1);
 }
 
-static inline void packet_of(uint32_t index) {
+static void on_packet(double payload) {
+  uint32_t index = (uint32_t)payload;
   struct flow *f = &flows[index];
   uint32_t number = f->next, row[COUNTERS];
   struct packet p;
@@ -97,14 +102,16 @@ static inline void packet_of(uint32_t index) {
   uint32_t work = row[RULES_EVALUATED] * 31 + row[RULE_BYTES];
   checksum = mixed(checksum, v.dst ^ ((uint32_t)v.dst_port << 16 | v.src_port) ^ v.src ^ work ^ v.outcome);
   for (int c = 0; c < COUNTERS; c++) sums[c] += row[c];
+  schedule(index);
 }
+
+static void (*const handlers[])(double payload) = {on_packet};
 
 static uint32_t one_round(void) {
   for (uint32_t i = 0; i < packets_a_round; i++) {
     struct event e = pop();
-    now = e.time;
-    packet_of(e.flow);
-    schedule(e.flow);
+    now = (uint64_t)e.time;
+    handlers[e.kind](e.payload);
   }
   uint32_t sum = checksum;
   for (int c = 0; c < COUNTERS; c++) sum = mixed(sum, (uint32_t)sums[c]);

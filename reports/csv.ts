@@ -189,7 +189,8 @@ export function parseTimeline(text: string, file: string): TimelineFileRow[] {
   });
 }
 
-function format(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
+/** CSV text of a table. Throws on a number that is not finite. */
+export function format(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
   for (const row of rows) {
     row.forEach((cell, i) => {
       if (typeof cell === 'number' && !Number.isFinite(cell)) {
@@ -204,7 +205,7 @@ function format(columns: readonly string[], rows: readonly (readonly Cell[])[]):
   });
 }
 
-interface FileRecord {
+export interface FileRecord {
   readonly file: string;
   /** Line on which the record ends, 1-based. */
   readonly line: number;
@@ -216,7 +217,8 @@ interface ParsedLine {
   readonly record: readonly string[];
 }
 
-function readRecords(text: string, file: string, required: readonly string[]): FileRecord[] {
+/** The lines below the header. Throws ResultsError where it lacks a required column or a line has another number of cells. */
+export function readRecords(text: string, file: string, required: readonly string[]): FileRecord[] {
   let lines: readonly ParsedLine[];
   try {
     lines = parse(text, { bom: true, info: true, relax_column_count: true }) as unknown as ParsedLine[];
@@ -236,7 +238,7 @@ function readRecords(text: string, file: string, required: readonly string[]): F
   });
 }
 
-function numberOrNull(value: string, record: FileRecord, column: string): number | null {
+export function numberOrNull(value: string, record: FileRecord, column: string): number | null {
   if (value === '') return null;
   const number = Number(value);
   if (value.trim() === '' || !Number.isFinite(number)) {
@@ -260,7 +262,7 @@ function rangeOf(record: FileRecord): Pick<SummaryRow, 'range_low' | 'range_high
   };
 }
 
-function numberIn(record: FileRecord, column: string): number {
+export function numberIn(record: FileRecord, column: string): number {
   const number = numberOrNull(record.cells.get(column) ?? '', record, column);
   if (number === null) {
     throw new ResultsError({ file: record.file, line: record.line, column }, 'is empty: a number was expected');

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import type { Observation } from '../model/observation.ts';
 import type { SummaryRow, TimelineFileRow } from './csv.ts';
 import { parseObservations, parseSummary, parseTimeline } from './csv.ts';
+import type { BenchFacts, GrowthRow, HostRow } from './host-time.ts';
+import { parseBenchFacts, parseGrowthRows, parseHostRows } from './host-time.ts';
 import type { Manifest } from './manifest.ts';
 import { parseManifest } from './manifest.ts';
 import { ResultsError } from './results-error.ts';
@@ -25,6 +27,22 @@ export function readResults(dir: string): Results {
     observations: parseObservations(...textOf(join(dir, 'observations.csv'))),
     summary: parseSummary(...textOf(join(dir, 'summary.csv'))),
     timeline: existsSync(timelineFile) ? parseTimeline(...textOf(timelineFile)) : [],
+  };
+}
+
+/** What `chainwalk bench` left in its folder. */
+export interface BenchResults {
+  readonly facts: BenchFacts;
+  readonly rows: readonly HostRow[];
+  readonly growth: readonly GrowthRow[];
+}
+
+/** Throws ResultsError when a file is missing or malformed. */
+export function readBenchResults(dir: string): BenchResults {
+  return {
+    facts: parseBenchFacts(...textOf(join(dir, 'bench.json'))),
+    rows: parseHostRows(...textOf(join(dir, 'host.csv'))),
+    growth: parseGrowthRows(...textOf(join(dir, 'growth.csv'))),
   };
 }
 

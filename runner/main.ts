@@ -76,9 +76,13 @@ function program(): Command {
     .action(gateCommand);
   cli
     .command('bench')
-    .description('measure how fast the engines and the event queue run on this machine')
-    .option('--suite <name>', 'events, iptables, ipvs, trial or all', 'all')
-    .option('--size <size>', 'smoke or full', 'smoke')
+    .description('measure how fast our code runs on this machine, beside C, C++ and other simulators')
+    .option('--suite <name>', 'a suite, or all', 'all')
+    .option('--size <size>', 'smoke (seconds, judges nothing) or full', 'full')
+    .option('--out <dir>', 'folder of host.csv, growth.csv, charts and report.html', 'out/bench')
+    .option('--profile <suite>', 'run our own side of a suite under a profiler; names the functions that take the time')
+    .option('--install', 'as root on Debian: install what the peers need')
+    .option('--json', 'print the rows as JSON')
     .action(benchCommand);
   proxyOptions(
     cli

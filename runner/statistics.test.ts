@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { estimate, logLogSlope, quantileSorted, studentT975 } from './statistics.ts';
+import { estimate, logLogSlope, medianEstimate, quantileSorted, studentT975 } from './statistics.ts';
 
 describe('estimate', () => {
   it('agrees with a worked example: NIST e-Handbook 1.3.5.2 form, n = 5', () => {
@@ -64,5 +64,34 @@ describe('logLogSlope', () => {
 
   it('needs three points above zero', () => {
     expect(logLogSlope([1, 2, 3], [1, 2, 0])).toBeUndefined();
+  });
+});
+
+describe('medianEstimate', () => {
+  const counting = (n: number): number[] => Array.from({ length: n }, (_, i) => n - i);
+
+  it.each([
+    [6, 1, 6],
+    [8, 1, 8],
+    [9, 2, 8],
+    [10, 2, 9],
+    [15, 4, 12],
+    [20, 6, 15],
+    [25, 8, 18],
+    [50, 18, 33],
+    [101, 41, 61],
+  ])('of %i values its 95 %% interval runs from the %ith to the %ith, as published tables have it', (n, low, high) => {
+    expect(medianEstimate(counting(n))).toEqual({ n, median: (n + 1) / 2, low, high });
+  });
+
+  it('of fewer than 6 values it is the whole range', () => {
+    expect(medianEstimate([3, 1, 2])).toEqual({ n: 3, median: 2, low: 1, high: 3 });
+    expect(medianEstimate([7])).toEqual({ n: 1, median: 7, low: 7, high: 7 });
+  });
+
+  it('leaves the values as they are', () => {
+    const values = [3, 1, 2];
+    medianEstimate(values);
+    expect(values).toEqual([3, 1, 2]);
   });
 });

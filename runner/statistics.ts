@@ -73,3 +73,37 @@ export function logLogSlope(xs: readonly number[], ys: readonly number[]): Slope
   const half = studentT975(n - 2) * Math.sqrt(residual / (n - 2) / sxx);
   return { exponent, low: exponent - half, high: exponent + half, points: n };
 }
+
+/** A median with the interval that holds the true one with 95 % confidence or more, whatever the distribution. */
+export interface MedianEstimate {
+  readonly n: number;
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * The interval between two order statistics, from the binomial distribution with p = 1/2 (Conover, Practical Nonparametric Statistics,
+ * section 3.2). Below 6 values none has 95 %: then it is the whole range, with 1 - 2^(1-n).
+ */
+export function medianEstimate(values: readonly number[]): MedianEstimate {
+  const n = values.length;
+  const sorted = Float64Array.from(values).sort((a, b) => a - b);
+  const rank = lowerRank(n);
+  return { n, median: quantileSorted(sorted, n, 0.5), low: sorted[rank], high: sorted[n - 1 - rank] };
+}
+
+/** The largest r with P(fewer than r + 1 of n fair coins show heads) <= 0.025: the interval runs from value r to value n - 1 - r. */
+function lowerRank(n: number): number {
+  let term = 1;
+  for (let i = 0; i < n; i++) term /= 2;
+  let below = term;
+  let rank = 0;
+  for (let k = 1; k < n; k++) {
+    term *= (n - k + 1) / k;
+    below += term;
+    if (below > 0.025) break;
+    rank = k;
+  }
+  return rank;
+}

@@ -45,7 +45,7 @@ describe('host time', { retry: 2 }, () => {
   it.each(['iptables', 'ipvs'])(
     '%s: at twenty times the services an indexed packet takes at most 1.5 times',
     (suite) => {
-      const rows = bench(suite);
+      const rows = bench(`packets-${suite}`);
       for (const name of ['new flows', 'established flows']) {
         const ratio = nanoseconds(rows, name, 20_000) / nanoseconds(rows, name, 1000);
         expect(ratio, `${name} ${ratio}`).toBeLessThanOrEqual(1.5);

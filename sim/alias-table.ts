@@ -28,10 +28,14 @@ export class AliasTable {
     this.#fill(weights, total);
   }
 
-  /** An index in [0, length): one `below` and one `nextFloat` a draw, whatever the outcome. */
+  /**
+   * An index in [0, length): one `below` and one `nextFloat` a draw, whatever the outcome. Without a branch on the outcome, which
+   * no processor can predict.
+   */
   draw(stream: RandomStream): number {
     const column = stream.below(this.length);
-    return stream.nextFloat() < this.#keep[column] ? column : this.#alias[column];
+    const other = this.#alias[column];
+    return other + (column - other) * +(stream.nextFloat() < this.#keep[column]);
   }
 
   /** Pairs a column that is below the average with one above, which gives what is missing and goes back to its heap. */

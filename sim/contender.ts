@@ -3,6 +3,8 @@
 /** One way to do the job, in this process. */
 export interface Contender {
   readonly name: string;
+  /** Why it cannot take part here, and how to get it; the others are compared without it. */
+  readonly absent?: string;
   /** Does one round, the same number of operations each time; some 2 to 50 ms of work. */
   round(): void;
   /** The answers so far, mixed into 32 bits: equal for every contender after as many rounds. */

@@ -42,13 +42,17 @@ export class RandomStream {
     return (high * 67108864 + low) / 9007199254740992;
   }
 
-  /** Uniform integer in [0, bound), 1 <= bound <= 2^32; unbiased: words in the incomplete last run of `bound` are drawn again. */
+  /**
+   * Uniform integer in [0, bound), 1 <= bound <= 2^32; unbiased: words in the incomplete last run of `bound` are drawn again.
+   * A quotient that is floored is exact for whole numbers below 2^53 of this size, and many times as fast as % of two floats.
+   */
   below(bound: number): number {
     if (!(bound >= 1 && bound <= 4294967296)) assert(false, `below needs a bound in [1, 2^32], got ${bound}`);
-    const limit = 4294967296 - (4294967296 % bound);
-    let word = this.nextUint32();
-    while (word >= limit) word = this.nextUint32();
-    return word % bound;
+    for (;;) {
+      const word = this.nextUint32();
+      const run = Math.floor(word / bound) * bound;
+      if (run + bound <= 4294967296) return word - run;
+    }
   }
 }
 

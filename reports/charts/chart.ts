@@ -6,8 +6,11 @@ export interface JsonObject {
   readonly [key: string]: Json;
 }
 
-/** A kind of number; one chart shows one kind (work is exact, modelled cost depends on a profile, simulated time on delays). */
-type NumberKind = 'work' | 'modelled cost' | 'simulated time';
+/**
+ * A kind of number; one chart shows one kind (work is exact, modelled cost depends on a profile, simulated time on delays, host time on
+ * the machine that ran our code).
+ */
+type NumberKind = 'work' | 'modelled cost' | 'simulated time' | 'host time';
 
 export interface ChartTable {
   readonly columns: readonly string[];

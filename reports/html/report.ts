@@ -32,13 +32,7 @@ const NARROW = 340;
 export async function renderExperiment(dir: string, site: Site): Promise<void> {
   const results = readResults(dir);
   const charts = chartsOf(results);
-  rmSync(join(dir, 'charts'), { recursive: true, force: true });
-  for (const chart of charts) {
-    const spec = { description: chart.finding, ...chart.spec, config: chartConfig(DESIGN_WIDTH) };
-    const file = join(dir, 'charts', chart.id);
-    writeFileAtomic(`${file}.vl.json`, withoutVariables(`${JSON.stringify(spec, null, 1)}\n`));
-    writeFileAtomic(`${file}.svg`, await renderSvg(chart.spec, { label: `${chart.title}. ${chart.finding}` }));
-  }
+  await writeCharts(dir, charts);
   const { manifest } = results;
   const text = page({
     title: `${manifest.experiment} · chainwalk`,
@@ -48,6 +42,17 @@ export async function renderExperiment(dir: string, site: Site): Promise<void> {
     script: charts.length === 0 ? '' : site.script,
   });
   writeFileAtomic(join(dir, 'report.html'), text);
+}
+
+/** Writes `dir`/charts: of each chart its specification and its picture. Those of an earlier report are removed. */
+export async function writeCharts(dir: string, charts: readonly Chart[]): Promise<void> {
+  rmSync(join(dir, 'charts'), { recursive: true, force: true });
+  for (const chart of charts) {
+    const spec = { description: chart.finding, ...chart.spec, config: chartConfig(DESIGN_WIDTH) };
+    const file = join(dir, 'charts', chart.id);
+    writeFileAtomic(`${file}.vl.json`, withoutVariables(`${JSON.stringify(spec, null, 1)}\n`));
+    writeFileAtomic(`${file}.svg`, await renderSvg(chart.spec, { label: `${chart.title}. ${chart.finding}` }));
+  }
 }
 
 /** Writes `outDir`/report.html over the results folders `dirs`, in their order: verdicts as table of contents, then every section. */
@@ -143,7 +148,8 @@ function section(
   </section> `;
 }
 
-async function drawAll(charts: readonly Chart[], idPrefix: string): Promise<DrawnChart[]> {
+/** The charts with their pictures in a page, wide and narrow. */
+export async function drawAll(charts: readonly Chart[], idPrefix: string): Promise<DrawnChart[]> {
   const drawn: DrawnChart[] = [];
   for (const chart of charts) {
     const picture = (width: number): Promise<string> =>

@@ -78,7 +78,8 @@ function statusNotice({ manifest }: Results): Html {
   return markup`${interrupted}${warnings}`;
 }
 
-function figure({ chart, wide, narrow }: DrawnChart, level: number, idPrefix: string): Html {
+/** A chart with its words, its picture and its numbers, under a heading of that level. */
+export function figure({ chart, wide, narrow }: DrawnChart, level: number, idPrefix: string): Html {
   const id = `${idPrefix}${chart.id}`;
   return markup`<figure id="${id}">
     ${rawHtml(`<h${level}>`)}${chart.title}<span class="badge">${chart.kind}</span>${rawHtml(`</h${level}>`)}
