@@ -372,10 +372,11 @@ export class ConnectionTable {
   expireUntil(now: SimTime): void {
     const { clock } = this;
     clock[NOW] = now;
-    if (now >= clock[EARLIEST]) this.#expire();
+    if (now >= clock[EARLIEST]) this.expireDue();
   }
 
-  #expire(): void {
+  /** As `expireUntil`, for whom has set the clock: a time is boxed when a call passes it on. */
+  expireDue(): void {
     const queues = this.#queues;
     if (this.#templates === 0) {
       for (let queue = 0; queue < STATE_QUEUES.length; queue++) {

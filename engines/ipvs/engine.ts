@@ -136,17 +136,20 @@ class IpvsEngine implements Engine {
     if (length === 0) return;
     const rows = work.rows;
     const path = this.#path;
-    const { clock } = this.#connections;
+    const connections = this.#connections;
+    const { clock } = connections;
     rows.fill(0, 0, length * COUNTER_STRIDE);
     this.#conntrack.lookAhead(packets);
     path.prepare(packets);
     let check = this.#termination.nextCheck;
     for (let i = 0; i < length; i++) {
       const now = time[i];
-      if (now < clock[EARLIEST] && now < check) clock[NOW] = now;
-      else {
+      if (now >= check) {
         this.advance(now);
         check = this.#termination.nextCheck;
+      } else {
+        clock[NOW] = now;
+        if (now >= clock[EARLIEST]) connections.expireDue();
       }
       path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
     }

@@ -61,8 +61,9 @@ class Traffic {
     this.packets.length = BATCH;
   }
 
-  word(): number {
-    return this.#stream.nextUint32();
+  /** Random bits of the mask. */
+  bits(mask: number): number {
+    return this.#stream.nextUint32() & mask;
   }
 
   /** Fills the batch with the SYNs of new flows, `stepNs` apart. */
@@ -139,7 +140,7 @@ export function establishedConnections(services: number, evaluator: EngineOption
     round() {
       for (let batch = 0; batch < BATCHES; batch++) {
         for (let i = 0; i < BATCH; i++) {
-          copyPacket(packets, i, kinds, traffic.word() & (2 * ESTABLISHED_FLOWS - 1));
+          copyPacket(packets, i, kinds, traffic.bits(2 * ESTABLISHED_FLOWS - 1));
           traffic.stamp(i, LATER_PACKET_NS);
         }
         traffic.process();

@@ -59,6 +59,10 @@ export class ServiceTable {
 
   readonly #heads = new Int32Array(SERVICE_BUCKETS).fill(NONE);
   readonly #lengths = new Uint32Array(SERVICE_BUCKETS);
+  /** The chains one behind the other, in their order: address and key of each entry, and its slot. Made by `finish`. */
+  #chains = new Int32Array(0);
+  #slotsOfChains = new Int32Array(0);
+  readonly #firstOfChain = new Int32Array(SERVICE_BUCKETS + 1);
   #used = FIRST_RECORD;
   #free = NONE;
   #index = new Int32Array(128).fill(NONE);
@@ -110,36 +114,47 @@ export class ServiceTable {
     this.#finished = false;
   }
 
-  /** Call after the last add or remove of a sync: computes the places in the chains that `findIndexed` reports. */
+  /** Call after the last add or remove of a sync: lays the chains out for `findLiteral`, with the places in them that `findIndexed` reports. */
   finish(): void {
     if (this.#finished) return;
     this.#rebuildIndex();
+    if (this.#slotsOfChains.length < this.size) {
+      const services = this.capacity / STRIDE;
+      this.#chains = new Int32Array(2 * services);
+      this.#slotsOfChains = new Int32Array(services);
+    }
+    let at = 0;
     for (let bucket = 0; bucket < SERVICE_BUCKETS; bucket++) {
-      let position = 0;
+      const first = at;
+      this.#firstOfChain[bucket] = first;
       for (let slot = this.#heads[bucket]; slot !== NONE; slot = this.#next[slot]) {
-        position++;
-        this.#position[slot] = position;
+        this.#chains[2 * at] = this.address[slot];
+        this.#chains[2 * at + 1] = this.#key[slot];
+        this.#slotsOfChains[at] = slot;
+        at++;
+        this.#position[slot] = at - first;
       }
     }
+    this.#firstOfChain[SERVICE_BUCKETS] = at;
     this.#finished = true;
   }
 
-  /** Walks the chain as the kernel does; sets `entriesPassed`. */
+  /** Walks the chain as the kernel does; sets `entriesPassed`. Valid after `finish`. */
   findLiteral(protocol: number, address: number, port: number): number {
-    const next = this.#next;
-    const addresses = this.address;
-    const keys = this.#key;
+    const chains = this.#chains;
     const wanted = address | 0;
     const key = serviceWord(protocol, port);
-    let passed = 0;
-    let slot = this.#heads[serviceBucket(protocol, address, port)];
-    while (slot !== NONE) {
-      passed++;
-      if (addresses[slot] === wanted && keys[slot] === key) break;
-      slot = next[slot];
+    const bucket = serviceBucket(protocol, address, port);
+    const first = this.#firstOfChain[bucket];
+    const end = this.#firstOfChain[bucket + 1];
+    for (let at = first; at < end; at++) {
+      if (chains[2 * at] === wanted && chains[2 * at + 1] === key) {
+        this.entriesPassed = at - first + 1;
+        return this.#slotsOfChains[at];
+      }
     }
-    this.entriesPassed = passed;
-    return slot;
+    this.entriesPassed = end - first;
+    return NONE;
   }
 
   /** The same answer and the same `entriesPassed` without the walk. Valid after `finish`. */
