@@ -139,7 +139,6 @@ class IpvsEngine implements Engine {
     const connections = this.#connections;
     const { clock } = connections;
     rows.fill(0, 0, length * COUNTER_STRIDE);
-    this.#conntrack.lookAhead(packets);
     path.prepare(packets);
     let check = this.#termination.nextCheck;
     for (let i = 0; i < length; i++) {
