@@ -9,8 +9,9 @@ import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
 import type { EngineOptions, IpvsScheduler } from '../engine.ts';
 import { proxyConfig, servicePortConfig } from '../proxy/configs.ts';
 import { IpvsProgrammer } from './program/programmer.ts';
+import { FIRST_RECORD } from './grow.ts';
 import type { RealServers } from './real-servers.ts';
-import { NONE } from './service-table.ts';
+import { NONE, SERVICE_STRIDE } from './service-table.ts';
 
 /** `ipvsadm-save -n`, virtual servers in byte order of their text, real servers in the order of their list. */
 function dumpVirtualServers(servers: RealServers, scheduler: IpvsScheduler): string[] {
@@ -18,14 +19,15 @@ function dumpVirtualServers(servers: RealServers, scheduler: IpvsScheduler): str
   // kube-proxy sets flag 0x10 with mh, which ipvsadm calls mh-port.
   const flags = scheduler === 'mh' ? ' -b mh-port' : '';
   const blocks: { name: string; lines: string[] }[] = [];
-  for (let slot = 0; slot < services.slotLimit; slot++) {
-    if (services.protocol[slot] === 0) continue;
-    const name = `${serviceOption(services.protocol[slot])} ${formatIpv4(services.address[slot])}:${services.port[slot]}`;
+  for (let slot = FIRST_RECORD; slot < services.slotLimit; slot += SERVICE_STRIDE) {
+    if (!services.isUsed(slot)) continue;
+    const protocol = serviceOption(services.protocolOf(slot));
+    const name = `${protocol} ${formatIpv4(services.address[slot] >>> 0)}:${services.portOf(slot)}`;
     const affinitySeconds = services.affinitySeconds[slot];
     const persistence = affinitySeconds === 0 ? '' : ` -p ${affinitySeconds}`;
     const lines = [`-A ${name} -s ${scheduler}${persistence}${flags}`];
     for (let at = services.firstServer[slot]; at !== NONE; at = servers.next[at]) {
-      const server = `${formatIpv4(servers.address[at])}:${servers.port[at]}`;
+      const server = `${formatIpv4(servers.address[at] >>> 0)}:${servers.port[at]}`;
       lines.push(`-a ${name} -r ${server} -m -w ${servers.weight[at]}`);
     }
     blocks.push({ name, lines });

@@ -1,6 +1,6 @@
 /** kube-proxy's IPVS mode and the kernel's IPVS on one node, on typed arrays. engines/README.md says what is modelled. */
 import type { ClusterDelta, ClusterState, NodeSpec, ServicePort } from '../../model/cluster.ts';
-import { COUNTER_STRIDE } from '../../model/counters.ts';
+import * as counters from '../../model/counters.ts';
 import type { Counters } from '../../model/counters.ts';
 import type { PacketBatch } from '../../model/packet.ts';
 import type { SyncReport } from '../../model/sync-report.ts';
@@ -8,10 +8,11 @@ import type { SimTime } from '../../model/time.ts';
 import type { VerdictBatch } from '../../model/verdict.ts';
 import { StaleFlows } from '../conntrack/stale-flows.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
-import { IPVS_SCHEDULERS } from '../engine.ts';
+import * as engineModel from '../engine.ts';
 import type { Engine, EngineFactory, EngineManifest, EngineOptions, World } from '../engine.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { dumpEngine } from './dump.ts';
+import * as queues from './expiry-queues.ts';
 import { Forwarding, reusePolicy } from './forwarding.ts';
 import { GracefulTermination } from './graceful-termination.ts';
 import { IpSets } from './ipsets.ts';
@@ -22,6 +23,11 @@ import type { LocalDetector } from './rules.ts';
 import { createScheduler } from './schedulers/create.ts';
 import { ServiceTable } from './service-table.ts';
 import { Syncer } from './sync.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { COUNTER_STRIDE } = counters;
+const { IPVS_SCHEDULERS } = engineModel;
+const { EARLIEST, NOW } = queues;
 
 const MANIFEST: EngineManifest = {
   protocols: ['tcp', 'udp', 'sctp'],
@@ -127,12 +133,26 @@ class IpvsEngine implements Engine {
 
   process(packets: PacketBatch, verdicts: VerdictBatch, work: Counters): void {
     const { length, time } = packets;
+    if (length === 0) return;
     const rows = work.rows;
+    const path = this.#path;
+    const connections = this.#connections;
+    const { clock } = connections;
     rows.fill(0, 0, length * COUNTER_STRIDE);
+    path.prepare(packets);
+    let check = this.#termination.nextCheck;
     for (let i = 0; i < length; i++) {
-      this.advance(time[i]);
-      this.#path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
+      const now = time[i];
+      if (now >= check) {
+        this.advance(now);
+        check = this.#termination.nextCheck;
+      } else {
+        clock[NOW] = now;
+        if (now >= clock[EARLIEST]) connections.expireDue();
+      }
+      path.process(packets, i, verdicts, rows, i * COUNTER_STRIDE);
     }
+    this.#termination.advanceClock(time[length - 1]);
   }
 
   dump(form: 'kernel' | 'restore'): string {

@@ -1,14 +1,21 @@
 /**
- * Time-outs of the slots of a table. A slot waits in the queue of its time-out, and times never decrease, so each queue is in order of
- * expiry: refreshing a slot and finding the next to expire are O(1), whatever the number of slots.
+ * Time-outs of the records of a table. A record waits in the queue of its time-out, and times never decrease, so each queue is in order
+ * of expiry: refreshing a record and finding the next to expire are O(1), whatever their number.
  */
 import type { SimTime } from '../../model/time.ts';
-import { grownFloat64, grownInt32 } from './grow.ts';
-import { NONE } from './service-table.ts';
+import * as tables from './service-table.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { NONE } = tables;
 
 /** Indices of `clock`. */
 export const NOW = 0;
 export const EARLIEST = 1;
+
+/* Words of a record that belong to its queue: the neighbours, then the expiry as a float64, which stands at slot / 2 + EXPIRES. */
+const LATER = 12;
+const EARLIER = 13;
+const EXPIRES = 7;
 
 export class ExpiryQueues {
   /**
@@ -19,14 +26,13 @@ export class ExpiryQueues {
   #timeouts = new Float64Array(0);
   #heads = new Int32Array(0);
   #tails = new Int32Array(0);
-  #expires: Float64Array;
-  #next: Int32Array;
-  #previous: Int32Array;
+  #words: Int32Array;
+  #floats: Float64Array;
 
-  constructor(capacity: number) {
-    this.#expires = new Float64Array(capacity);
-    this.#next = new Int32Array(capacity);
-    this.#previous = new Int32Array(capacity);
+  /** `words`: the records, of 16 words each; a slot is the place of a record's first word. */
+  constructor(words: Int32Array<ArrayBuffer>) {
+    this.#words = words;
+    this.#floats = new Float64Array(words.buffer);
   }
 
   /** A new queue, for slots with this time-out: its number. Queues are numbered from 0. */
@@ -37,10 +43,10 @@ export class ExpiryQueues {
     return this.#timeouts.length - 1;
   }
 
-  grow(capacity: number): void {
-    this.#expires = grownFloat64(this.#expires, capacity);
-    this.#next = grownInt32(this.#next, capacity);
-    this.#previous = grownInt32(this.#previous, capacity);
+  /** The records have moved. */
+  moveTo(words: Int32Array<ArrayBuffer>): void {
+    this.#words = words;
+    this.#floats = new Float64Array(words.buffer);
   }
 
   /** The slot that expires next of those in `queue`, or -1. */
@@ -48,47 +54,55 @@ export class ExpiryQueues {
     return this.#heads[queue];
   }
 
+  /** The slot that expires next of those in its queue, or -1. */
+  after(slot: number): number {
+    return this.#words[slot + LATER];
+  }
+
   expiry(slot: number): SimTime {
-    return this.#expires[slot];
+    return this.#floats[(slot >> 1) + EXPIRES];
   }
 
   /** Whether the slot's time has come. */
   hasExpired(slot: number): boolean {
-    return this.#expires[slot] <= this.clock[NOW];
+    return this.#floats[(slot >> 1) + EXPIRES] <= this.clock[NOW];
   }
 
   /** The slot, in no queue now, expires when its queue's time-out has passed. */
   put(slot: number, queue: number): void {
     const clock = this.clock;
+    const words = this.#words;
+    const floats = this.#floats;
     const expires = clock[NOW] + this.#timeouts[queue];
-    this.#expires[slot] = expires;
+    floats[(slot >> 1) + EXPIRES] = expires;
     if (expires < clock[EARLIEST]) clock[EARLIEST] = expires;
     // Times do not decrease, so the loop does not run; it keeps the order right if a caller breaks that promise.
     let before = this.#tails[queue];
-    while (before !== NONE && this.#expires[before] > expires) before = this.#previous[before];
-    const after = before === NONE ? this.#heads[queue] : this.#next[before];
-    this.#previous[slot] = before;
-    this.#next[slot] = after;
+    while (before !== NONE && floats[(before >> 1) + EXPIRES] > expires) before = words[before + EARLIER];
+    const after = before === NONE ? this.#heads[queue] : words[before + LATER];
+    words[slot + EARLIER] = before;
+    words[slot + LATER] = after;
     if (before === NONE) this.#heads[queue] = slot;
-    else this.#next[before] = slot;
+    else words[before + LATER] = slot;
     if (after === NONE) this.#tails[queue] = slot;
-    else this.#previous[after] = slot;
+    else words[after + EARLIER] = slot;
   }
 
   take(slot: number, queue: number): void {
-    const before = this.#previous[slot];
-    const after = this.#next[slot];
+    const words = this.#words;
+    const before = words[slot + EARLIER];
+    const after = words[slot + LATER];
     if (before === NONE) this.#heads[queue] = after;
-    else this.#next[before] = after;
+    else words[before + LATER] = after;
     if (after === NONE) this.#tails[queue] = before;
-    else this.#previous[after] = before;
+    else words[after + EARLIER] = before;
   }
 
   /** The slot's queue changes at the very time that its time-out in the old one ran out. */
   putAfterExpiry(slot: number, queue: number): void {
     const clock = this.clock;
     const now = clock[NOW];
-    clock[NOW] = this.#expires[slot];
+    clock[NOW] = this.#floats[(slot >> 1) + EXPIRES];
     this.put(slot, queue);
     clock[NOW] = now;
   }
@@ -99,8 +113,10 @@ export class ExpiryQueues {
     let earliest = Infinity;
     for (let queue = 0; queue < this.#timeouts.length; queue++) {
       const head = this.#heads[queue];
-      if (head === NONE || this.#expires[head] >= earliest) continue;
-      earliest = this.#expires[head];
+      if (head === NONE) continue;
+      const expires = this.#floats[(head >> 1) + EXPIRES];
+      if (expires >= earliest) continue;
+      earliest = expires;
       due = queue;
     }
     if (earliest <= this.clock[NOW]) return due;

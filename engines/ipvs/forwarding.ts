@@ -2,23 +2,31 @@
  * The IPVS hooks for one packet (net/netfilter/ipvs/ip_vs_core.c ip_vs_in_hook, ip_vs_out_hook): the reply look-up, the
  * request look-up, scheduling.
  */
-import {
+import * as counters from '../../model/counters.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import * as packetModel from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import type { IpvsMatch, WalkedPacket } from './literal-walk.ts';
+import type { RealServers } from './real-servers.ts';
+import type { Scheduler } from './schedulers/scheduler.ts';
+import * as tables from './service-table.ts';
+import type { ServiceTable } from './service-table.ts';
+import * as states from './tcp-states.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const {
   CONNECTION_CHAIN_ENTRIES,
   DESTINATIONS_EXAMINED,
   HASH_PROBES,
   IPVS_CONNECTION_INSERTS,
   NAT_SETUPS,
   SERVICE_CHAIN_ENTRIES,
-} from '../../model/counters.ts';
-import { TCP_ACK, TCP_RST, TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_TCP } from '../../model/protocol.ts';
-import type { ConnectionTable } from './connection-table.ts';
-import type { IpvsMatch } from './literal-walk.ts';
-import type { RealServers } from './real-servers.ts';
-import type { Scheduler } from './schedulers/scheduler.ts';
-import { NONE } from './service-table.ts';
-import type { ServiceTable } from './service-table.ts';
-import { STATE_CLOSE, STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } from './tcp-states.ts';
+} = counters;
+const { TCP_ACK, TCP_RST, TCP_SYN } = packetModel;
+const { PROTOCOL_TCP } = protocols;
+const { NONE, UNKNOWN } = tables;
+const { STATE_CLOSE, STATE_TIME_WAIT, TOWARDS_CLIENT, TOWARDS_SERVER } = states;
 
 /** IPVS leaves the packet alone. */
 export const IPVS_PASS = 0;
@@ -76,6 +84,10 @@ export class Forwarding {
   readonly #connections: ConnectionTable;
   readonly #scheduler: Scheduler;
   readonly #reuse: ReusePolicy;
+  /** Of each packet that was prepared. */
+  #servicesAhead = new Int32Array(0);
+  #sourceBuckets = new Int32Array(0);
+  #destinationBuckets = new Int32Array(0);
 
   constructor(
     isLiteral: boolean,
@@ -92,22 +104,39 @@ export class Forwarding {
     this.#reuse = reuse;
   }
 
+  /** Packets to come: looks up the virtual servers of those that may open a connection. */
+  prepare(packets: PacketBatch): void {
+    if (packets.length > this.#servicesAhead.length) {
+      this.#servicesAhead = new Int32Array(packets.capacity);
+      this.#sourceBuckets = new Int32Array(packets.capacity);
+      this.#destinationBuckets = new Int32Array(packets.capacity);
+    }
+    this.#connections.prepare(packets, this.#sourceBuckets, this.#destinationBuckets);
+    if (this.#isLiteral) return;
+    this.#services.lookUpAll(packets, this.#servicesAhead);
+    this.#scheduler.touch?.(this.#servicesAhead, packets.length);
+  }
+
+  /** Packet `i` of those that were prepared is in hand now. */
+  begin(packet: WalkedPacket, i: number): void {
+    packet.service = this.#isLiteral ? UNKNOWN : this.#servicesAhead[i];
+    packet.sourceBucket = this.#sourceBuckets[i];
+    packet.destinationBucket = this.#destinationBuckets[i];
+  }
+
+  /** conntrack has given the packet another destination than the one that it came with. */
+  destinationChanged(packet: WalkedPacket): void {
+    packet.destinationBucket = this.#connections.bucket(packet.dstAddress, packet.dstPort, packet.protocol);
+  }
+
   /** The packet as a reply of a connection: its slot, moved by the packet, or -1. Counters go to rows[row + ...]. */
-  reply(
-    protocol: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    dstPort: number,
-    tcpFlags: number,
-    rows: Uint32Array,
-    row: number,
-  ): number {
+  reply(packet: WalkedPacket, rows: Uint32Array, row: number): number {
     const connections = this.#connections;
-    const slot = connections.findReply(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    const { destinationBucket, protocol, srcAddress, srcPort, dstAddress, dstPort } = packet;
+    const slot = connections.findReplyIn(destinationBucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
-    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, tcpFlags);
+    if (slot !== NONE) connections.packet(slot, TOWARDS_CLIENT, packet.tcpFlags);
     return slot;
   }
 
@@ -121,42 +150,34 @@ export class Forwarding {
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     return (
-      slot !== NONE && connections.virtualAddress[slot] === vip.address && connections.virtualPort[slot] === vip.port
+      slot !== NONE &&
+      connections.virtualAddress(slot) === (vip.address | 0) &&
+      connections.virtualPort(slot) === vip.port
     );
   };
 
-  /** The service port that has this original destination, or -1. */
-  servicePortOf(protocol: number, address: number, port: number): number {
-    const service = this.#services.lookup(protocol, address, port);
+  /** The service port that has the packet's destination, or -1. */
+  servicePortOf({ protocol, dstAddress, dstPort }: WalkedPacket): number {
+    const service = this.#services.lookup(protocol, dstAddress, dstPort);
     return service === NONE ? -1 : this.#services.servicePortId[service];
   }
 
   /** The packet as a request, after `reply` missed. Sets `connection` and `servicePortId`. */
-  request(
-    protocol: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    dstPort: number,
-    tcpFlags: number,
-    tracking: Tracking,
-    rows: Uint32Array,
-    row: number,
-  ): IpvsVerdict {
+  request(packet: WalkedPacket, tracking: Tracking, rows: Uint32Array, row: number): IpvsVerdict {
     const connections = this.#connections;
-    const slot = connections.findRequest(protocol, srcAddress, srcPort, dstAddress, dstPort);
+    const { sourceBucket, protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags } = packet;
+    const slot = connections.findRequestIn(sourceBucket, protocol, srcAddress, srcPort, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     this.connection = slot;
     if (slot !== NONE) {
-      const server = connections.server[slot];
+      const server = connections.server(slot);
       const opens = protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_ACK)) === TCP_SYN;
+      this.servicePortId = connections.servicePortId(slot);
       if (opens && this.#isReused(slot)) {
-        this.servicePortId = connections.servicePortId[slot];
         connections.remove(slot);
         if (tracking >= this.#reuse.dropsFrom) return IPVS_PORT_REUSED;
       } else {
-        this.servicePortId = connections.servicePortId[slot];
         if (this.#servers.isLive(server)) {
           connections.packet(slot, TOWARDS_SERVER, tcpFlags);
           return IPVS_REQUEST;
@@ -165,48 +186,56 @@ export class Forwarding {
         if (tracking >= this.#reuse.goneDropsFrom) return IPVS_SERVER_GONE;
       }
     }
-    return this.#schedule(protocol, srcAddress, srcPort, dstAddress, dstPort, tcpFlags, rows, row);
+    // tcp_conn_schedule asks for a SYN, with or without ACK, and no RST.
+    if (protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_RST)) !== TCP_SYN) return IPVS_PASS;
+    return this.#schedule(packet, rows, row);
   }
 
   /** ip_vs_in_hook, is_new_conn_expected: a connection that a template controls is never taken for a closed one. */
   #isReused(slot: number): boolean {
     const connections = this.#connections;
     const reuse = this.#reuse;
-    if (reuse.ofQuiesced && this.#servers.weight[connections.server[slot]] === 0) return true;
+    if (reuse.ofQuiesced && this.#servers.weight[connections.server(slot)] === 0) return true;
     const state = connections.state[slot];
     return reuse.ofClosed && (state === STATE_TIME_WAIT || state === STATE_CLOSE) && !connections.isControlled(slot);
   }
 
-  #schedule(
-    protocol: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    dstPort: number,
-    tcpFlags: number,
-    rows: Uint32Array,
-    row: number,
-  ): IpvsVerdict {
-    // tcp_conn_schedule asks for a SYN, with or without ACK, and no RST.
-    if (protocol === PROTOCOL_TCP && (tcpFlags & (TCP_SYN | TCP_RST)) !== TCP_SYN) return IPVS_PASS;
+  #schedule(packet: WalkedPacket, rows: Uint32Array, row: number): IpvsVerdict {
     const services = this.#services;
-    const service = this.#isLiteral
-      ? services.findLiteral(protocol, dstAddress, dstPort)
-      : services.findIndexed(protocol, dstAddress, dstPort);
+    const { protocol, srcAddress, srcPort, dstAddress, dstPort } = packet;
+    let { service } = packet;
     rows[row + HASH_PROBES]++;
-    rows[row + SERVICE_CHAIN_ENTRIES] += services.entriesPassed;
+    if (this.#isLiteral) {
+      service = services.findLiteral(protocol, dstAddress, dstPort);
+      rows[row + SERVICE_CHAIN_ENTRIES] += services.entriesPassed;
+    } else {
+      if (service === UNKNOWN) service = services.lookup(protocol, dstAddress, dstPort);
+      rows[row + SERVICE_CHAIN_ENTRIES] += services.passedTo(service, protocol, dstAddress, dstPort);
+    }
     if (service === NONE) return IPVS_PASS;
-    this.servicePortId = services.servicePortId[service];
     const connections = this.#connections;
-    const id = this.servicePortId;
+    const id = services.servicePortId[service];
+    this.servicePortId = id;
     let template = NONE;
     let server: number;
     if (services.affinitySeconds[service] > 0) {
-      template = this.#template(service, protocol, srcAddress, srcPort, dstAddress, dstPort, rows, row);
-      server = template === NONE ? NONE : connections.server[template];
-    } else server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
+      template = this.#template(service, packet, rows, row);
+      server = template === NONE ? NONE : connections.server(template);
+    } else server = this.#choose(service, packet, rows, row);
     if (server === NONE) return IPVS_NO_SERVER;
-    const slot = connections.add(protocol, srcAddress, srcPort, dstAddress, dstPort, server, id, template, tcpFlags);
+    const { tcpFlags, sourceBucket } = packet;
+    const slot = connections.add(
+      protocol,
+      srcAddress,
+      srcPort,
+      dstAddress,
+      dstPort,
+      server,
+      id,
+      template,
+      tcpFlags,
+      sourceBucket,
+    );
     if (template !== NONE) connections.renewTemplate(template);
     rows[row + IPVS_CONNECTION_INSERTS]++;
     rows[row + NAT_SETUPS]++;
@@ -215,28 +244,20 @@ export class Forwarding {
   }
 
   /** ip_vs_sched_persist: the client's template, or a new one with the scheduler's choice; NONE when there is no real server. */
-  #template(
-    service: number,
-    protocol: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    dstPort: number,
-    rows: Uint32Array,
-    row: number,
-  ): number {
+  #template(service: number, packet: WalkedPacket, rows: Uint32Array, row: number): number {
     const connections = this.#connections;
     const servers = this.#servers;
+    const { protocol, srcAddress, dstAddress, dstPort } = packet;
     const known = connections.findTemplate(protocol, srcAddress, dstAddress, dstPort);
     rows[row + HASH_PROBES]++;
     rows[row + CONNECTION_CHAIN_ENTRIES] += connections.entriesPassed;
     if (known !== NONE) {
       // kube-proxy sets expire_quiescent_template: a server of weight 0 gets no more clients, old ones included.
-      const server = connections.server[known];
+      const server = connections.server(known);
       if (servers.isLive(server) && servers.weight[server] > 0) return known;
       connections.invalidateTemplate(known);
     }
-    const server = this.#choose(service, srcAddress, srcPort, dstAddress, rows, row);
+    const server = this.#choose(service, packet, rows, row);
     if (server === NONE) return NONE;
     const id = this.servicePortId;
     const seconds = this.#services.affinitySeconds[service];
@@ -244,16 +265,13 @@ export class Forwarding {
     return connections.addTemplate(protocol, srcAddress, dstAddress, dstPort, server, id, seconds);
   }
 
-  #choose(
-    service: number,
-    srcAddress: number,
-    srcPort: number,
-    dstAddress: number,
-    rows: Uint32Array,
-    row: number,
-  ): number {
+  #choose(service: number, packet: WalkedPacket, rows: Uint32Array, row: number): number {
     const scheduler = this.#scheduler;
-    const server = scheduler.schedule(service, srcAddress, srcPort, dstAddress, this.#connections.now);
+    const { srcAddress, srcPort, dstAddress } = packet;
+    // A time is boxed when a call passes it on.
+    const server = scheduler.readsClock
+      ? scheduler.schedule(service, srcAddress, srcPort, dstAddress, this.#connections.now)
+      : scheduler.schedule(service, srcAddress, srcPort, dstAddress, 0);
     rows[row + DESTINATIONS_EXAMINED] += scheduler.examined;
     return server;
   }

@@ -1,7 +1,11 @@
 /** The ipsets of IPVS mode (pkg/proxy/ipvs/ipset.go) as the data path tests them: a few hash tables with a flag a set. */
 import type { Cidr } from '../../model/address.ts';
-import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
 import { FlagTable } from './flag-table.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { PROTOCOL_SCTP, PROTOCOL_TCP } = protocols;
 
 /* Sets of type hash:ip,port. */
 export const SET_CLUSTER_IP = 0;
@@ -186,6 +190,14 @@ export class IpSets {
   /** `destinationBit` of each hash:ip,port set that has the entry. */
   destinationFlags(address: number, protocol: number, port: number): number {
     return this.#current.destinations.get(address, serviceWord(protocol, port), 0);
+  }
+
+  /** flags[i] becomes the `destinationFlags` of packet i. A loop of its own, so that several look-ups wait for memory together. */
+  destinationFlagsOfAll(packets: PacketBatch, flags: Int32Array): void {
+    const { destinations } = this.#current;
+    const { length, dstAddress, protocol, dstPort } = packets;
+    for (let i = 0; i < length; i++)
+      flags[i] = destinations.get(dstAddress[i], serviceWord(protocol[i], dstPort[i]), 0);
   }
 
   /** `portBit` of each bitmap that has the port: none of an SCTP packet (ip_set_getport.c ip_set_get_ip_port). */

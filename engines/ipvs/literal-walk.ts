@@ -7,6 +7,7 @@ import * as sets from './ipsets.ts';
 import type { IpSets } from './ipsets.ts';
 import * as r from './rules.ts';
 import type { LocalDetector, Rule } from './rules.ts';
+import { UNKNOWN } from './service-table.ts';
 
 export const CTSTATE_NEW = 0;
 export const CTSTATE_ESTABLISHED = 1;
@@ -16,13 +17,22 @@ export const CTSTATE_INVALID = 2;
 const GOES_ON = r.TARGET_RETURN;
 const LOOPBACK_NET = 127;
 
-/** The packet as the rules see it: the engine sets it before each hook. One object for all packets. */
+/**
+ * The packet in hand, as the next hook sees it; what has been translated is changed here. One object for all packets. Its fields are
+ * small integers (addresses as signed 32-bit words), because others are boxed.
+ */
 export class WalkedPacket {
   srcAddress = 0;
   srcPort = 0;
   dstAddress = 0;
   dstPort = 0;
   protocol = 0;
+  tcpFlags = 0;
+  /** The virtual server of the destination that it came with, NONE or UNKNOWN. */
+  service = UNKNOWN;
+  /** Buckets of the source that it came with and of its destination in the connection table. */
+  sourceBucket = 0;
+  destinationBucket = 0;
   ctstate = CTSTATE_NEW;
   /** The masquerade mark, which lives for one packet. */
   isMarked = false;
@@ -52,7 +62,7 @@ export function isLoopback(address: number): boolean {
 export class LiteralWalk {
   readonly packet = new WalkedPacket();
   readonly #sets: IpSets;
-  readonly #nodeAddresses: Uint32Array;
+  readonly #nodeAddresses: Int32Array;
   /** The pods' block of addresses, if the local detector is that. */
   readonly #podBlock: Cidr | undefined;
   readonly #ipvsMatch: IpvsMatch;
@@ -72,7 +82,7 @@ export class LiteralWalk {
   constructor(detector: LocalDetector, ipSets: IpSets, nodeAddresses: readonly number[], ipvsMatch: IpvsMatch) {
     this.#podBlock = detector.kind === 'cidr' ? detector.cidr : undefined;
     this.#sets = ipSets;
-    this.#nodeAddresses = Uint32Array.from(nodeAddresses);
+    this.#nodeAddresses = Int32Array.from(nodeAddresses);
     this.#ipvsMatch = ipvsMatch;
   }
 
@@ -96,7 +106,7 @@ export class LiteralWalk {
     this.#row = row;
   }
 
-  /** The routing decision and `addrtype --...-type LOCAL`: node addresses, loopback, and the addresses on kube-ipvs0. */
+  /** The routing decision and `addrtype --...-type LOCAL` of a signed address: node addresses, loopback, and the addresses on kube-ipvs0. */
   isLocal(address: number): boolean {
     if (isLoopback(address)) return true;
     const own = this.#nodeAddresses;
@@ -153,7 +163,7 @@ export class LiteralWalk {
       case r.IP_SCTP:
         return packet.protocol === PROTOCOL_SCTP;
       default:
-        return packet.srcAddress === this.#blockedVips[place].address;
+        return packet.srcAddress === (this.#blockedVips[place].address | 0);
     }
   }
 

@@ -4,9 +4,14 @@
  * trash while connections (or a scheduler's cache) still hold it; adding it again brings it back
  * (ip_vs_trash_get_dest), with its connections and their counts.
  */
-import { grownInt32, grownUint16, grownUint32, grownUint8 } from './grow.ts';
-import { NONE } from './service-table.ts';
+import * as memory from './grow.ts';
+import { fieldOf, grownInt32 } from './grow.ts';
+import * as tables from './service-table.ts';
 import type { ServiceTable } from './service-table.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { FIRST_RECORD } = memory;
+const { NONE } = tables;
 
 const FREE = 0;
 const LIVE = 1;
@@ -17,35 +22,47 @@ function trashBucket(address: number, port: number): number {
   return (address ^ (address >>> 8) ^ port) & (TRASH_BUCKETS - 1);
 }
 
+/**
+ * Words of a real server, eight that packets touch and eight that they do not: half a cache line each. A slot is the place of the
+ * server's first word, so that each field is a view of the same memory, shifted by its place in the record.
+ */
+const STRIDE = 8;
+const INITIAL_SERVERS = 64;
+
 export class RealServers {
   readonly services: ServiceTable;
-  capacity = 64;
+  /** Slots are below this. */
+  capacity = INITIAL_SERVERS * STRIDE;
   /** Live real servers. */
   size = 0;
-  address = new Uint32Array(64);
-  port = new Uint16Array(64);
-  weight = new Int32Array(64);
-  /** The latest weight that was not 0 (kernel dest->last_weight). */
-  lastWeight = new Int32Array(64);
-  active = new Int32Array(64);
-  inactive = new Int32Array(64);
-  next = new Int32Array(64);
-  previous = new Int32Array(64);
-  /** Slot of its virtual server. */
-  service = new Int32Array(64);
-  /** 1 while kube-proxy waits for its connections to end (graceful_termination.go). */
-  terminating = new Uint8Array(64);
+  #hot = new Int32Array(INITIAL_SERVERS * STRIDE);
+  #cold = new Int32Array(INITIAL_SERVERS * STRIDE);
 
+  address = fieldOf(this.#hot, 0);
+  port = fieldOf(this.#hot, 1);
+  weight = fieldOf(this.#hot, 2);
+  active = fieldOf(this.#hot, 3);
+  inactive = fieldOf(this.#hot, 4);
+  next = fieldOf(this.#hot, 5);
+  #holders = fieldOf(this.#hot, 6);
+  #status = fieldOf(this.#hot, 7);
+
+  /** The latest weight that was not 0 (kernel dest->last_weight). */
+  lastWeight = fieldOf(this.#cold, 0);
+  previous = fieldOf(this.#cold, 1);
+  /** Slot of its virtual server. */
+  service = fieldOf(this.#cold, 2);
+  /** 1 while kube-proxy waits for its connections to end (graceful_termination.go). */
+  terminating = fieldOf(this.#cold, 3);
   /** Its virtual server's key, which outlives the virtual server. */
-  #virtualAddress = new Uint32Array(64);
-  #virtualPort = new Uint16Array(64);
-  #protocol = new Uint8Array(64);
+  #virtualAddress = fieldOf(this.#cold, 4);
+  #virtualPort = fieldOf(this.#cold, 5);
+  #protocol = fieldOf(this.#cold, 6);
+
   /** The trash: doubly linked chains by address and port. */
   readonly #trash = new Int32Array(TRASH_BUCKETS).fill(NONE);
   #trashSize = 0;
-  #status = new Uint8Array(64);
-  #holders = new Int32Array(64);
-  #used = 0;
+  #used = FIRST_RECORD;
   #free = NONE;
 
   constructor(services: ServiceTable) {
@@ -122,8 +139,9 @@ export class RealServers {
     let slot = this.#free;
     if (slot !== NONE) this.#free = this.next[slot];
     else {
-      if (this.#used === this.capacity) this.#grow();
-      slot = this.#used++;
+      if (this.#used + STRIDE > this.capacity) this.#grow();
+      slot = this.#used;
+      this.#used += STRIDE;
     }
     const services = this.services;
     this.address[slot] = address;
@@ -132,8 +150,8 @@ export class RealServers {
     this.inactive[slot] = 0;
     this.#holders[slot] = 0;
     this.#virtualAddress[slot] = services.address[service];
-    this.#virtualPort[slot] = services.port[service];
-    this.#protocol[slot] = services.protocol[service];
+    this.#virtualPort[slot] = services.portOf(service);
+    this.#protocol[slot] = services.protocolOf(service);
     return slot;
   }
 
@@ -162,11 +180,11 @@ export class RealServers {
     while (
       slot !== NONE &&
       !(
-        this.address[slot] === address &&
+        this.address[slot] === (address | 0) &&
         this.port[slot] === port &&
         this.#virtualAddress[slot] === services.address[service] &&
-        this.#virtualPort[slot] === services.port[service] &&
-        this.#protocol[slot] === services.protocol[service]
+        this.#virtualPort[slot] === services.portOf(service) &&
+        this.#protocol[slot] === services.protocolOf(service)
       )
     ) {
       slot = this.next[slot];
@@ -183,21 +201,24 @@ export class RealServers {
 
   #grow(): void {
     this.capacity *= 2;
-    const capacity = this.capacity;
-    this.address = grownUint32(this.address, capacity);
-    this.port = grownUint16(this.port, capacity);
-    this.weight = grownInt32(this.weight, capacity);
-    this.lastWeight = grownInt32(this.lastWeight, capacity);
-    this.active = grownInt32(this.active, capacity);
-    this.inactive = grownInt32(this.inactive, capacity);
-    this.next = grownInt32(this.next, capacity);
-    this.previous = grownInt32(this.previous, capacity);
-    this.service = grownInt32(this.service, capacity);
-    this.terminating = grownUint8(this.terminating, capacity);
-    this.#virtualAddress = grownUint32(this.#virtualAddress, capacity);
-    this.#virtualPort = grownUint16(this.#virtualPort, capacity);
-    this.#protocol = grownUint8(this.#protocol, capacity);
-    this.#status = grownUint8(this.#status, capacity);
-    this.#holders = grownInt32(this.#holders, capacity);
+    const hot = grownInt32(this.#hot, this.capacity);
+    const cold = grownInt32(this.#cold, this.capacity);
+    this.#hot = hot;
+    this.#cold = cold;
+    this.address = fieldOf(hot, 0);
+    this.port = fieldOf(hot, 1);
+    this.weight = fieldOf(hot, 2);
+    this.active = fieldOf(hot, 3);
+    this.inactive = fieldOf(hot, 4);
+    this.next = fieldOf(hot, 5);
+    this.#holders = fieldOf(hot, 6);
+    this.#status = fieldOf(hot, 7);
+    this.lastWeight = fieldOf(cold, 0);
+    this.previous = fieldOf(cold, 1);
+    this.service = fieldOf(cold, 2);
+    this.terminating = fieldOf(cold, 3);
+    this.#virtualAddress = fieldOf(cold, 4);
+    this.#virtualPort = fieldOf(cold, 5);
+    this.#protocol = fieldOf(cold, 6);
   }
 }

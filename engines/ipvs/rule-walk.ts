@@ -2,22 +2,31 @@
  * The hooks of netfilter for one packet: literally, rule by rule, or by sums. The sums of a hook hang on the packet's answers to the
  * questions that its rules ask; they are found by walking the rules once for each combination that occurs (HookMemo).
  */
-import { COUNTER_STRIDE, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } from '../../model/counters.ts';
-import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../../model/protocol.ts';
+import * as counters from '../../model/counters.ts';
+import type { PacketBatch } from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
 import { FlagTable } from './flag-table.ts';
 import { HookMemo } from './hook-memo.ts';
 import * as sets from './ipsets.ts';
 import type { IpSets } from './ipsets.ts';
-import { CTSTATE_ESTABLISHED, CTSTATE_NEW, isLoopback, LiteralWalk } from './literal-walk.ts';
+import * as walkModel from './literal-walk.ts';
+import { isLoopback, LiteralWalk } from './literal-walk.ts';
 import type { BlockedVip, IpvsMatch, WalkedPacket } from './literal-walk.ts';
 import * as r from './rules.ts';
 import type { Rule, RuleOptions } from './rules.ts';
 
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { COUNTER_STRIDE, JUMPS, RULES_EVALUATED, RULES_MATCHED, RULE_BYTES } = counters;
+const { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } = protocols;
+const { CTSTATE_ESTABLISHED, CTSTATE_NEW } = walkModel;
+
+const { SET_LOAD_BALANCER_FW, SET_LOOP_BACK } = sets;
+const { FILTER_FORWARD, FILTER_INPUT, FILTER_OUTPUT, NAT_POSTROUTING, NAT_PREROUTING, TARGET_RETURN } = r;
 const CLUSTER_IP = sets.destinationBit(sets.SET_CLUSTER_IP);
 const EXTERNAL = sets.destinationBit(sets.SET_EXTERNAL_IP) | sets.destinationBit(sets.SET_EXTERNAL_IP_LOCAL);
 /** Sets whose entries KUBE-IPVS-FILTER lets pass. */
 const OPEN = CLUSTER_IP | EXTERNAL | sets.destinationBit(sets.SET_LOAD_BALANCER);
-const FIREWALLED = sets.destinationBit(sets.SET_LOAD_BALANCER_FW);
+const FIREWALLED = sets.destinationBit(SET_LOAD_BALANCER_FW);
 const HEALTH_CHECK = sets.portBit(sets.SET_HEALTH_CHECK_NODE_PORT);
 /** Two bits each of a port's flags: its NODE-PORT set and its NODE-PORT-LOCAL set. */
 const UDP_SHIFT = sets.SET_NODE_PORT_UDP - sets.SET_NODE_PORT_TCP;
@@ -68,6 +77,8 @@ export class RuleWalk {
   #row = 0;
   /** Flags of the packet's destination as it came to nat and filter INPUT; NO_FLAGS until asked for. */
   #flags = NO_FLAGS;
+  /** Of each packet that was prepared. */
+  #flagsOfPacket = new Int32Array(0);
 
   constructor(
     options: RuleOptions,
@@ -96,64 +107,74 @@ export class RuleWalk {
     this.#blockedVips = blockedVips.length;
     this.#outputBytes = 0;
     for (const { chain, size } of rules) {
-      if (chain === r.FILTER_OUTPUT || chain === r.FILTER_IPVS_OUT) this.#outputBytes += size;
+      if (chain === FILTER_OUTPUT || chain === r.FILTER_IPVS_OUT) this.#outputBytes += size;
     }
     this.#blockedSources.clear();
     for (const { address } of blockedVips) this.#blockedSources.add(address, 0, 0, 1);
   }
 
-  /** A new packet, whose counters go to rows[row + counter]. Its destination is the one that conntrack leaves it with. */
-  begin(rows: Uint32Array, row: number): void {
-    this.#rows = rows;
-    this.#row = row;
-    this.#flags = NO_FLAGS;
-    if (this.#isLiteral) this.#literal.countInto(rows, row);
+  /** Packets to come: looks their destinations up. */
+  prepare(packets: PacketBatch): void {
+    if (this.#isLiteral) return;
+    if (packets.length > this.#flagsOfPacket.length) this.#flagsOfPacket = new Int32Array(packets.capacity);
+    this.#sets.destinationFlagsOfAll(packets, this.#flagsOfPacket);
   }
 
-  isLocal(address: number): boolean {
-    return this.#literal.isLocal(address);
+  /** Packet `i` of those that were prepared, whose counters go to rows[row + counter]. */
+  begin(i: number, rows: Uint32Array, row: number): void {
+    this.#rows = rows;
+    this.#row = row;
+    if (this.#isLiteral) this.#literal.countInto(rows, row);
+    else this.#flags = this.#flagsOfPacket[i];
+  }
+
+  /** conntrack has given the packet another destination than the one that it came with. */
+  destinationChanged(): void {
+    this.#flags = NO_FLAGS;
+  }
+
+  /** The routing decision: is the packet, as it came to nat and filter INPUT, for an address of this node? */
+  isForNode(): boolean {
+    const { dstAddress } = this.packet;
+    // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
+    return (!this.#isLiteral && this.#destinationFlags() !== 0) || this.#literal.isLocal(dstAddress);
   }
 
   /** nat PREROUTING or OUTPUT (their rules are the same): may set the mark. */
   natDestination(): void {
     if (this.#isLiteral) {
-      this.#literal.walk(r.NAT_PREROUTING);
+      this.#literal.walk(NAT_PREROUTING);
       return;
     }
-    this.#indexed(this.#natMemo, this.#natKey(), r.NAT_PREROUTING);
+    this.#indexed(this.#natMemo, this.#natKey(), NAT_PREROUTING);
     this.packet.isMarked = this.#natMemo.isMarked;
   }
 
   /** nat POSTROUTING: TARGET_MASQUERADE, TARGET_MASQUERADE_HAIRPIN, or the packet keeps its source. */
   natPostrouting(): number {
-    if (this.#isLiteral) return this.#literal.walk(r.NAT_POSTROUTING);
+    if (this.#isLiteral) return this.#literal.walk(NAT_POSTROUTING);
     const { srcAddress, dstAddress, dstPort, protocol, isMarked } = this.packet;
     let key = isMarked ? POSTROUTING_MARKED : 0;
-    const isUsed = !this.#sets.isEmpty(sets.SET_LOOP_BACK);
+    const isUsed = !this.#sets.isEmpty(SET_LOOP_BACK);
     if (isUsed && this.#sets.inLoopBack(dstAddress, protocol, dstPort, srcAddress)) key |= POSTROUTING_LOOP_BACK;
-    const target = this.#indexed(this.#postroutingMemo, key, r.NAT_POSTROUTING);
+    const target = this.#indexed(this.#postroutingMemo, key, NAT_POSTROUTING);
     this.packet.isMarked = this.#postroutingMemo.isMarked;
     return target;
   }
 
   /** filter INPUT: TARGET_REJECT (an unused port of a VIP), TARGET_DROP (source ranges), or the packet goes on. */
   filterInput(): number {
-    if (this.#isLiteral) return this.#literal.walk(r.FILTER_INPUT);
-    return this.#indexed(this.#inputMemo, this.#inputKey(), r.FILTER_INPUT);
+    if (this.#isLiteral) return this.#literal.walk(FILTER_INPUT);
+    return this.#indexed(this.#inputMemo, this.#inputKey(), FILTER_INPUT);
   }
 
   /** filter FORWARD: TARGET_DROP, or the packet goes on. */
   filterForward(): number {
-    if (this.#isLiteral) return this.#literal.walk(r.FILTER_FORWARD);
-    let key = this.#firewallKey(this.#sets.isEmpty(sets.SET_LOAD_BALANCER_FW) ? 0 : this.#destinationFlags());
+    if (this.#isLiteral) return this.#literal.walk(FILTER_FORWARD);
+    let key = this.#firewallKey(this.#sets.isEmpty(SET_LOAD_BALANCER_FW) ? 0 : this.#destinationFlags());
     if (this.packet.isMarked) key |= FORWARD_MARKED;
     if (this.packet.ctstate === CTSTATE_ESTABLISHED) key |= FORWARD_ESTABLISHED;
-    return this.#indexed(this.#forwardMemo, key, r.FILTER_FORWARD);
-  }
-
-  /** Whether filter OUTPUT looks at the packet at all. */
-  get looksAtOutput(): boolean {
-    return this.#blockedVips > 0;
+    return this.#indexed(this.#forwardMemo, key, FILTER_FORWARD);
   }
 
   /** filter OUTPUT: TARGET_DROP (the node itself, to a load balancer that is closed to it), or the packet goes on. */
@@ -161,7 +182,7 @@ export class RuleWalk {
     const isAsked = this.#blockedVips > 0 && this.#blockedSources.get(this.packet.srcAddress, 0, 0) !== 0;
     if (this.#isLiteral || isAsked) {
       this.#literal.countInto(this.#rows, this.#row);
-      return this.#literal.walk(r.FILTER_OUTPUT);
+      return this.#literal.walk(FILTER_OUTPUT);
     }
     // The jump, and the rules of other sources.
     const rows = this.#rows;
@@ -170,7 +191,7 @@ export class RuleWalk {
     rows[row + RULES_MATCHED]++;
     rows[row + JUMPS]++;
     rows[row + RULE_BYTES] += this.#outputBytes;
-    return r.TARGET_RETURN;
+    return TARGET_RETURN;
   }
 
   #indexed(memo: HookMemo, key: number, chain: number): number {
@@ -193,14 +214,13 @@ export class RuleWalk {
   }
 
   #natKey(): number {
-    const { srcAddress, dstAddress, dstPort, protocol } = this.packet;
+    const { srcAddress, dstPort, protocol } = this.packet;
     if (isLoopback(srcAddress)) return NAT_LOOPBACK_KEY;
     const flags = this.#destinationFlags();
     let key = flags;
     if (!this.#masqueradesAll && this.#isMasqueradeRuleMet()) key |= NAT_MASQUERADED;
     if ((flags & EXTERNAL) !== 0 && this.#literal.isLocal(srcAddress)) key |= NAT_SRC_LOCAL;
-    // Whatever is a destination of the sets is an address of this node or on kube-ipvs0.
-    if (flags === 0 && !this.#literal.isLocal(dstAddress)) return key;
+    if (!this.isForNode()) return key;
     key |= NAT_DST_LOCAL;
     const ports = this.#hasNodePorts ? this.#sets.portFlags(protocol, dstPort) : 0;
     if (protocol === PROTOCOL_TCP) return key | ((ports & NODE_PORT_BITS) << NAT_PORT_SHIFT);

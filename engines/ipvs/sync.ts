@@ -17,6 +17,7 @@ import { endpointKey, keyAddress, keyPort } from '../proxy/endpoint-order.ts';
 import { ChosenEndpoints } from './endpoints.ts';
 import type { EndpointList } from './endpoints.ts';
 import type { GracefulTermination } from './graceful-termination.ts';
+import { FIRST_RECORD } from './grow.ts';
 import * as sets from './ipsets.ts';
 import type { IpSets } from './ipsets.ts';
 import { isLoopback } from './literal-walk.ts';
@@ -25,7 +26,7 @@ import type { RealServers } from './real-servers.ts';
 import { buildRules, countOwnRules } from './rules.ts';
 import type { Rule, RuleOptions } from './rules.ts';
 import type { Scheduler } from './schedulers/scheduler.ts';
-import { NONE } from './service-table.ts';
+import { NONE, SERVICE_STRIDE } from './service-table.ts';
 import type { ServiceTable } from './service-table.ts';
 
 /** Beyond the rules: two table headers, two COMMITs, 5 chain lines of nat and 6 of filter. */
@@ -320,7 +321,7 @@ export class Syncer {
     const servers = this.#servers;
     this.#netlinkRequests++;
     const connections = servers.active[server] + servers.inactive[server];
-    if (this.#services.protocol[service] !== PROTOCOL_TCP || connections === 0) {
+    if (this.#services.protocolOf(service) !== PROTOCOL_TCP || connections === 0) {
       this.deleteServer(server);
       return;
     }
@@ -342,8 +343,8 @@ export class Syncer {
   #deleteUnwanted(): void {
     const services = this.#services;
     let deleted = 0;
-    for (let service = 0; service < services.slotLimit; service++) {
-      if (services.protocol[service] === 0 || services.wantedBy[service] === this.#syncs) continue;
+    for (let service = FIRST_RECORD; service < services.slotLimit; service += SERVICE_STRIDE) {
+      if (!services.isUsed(service) || services.wantedBy[service] === this.#syncs) continue;
       for (let at = services.firstServer[service]; at !== NONE; at = services.firstServer[service]) {
         this.deleteServer(at);
       }

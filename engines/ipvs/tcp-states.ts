@@ -3,9 +3,14 @@
  * table), tcp_timeouts, tcp_state_idx, tcp_state_active_table; UDP from ip_vs_proto_udp.c udp_timeouts; of SCTP only the
  * state ESTABLISHED and its time-out (ip_vs_proto_sctp.c sctp_timeouts), because chunks are not modelled.
  */
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../../model/packet.ts';
-import { PROTOCOL_SCTP, PROTOCOL_TCP } from '../../model/protocol.ts';
-import { NS_PER_S } from '../../model/time.ts';
+import * as packetModel from '../../model/packet.ts';
+import * as protocols from '../../model/protocol.ts';
+import * as timeModel from '../../model/time.ts';
+
+/* A module's own constants are part of the compiled code; V8 loads an imported one anew at each use. */
+const { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } = packetModel;
+const { PROTOCOL_SCTP, PROTOCOL_TCP } = protocols;
+const { NS_PER_S } = timeModel;
 
 export const STATE_NONE = 0;
 export const STATE_ESTABLISHED = 1;

@@ -61,6 +61,7 @@ export class Locality extends Scheduler {
 }
 
 export class ReplicatedLocality extends Scheduler {
+  override readonly readsClock = true;
   /** By virtual server: newest member of its set, its size (-1 without an entry), and when it last changed. */
   #newest = new Int32Array(0);
   #size = new Int32Array(0);

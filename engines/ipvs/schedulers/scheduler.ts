@@ -11,6 +11,8 @@ import type { ServiceTable } from '../service-table.ts';
 export abstract class Scheduler {
   /** List elements looked at by the latest `schedule`: DESTINATIONS_EXAMINED. */
   examined = 0;
+  /** Whether `schedule` looks at the time. */
+  readonly readsClock: boolean = false;
   protected readonly servers: RealServers;
   protected readonly services: ServiceTable;
 
@@ -28,6 +30,12 @@ export abstract class Scheduler {
   /** Called before `server` is taken out of its list. */
   serverRemoved?(service: number, server: number): void;
 
-  /** The real server's slot, or -1 when none is available. Sets `examined`. Addresses and ports are the packet's. */
+  /**
+   * Packets to virtual servers services[0 .. length - 1] (or none: negative) are about to be scheduled, perhaps: reads what `schedule` will
+   * read, so that several packets wait for memory together.
+   */
+  touch?(services: Int32Array, length: number): void;
+
+  /** The real server's slot, or -1 when none is available. Sets `examined`. Addresses (signed or unsigned) and ports are the packet's. */
   abstract schedule(service: number, srcAddress: number, srcPort: number, dstAddress: number, now: SimTime): number;
 }
