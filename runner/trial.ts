@@ -153,12 +153,17 @@ function play(simulation: Simulation, nodes: readonly ObservedNode[], { duration
     simulation.runUntil(durationSeconds * NS_PER_S);
     return;
   }
-  while (!nodes.every((node) => node.finished)) {
+  while (!allFinished(nodes)) {
     if (simulation.nextTime() > LONGEST_TRIAL_NS) {
       throw new Error('The traffic did not end within 30 simulated days; give the experiment a duration_s');
     }
     simulation.step();
   }
+}
+
+function allFinished(nodes: readonly ObservedNode[]): boolean {
+  for (let i = 0; i < nodes.length; i++) if (!nodes[i].finished) return false;
+  return true;
 }
 
 /** The cluster's endpoints as the timeline of an observed node shows them. */
