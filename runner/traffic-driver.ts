@@ -142,7 +142,7 @@ export class TrafficDriver {
     const verdicts = this.#verdicts;
     engine.process(packets, verdicts, this.#work);
     costs.costs(packets, verdicts, this.#work, this.#costsNs);
-    meter.add(packets.length, verdicts, this.#work, this.#costsNs, costs.barePacket(true), costs.barePacket(false));
+    meter.add(packets.length, verdicts, this.#work, this.#costsNs, costs);
     const length = packets.length;
     packets.length = 0;
     for (let i = 0; i < length; i++) this.#settle(i);

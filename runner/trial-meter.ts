@@ -1,4 +1,5 @@
 /** Adds up what the packets of one trial did and cost, and gives the observation's metrics at the end. */
+import type { CostModel } from '../costs/cost-model.ts';
 import {
   COUNTER_NAMES,
   COUNTER_STRIDE,
@@ -66,15 +67,16 @@ export class TrialMeter {
   #firstPackets = 0;
   #bareFirstSum = 0;
 
-  /** Verdicts, counters and costs of packets 0 .. length-1. `bareFirst` and `bareEstablished` are a packet's cost with no netfilter. */
+  /** Verdicts, counters and costs of packets 0 .. length-1. `model` is what the costs are of. */
   add(
     length: number,
     verdicts: VerdictBatch,
     work: Counters,
     costs: Float64Array,
-    bareFirst: number,
-    bareEstablished: number,
+    model: Pick<CostModel, 'barePacket'>,
   ): void {
+    const bareFirst = model.barePacket(true);
+    const bareEstablished = model.barePacket(false);
     const rows = work.rows;
     const firsts = verdicts.first;
     addColumns(rows, length, this.#sums);
