@@ -112,6 +112,7 @@ export class PodStore {
 
   /** The pod that has or had this address; undefined when no Deployment's pod ever did. */
   atAddress(address: number): PodRecord | undefined {
-    return this.#byAddress.get(address);
+    // Asked for every packet of a client; most trials have no Deployment.
+    return this.#byAddress.size === 0 ? undefined : this.#byAddress.get(address);
   }
 }

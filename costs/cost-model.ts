@@ -84,37 +84,50 @@ export class CostModel {
   private iptablesCosts(packets: PacketBatch, verdicts: VerdictBatch, work: Counters, out: Float64Array): void {
     const { rows } = work;
     const c = this.constants;
+    const { rule, translate, reject } = c;
+    const { first: fixedFirst, established: fixedEstablished } = c;
     for (let i = 0, row = 0; i < packets.length; i++, row += COUNTER_STRIDE) {
       const first = verdicts.first[i] === 1;
+      const outcome = verdicts.outcome[i];
       const counted = rows[row + SERVICE_RULES_SCANNED];
-      const scanned = counted * c.rulesPerCounted;
       const statistic = rows[row + STATISTIC_RULES];
       const others = rows[row + RULES_EVALUATED] - counted - statistic;
       const natSetups = rows[row + NAT_SETUPS];
-      let cost = first ? c.first : c.established;
-      cost += scanned * c.serviceRule + others * c.rule + statistic * c.statisticRule;
-      if (scanned > 0) cost += this.scan.misses(scanned) * c.coldRule;
-      cost += natSetups * c.natSetup + rows[row + PORT_TRIES] * c.portTry;
-      if (first && scanned > 0 && natSetups > 0) cost += c.coldChains - c.missingComments;
-      if (!first && isTranslated(verdicts.outcome[i])) cost += c.translate;
-      cost += rows[row + RECENT_TESTS] * c.recentTest + rows[row + RECENT_LISTS_PASSED] * c.recentList;
-      if (verdicts.outcome[i] === OUTCOME_REJECT) cost += c.reject;
+      const portTries = rows[row + PORT_TRIES];
+      const recentTests = rows[row + RECENT_TESTS];
+      const translated = !first && isTranslated(outcome);
+      let cost = first ? fixedFirst : fixedEstablished;
+      // Most packets have none of these: to leave out what adds zero changes no bit.
+      if ((counted | statistic | natSetups | portTries | recentTests) === 0) {
+        cost += others * rule;
+        if (translated) cost += translate;
+      } else {
+        const scanned = counted * c.rulesPerCounted;
+        cost += scanned * c.serviceRule + others * rule + statistic * c.statisticRule;
+        if (scanned > 0) cost += this.scan.misses(scanned) * c.coldRule;
+        cost += natSetups * c.natSetup + portTries * c.portTry;
+        if (first && scanned > 0 && natSetups > 0) cost += c.coldChains - c.missingComments;
+        if (translated) cost += translate;
+        cost += recentTests * c.recentTest + rows[row + RECENT_LISTS_PASSED] * c.recentList;
+      }
+      if (outcome === OUTCOME_REJECT) cost += reject;
       out[i] = cost;
     }
   }
 
   private nftablesCosts(packets: PacketBatch, verdicts: VerdictBatch, work: Counters, out: Float64Array): void {
     const { rows } = work;
-    const c = this.constants;
+    const { rule, mapLookup, natSetup, portTry, coldChains, translate, reject } = this.constants;
+    const { first: fixedFirst, established: fixedEstablished } = this.constants;
     for (let i = 0, row = 0; i < packets.length; i++, row += COUNTER_STRIDE) {
       const first = verdicts.first[i] === 1;
       const outcome = verdicts.outcome[i];
-      let cost = first ? c.first : c.established;
-      cost += rows[row + RULES_EVALUATED] * c.rule + rows[row + MAP_LOOKUPS] * c.mapLookup;
-      cost += rows[row + NAT_SETUPS] * c.natSetup + rows[row + PORT_TRIES] * c.portTry;
-      if (first && outcome === OUTCOME_ENDPOINT) cost += c.coldChains;
-      if (!first && isTranslated(outcome)) cost += c.translate;
-      if (outcome === OUTCOME_REJECT) cost += c.reject;
+      let cost = first ? fixedFirst : fixedEstablished;
+      cost += rows[row + RULES_EVALUATED] * rule + rows[row + MAP_LOOKUPS] * mapLookup;
+      cost += rows[row + NAT_SETUPS] * natSetup + rows[row + PORT_TRIES] * portTry;
+      if (first && outcome === OUTCOME_ENDPOINT) cost += coldChains;
+      if (!first && isTranslated(outcome)) cost += translate;
+      if (outcome === OUTCOME_REJECT) cost += reject;
       out[i] = cost;
     }
   }

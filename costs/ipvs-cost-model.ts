@@ -16,9 +16,7 @@ import type { CostProfile, InstructionProfile, IpvsPath, Quantity, SchedulerCost
 import type { CostContext } from './context.ts';
 
 export class IpvsCostModel {
-  private readonly from: InstructionProfile;
-  private readonly scheduler: SchedulerCosts;
-  private readonly freshServerRatio: number;
+  private readonly steps: Steps;
   /** The fixed part of the path, the bare packet included, and what the bound addresses add. */
   private readonly fixedFirst: number;
   private readonly fixedEstablished: number;
@@ -28,14 +26,13 @@ export class IpvsCostModel {
   readonly isMeasured: boolean;
 
   constructor(profile: CostProfile, context: CostContext) {
-    this.from = instructionsOf(profile);
-    const { ipvs, packet } = this.from;
+    const from = instructionsOf(profile);
+    const { ipvs, packet } = from;
     const scheduler = ipvs.schedulers[context.ipvsScheduler];
     this.isMeasured = isSchedulerMeasured(profile, context.ipvsScheduler);
-    this.scheduler = scheduler ?? ipvs.schedulers['wlc'];
-    this.freshServerRatio = context.freshServerRatio;
+    this.steps = stepsOf(from, scheduler ?? ipvs.schedulers['wlc'], context.freshServerRatio);
     const addresses = context.boundAddresses * ipvs.boundAddress.value;
-    const fixed = fixedParts(this.from, context.ipvsPath);
+    const fixed = fixedParts(from, context.ipvsPath);
     this.fixedFirst =
       packet.bareFirst.value +
       fixed.first.value +
@@ -58,25 +55,54 @@ export class IpvsCostModel {
   }
 
   private instructions(first: boolean, rows: Uint32Array, row: number): number {
-    const c = this.from.ipvs;
+    const c = this.steps;
     const inserts = rows[row + IPVS_CONNECTION_INSERTS];
     // IPVS sets up the translation of a connection that it makes; what is beyond that is a masquerade.
     const natSetups = Math.max(0, rows[row + NAT_SETUPS] - inserts);
-    const chainEntry = first ? c.connectionChainEntryFirst.value : c.connectionChainEntryEstablished.value;
     let sum = first ? this.fixedFirst : this.fixedEstablished;
-    sum += rows[row + RULES_EVALUATED] * c.rule.value;
-    sum += rows[row + IPSET_TESTS] * c.ipsetTest.value;
-    sum += rows[row + HASH_PROBES] * c.hashProbe.value;
-    sum += rows[row + SERVICE_CHAIN_ENTRIES] * c.serviceChainEntry.value;
-    sum += rows[row + CONNECTION_CHAIN_ENTRIES] * chainEntry;
-    sum += natSetups * c.natSetup.value;
-    sum += rows[row + DESTINATIONS_EXAMINED] * this.scheduler.destination.value;
+    sum += rows[row + RULES_EVALUATED] * c.rule;
+    sum += rows[row + IPSET_TESTS] * c.ipsetTest;
+    sum += rows[row + HASH_PROBES] * c.hashProbe;
+    sum += rows[row + SERVICE_CHAIN_ENTRIES] * c.serviceChainEntry;
+    sum += rows[row + CONNECTION_CHAIN_ENTRIES] * (first ? c.chainEntryFirst : c.chainEntryEstablished);
+    sum += natSetups * c.natSetup;
+    sum += rows[row + DESTINATIONS_EXAMINED] * c.destination;
     if (inserts > 0) {
-      sum += inserts * c.connectionInsert.value;
-      sum += this.freshServerRatio * c.routeFill.value + this.scheduler.fixed.value;
+      sum += inserts * c.connectionInsert;
+      sum += c.newConnection;
     }
     return sum;
   }
+}
+
+/** Instructions of each thing that is counted, as plain numbers for the hot loop. */
+interface Steps {
+  readonly rule: number;
+  readonly ipsetTest: number;
+  readonly hashProbe: number;
+  readonly serviceChainEntry: number;
+  readonly chainEntryFirst: number;
+  readonly chainEntryEstablished: number;
+  readonly natSetup: number;
+  readonly destination: number;
+  readonly connectionInsert: number;
+  /** The fixed part of the scheduler, and the route to a server that was not met before. */
+  readonly newConnection: number;
+}
+
+function stepsOf({ ipvs }: InstructionProfile, scheduler: SchedulerCosts, freshServerRatio: number): Steps {
+  return {
+    rule: ipvs.rule.value,
+    ipsetTest: ipvs.ipsetTest.value,
+    hashProbe: ipvs.hashProbe.value,
+    serviceChainEntry: ipvs.serviceChainEntry.value,
+    chainEntryFirst: ipvs.connectionChainEntryFirst.value,
+    chainEntryEstablished: ipvs.connectionChainEntryEstablished.value,
+    natSetup: ipvs.natSetup.value,
+    destination: scheduler.destination.value,
+    connectionInsert: ipvs.connectionInsert.value,
+    newConnection: freshServerRatio * ipvs.routeFill.value + scheduler.fixed.value,
+  };
 }
 
 /** cost = bare + (instructions - bareInstructions) x factor. */

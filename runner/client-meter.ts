@@ -1,7 +1,7 @@
 /** What a trial's clients saw: attempts, how failed ones failed, connections that were cut, and how long the first answer took. */
 import type { Cell } from '../model/observation.ts';
 import { NS_PER_MS, type SimTime } from '../model/time.ts';
-import { quantileSorted } from './statistics.ts';
+import { quantileSorted, sortAscending } from './statistics.ts';
 
 export class ClientMeter {
   /** Attempts to connect, retries included. */
@@ -39,7 +39,7 @@ export class ClientMeter {
     const waiting = connections - this.established - failed;
     const delays = new Float64Array(n);
     this.#delays.forEach((chunk, i) => delays.set(chunk.subarray(0, Math.min(CHUNK, n - i * CHUNK)), i * CHUNK));
-    delays.sort((a, b) => a - b);
+    sortAscending(delays);
     return {
       availability_ratio: connections === 0 ? null : 1 - (failed + waiting) / connections,
       connection_attempts: this.attempts,

@@ -1,7 +1,7 @@
 /** What look-ups of names cost a trial's clients: queries, answers that helped nobody, and the time until a connection could begin. */
 import type { Cell } from '../model/observation.ts';
 import { NS_PER_MS, type SimTime } from '../model/time.ts';
-import { quantileSorted } from './statistics.ts';
+import { quantileSorted, sortAscending } from './statistics.ts';
 
 export class DnsMeter {
   /** Connections whose client looked a name up, once each whatever their retries. */
@@ -33,7 +33,7 @@ export class DnsMeter {
 
   metrics(): Record<string, Cell> {
     const n = this.#delaysMs.length;
-    const delays = Float64Array.from(this.#delaysMs).sort((a, b) => a - b);
+    const delays = sortAscending(Float64Array.from(this.#delaysMs));
     return {
       dns_queries: this.queries,
       dns_queries_per_connection_mean: this.connections === 0 ? null : this.queries / this.connections,

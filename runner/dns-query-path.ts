@@ -112,7 +112,7 @@ export class QueryPath {
     packets.tcpFlags[0] = 0;
     engine.process(packets, this.#verdicts, this.#work);
     costs.costs(packets, this.#verdicts, this.#work, this.#costsNs);
-    meter.add(1, this.#verdicts, this.#work, this.#costsNs, costs.barePacket(true), costs.barePacket(false));
+    meter.add(1, this.#verdicts, this.#work, this.#costsNs, costs);
   }
 }
 

@@ -36,6 +36,8 @@ export class InstalledEndpoints {
   }
 
   isRemoved(servicePortId: number, address: number, port: number): boolean {
+    // Asked for every packet of a client.
+    if (this.#removed.size === 0) return false;
     return this.#removed.get(servicePortId)?.has(keyOf(address, port)) === true;
   }
 

@@ -4,19 +4,6 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import pc from 'picocolors';
 import { ResultsError } from '../reports/results-error.ts';
 import { formatInputError, InputError } from '../scenarios/errors.ts';
-import { benchCommand } from './commands/bench.ts';
-import { calibrateCommand } from './commands/calibrate.ts';
-import { conformanceCommand } from './commands/conformance.ts';
-import { dumpCommand } from './commands/dump.ts';
-import { gateCommand } from './commands/gate.ts';
-import { measureCommand } from './commands/measure.ts';
-import { planCommand } from './commands/plan.ts';
-import { reportCommand } from './commands/report.ts';
-import { runCommand } from './commands/run.ts';
-import { schemaCommand } from './commands/schema.ts';
-import { sweepCommand } from './commands/sweep.ts';
-import { traceCommand } from './commands/trace.ts';
-import { validateCommand } from './commands/validate.ts';
 import { EXIT_BAD_INPUT, EXIT_FAILED_TRIALS } from './exit-codes.ts';
 import { defaultWorkers, versions } from './host.ts';
 
@@ -36,7 +23,7 @@ function program(): Command {
     .option('--out <dir>', 'results folder', 'out')
     .option('--workers <n>', 'worker threads', positiveInteger('--workers', 256), defaultWorkers())
     .option('--no-report', 'write CSV only')
-    .action(sweepCommand);
+    .action(lazily(async () => (await import('./commands/sweep.ts')).sweepCommand));
   scenarioOptions(
     cli
       .command('plan')
@@ -44,7 +31,7 @@ function program(): Command {
       .argument('[files...]', 'experiment files; none: the default experiments'),
   )
     .option('--all', 'every experiment in scenarios/experiments')
-    .action(planCommand);
+    .action(lazily(async () => (await import('./commands/plan.ts')).planCommand));
   scenarioOptions(
     cli
       .command('run')
@@ -59,12 +46,12 @@ function program(): Command {
       collect,
     )
     .option('--timeline', 'print what `kubectl get endpoints --watch`, the probes and kube-proxy would show')
-    .action(runCommand);
+    .action(lazily(async () => (await import('./commands/run.ts')).runCommand));
   cli
     .command('report')
     .description('rebuild charts and HTML from a results folder')
     .argument('[dir]', 'results folder', 'out')
-    .action(reportCommand);
+    .action(lazily(async () => (await import('./commands/report.ts')).reportCommand));
   cli
     .command('gate')
     .description('compare a quick run of the experiments with baselines/, exactly')
@@ -73,7 +60,7 @@ function program(): Command {
     .option('--update', 'write new baselines')
     .option('--reason <text>', 'why they change (with --update)')
     .option('--workers <n>', 'worker threads', positiveInteger('--workers', 256), defaultWorkers())
-    .action(gateCommand);
+    .action(lazily(async () => (await import('./commands/gate.ts')).gateCommand));
   cli
     .command('bench')
     .description('measure how fast our code runs on this machine, beside C, C++ and other simulators')
@@ -83,7 +70,7 @@ function program(): Command {
     .option('--profile <suite>', 'run our own side of a suite under a profiler; names the functions that take the time')
     .option('--install', 'as root on Debian: install what the peers need')
     .option('--json', 'print the rows as JSON')
-    .action(benchCommand);
+    .action(lazily(async () => (await import('./commands/bench.ts')).benchCommand));
   proxyOptions(
     cli
       .command('dump')
@@ -91,7 +78,7 @@ function program(): Command {
       .argument('<files...>', 'Kubernetes manifests, or one experiment'),
   )
     .option('--form <form>', 'kernel (loadable state) or restore (what kube-proxy feeds to the tools)', 'kernel')
-    .action(dumpCommand);
+    .action(lazily(async () => (await import('./commands/dump.ts')).dumpCommand));
   proxyOptions(
     cli
       .command('trace')
@@ -102,14 +89,14 @@ function program(): Command {
   )
     .option('--protocol <name>', "tcp, udp or sctp (default: the Service's, else tcp)")
     .option('--in-interface <name>', 'interface by which the packet comes in')
-    .action(traceCommand);
+    .action(lazily(async () => (await import('./commands/trace.ts')).traceCommand));
   cli
     .command('conformance')
     .description("run golden cases: kube-proxy's own expectations of its rules and of packet flows")
     .argument('<dir>', 'folder of cases, or of folders of cases')
     .option('--mode <mode>', 'iptables, ipvs or nftables alone')
     .option('--case <name>', 'one case alone')
-    .action(conformanceCommand);
+    .action(lazily(async () => (await import('./commands/conformance.ts')).conformanceCommand));
   cli
     .command('validate')
     .description('hold a cost profile against measured rows of a real kernel')
@@ -122,7 +109,7 @@ function program(): Command {
     .option('--held-out', 'fit the numbers anew to a part of the rows and test them on the rest, in two ways')
     .option('--out <file>', 'write the errors by engine and mode as JSON')
     .option('--json', 'print JSON')
-    .action(validateCommand);
+    .action(lazily(async () => (await import('./commands/validate.ts')).validateCommand));
   cli
     .command('calibrate')
     .description('fit a cost profile to measured rows of a real kernel')
@@ -131,7 +118,7 @@ function program(): Command {
     .option('--base <name>', 'profile to take numbers from that the rows cannot tell')
     .option('--name <name>', "the new profile's name (default: the file's)")
     .option('--l2-bytes <n>', 'size of the L2 cache of a core', positiveInteger('--l2-bytes', 0x1_0000_0000))
-    .action(calibrateCommand);
+    .action(lazily(async () => (await import('./commands/calibrate.ts')).calibrateCommand));
   cli
     .command('measure')
     .description(
@@ -146,9 +133,22 @@ function program(): Command {
       '--guest-kernel <dir>',
       'an unpacked linux-image package for the guest (default: download one with apt-get)',
     )
-    .action(measureCommand);
-  cli.command('schema').description('print the JSON Schema of an experiment file').action(schemaCommand);
+    .action(lazily(async () => (await import('./commands/measure.ts')).measureCommand));
+  cli
+    .command('schema')
+    .description('print the JSON Schema of an experiment file')
+    .action(lazily(async () => (await import('./commands/schema.ts')).schemaCommand));
   return cli;
+}
+
+/** An action whose module, and all that it needs, is loaded when the command runs: `--help` waits for none of it. */
+function lazily<Arguments extends unknown[]>(
+  load: () => Promise<(...args: Arguments) => void | Promise<void>>,
+): (...args: Arguments) => Promise<void> {
+  return async (...args) => {
+    const run = await load();
+    await run(...args);
+  };
 }
 
 function scenarioOptions(command: Command): Command {

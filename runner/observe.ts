@@ -8,7 +8,7 @@ import type { BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec } from '../scenarios/spec.ts';
 import { clientPolicy } from './client-policy.ts';
 import { rangeMetrics } from './cost-columns.ts';
-import { quantileSorted } from './statistics.ts';
+import { quantileSorted, sortAscending } from './statistics.ts';
 import type { Trial } from './sweep-plan.ts';
 import { syncMetrics } from './sync-log.ts';
 import type { SyncLog } from './sync-log.ts';
@@ -28,7 +28,7 @@ export function observe(trial: Trial, cluster: BuiltCluster, { meter, syncs, con
   const { point } = trial;
   const { traffic } = point;
   const latencies = syncs.flatMap((_, node) => control.latencies(node));
-  const latenciesMs = Float64Array.from(latencies, (ns) => ns / NS_PER_MS).sort((a, b) => a - b);
+  const latenciesMs = sortAscending(Float64Array.from(latencies, (ns) => ns / NS_PER_MS));
   const latency = (q: number): Cell =>
     latenciesMs.length === 0 ? null : quantileSorted(latenciesMs, latenciesMs.length, q);
   const fromOutside = traffic.nodePortRatio + traffic.loadBalancerRatio + traffic.externalIpRatio;

@@ -38,6 +38,12 @@ export function studentT975(degreesOfFreedom: number): number {
   return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v);
 }
 
+/** Sorts in place. A typed array without a comparison sorts by number, outside JavaScript, and allocates nothing. */
+export function sortAscending(values: Float64Array): Float64Array {
+  // eslint-disable-next-line no-restricted-syntax
+  return values.sort();
+}
+
 /** Quantile q of values[0 .. n-1], sorted ascending, by linear interpolation (type 7 of Hyndman and Fan 1996). */
 export function quantileSorted(values: ArrayLike<number>, n: number, q: number): number {
   if (n === 0) throw new Error('A quantile needs at least one value');

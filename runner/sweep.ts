@@ -52,7 +52,9 @@ export async function runSweep(plans: readonly SweepPlan[], options: SweepOption
     trials.reduce((sum, trial) => sum + expectedSeconds(trial), 0),
     options.stream,
   );
-  const executor = poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), options.workers);
+  // One pool for all experiments: its threads load their modules once, and what they have compiled stays.
+  const threads = Math.min(options.workers, Math.max(...plans.map((plan) => plan.trials.length)));
+  const executor = poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), threads);
   const results: ExperimentResult[] = [];
   try {
     for (const plan of plans) {
@@ -61,6 +63,7 @@ export async function runSweep(plans: readonly SweepPlan[], options: SweepOption
     }
   } finally {
     progress.stop();
+    await executor.close();
   }
   if (options.report && results.length > 0) {
     await renderIndex(

@@ -85,19 +85,29 @@ export class TrafficDriver {
   constructor(options: TrafficDriverOptions) {
     this.#options = options;
     this.#portUse = options.clientPorts === undefined ? undefined : new PortUse();
-    const on = (handler: (slot: number) => void): EventKind =>
-      options.simulation.on((slot) => {
-        this.#scheduled--;
-        handler(slot);
-      });
-    this.#arrival = on(() => this.#onArrival());
-    this.#packet = on((slot) => this.#onPacket(slot));
-    this.#synAgain = on((slot) => {
-      options.meter.clients.retransmittedSyns++;
+    const { simulation, meter } = options;
+    // Each counts for itself: a handler within a handler would be a second call that cannot be foreseen, for every packet.
+    this.#arrival = simulation.on(() => {
+      this.#scheduled--;
+      this.#onArrival();
+    });
+    this.#packet = simulation.on((slot) => {
+      this.#scheduled--;
+      this.#onPacket(slot);
+    });
+    this.#synAgain = simulation.on((slot) => {
+      this.#scheduled--;
+      meter.clients.retransmittedSyns++;
       this.#sendSyn(slot);
     });
-    this.#giveUp = on((slot) => this.#attemptFailed(slot));
-    this.#retry = on((slot) => this.#onRetry(slot));
+    this.#giveUp = simulation.on((slot) => {
+      this.#scheduled--;
+      this.#attemptFailed(slot);
+    });
+    this.#retry = simulation.on((slot) => {
+      this.#scheduled--;
+      this.#onRetry(slot);
+    });
   }
 
   /** Schedules the first arrival; each arrival schedules the next. */
@@ -132,7 +142,7 @@ export class TrafficDriver {
     const verdicts = this.#verdicts;
     engine.process(packets, verdicts, this.#work);
     costs.costs(packets, verdicts, this.#work, this.#costsNs);
-    meter.add(packets.length, verdicts, this.#work, this.#costsNs, costs.barePacket(true), costs.barePacket(false));
+    meter.add(packets.length, verdicts, this.#work, this.#costsNs, costs);
     const length = packets.length;
     packets.length = 0;
     for (let i = 0; i < length; i++) this.#settle(i);
@@ -144,12 +154,15 @@ export class TrafficDriver {
   }
 
   #scheduleNextPacket(slot: number): void {
-    this.#schedule(this.#options.simulation.now + this.#pool.gapNs[slot], this.#packet, slot);
+    this.#options.simulation.after(this.#pool.gapNs[slot], PRIORITY_TRAFFIC, this.#packet, slot);
+    this.#scheduled++;
   }
 
   #scheduleArrival(): void {
-    const { source } = this.#options;
-    if (source.next()) this.#schedule(source.startNs, this.#arrival);
+    const { source, simulation } = this.#options;
+    if (!source.next()) return;
+    simulation.after(source.startNs - simulation.now, PRIORITY_TRAFFIC, this.#arrival);
+    this.#scheduled++;
   }
 
   #onArrival(): void {

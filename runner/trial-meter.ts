@@ -1,4 +1,5 @@
 /** Adds up what the packets of one trial did and cost, and gives the observation's metrics at the end. */
+import type { CostModel } from '../costs/cost-model.ts';
 import {
   COUNTER_NAMES,
   COUNTER_STRIDE,
@@ -11,7 +12,7 @@ import type { CostUnit } from '../model/profile.ts';
 import type { VerdictBatch } from '../model/verdict.ts';
 import { Digest } from '../sim/digest.ts';
 import { ClientMeter } from './client-meter.ts';
-import { quantileSorted } from './statistics.ts';
+import { quantileSorted, sortAscending } from './statistics.ts';
 
 /**
  * Why a connection failed, as CSV column suffixes. `dropped` is for want of any other reason; `no_local_endpoints` and `source_range`
@@ -30,6 +31,8 @@ export const FAILURE_KINDS = [
   'not_resolved',
 ] as const;
 export type FailureKind = (typeof FAILURE_KINDS)[number];
+
+const VERDICT_WORDS = 6;
 
 export class TrialMeter {
   packets = 0;
@@ -52,6 +55,7 @@ export class TrialMeter {
   /** Connections cut after they were established, since their pod stopped. */
   brokenConnections = 0;
   readonly #digest = new Digest();
+  #verdictWords = new Int32Array(VERDICT_WORDS);
   readonly #sums = new Float64Array(COUNTER_STRIDE);
   readonly #firstSums = new Float64Array(COUNTER_STRIDE);
   #rulesScannedMax = 0;
@@ -63,46 +67,41 @@ export class TrialMeter {
   #firstPackets = 0;
   #bareFirstSum = 0;
 
-  /** Verdicts, counters and costs of packets 0 .. length-1. `bareFirst` and `bareEstablished` are a packet's cost with no netfilter. */
+  /** Verdicts, counters and costs of packets 0 .. length-1. `model` is what the costs are of. */
   add(
     length: number,
     verdicts: VerdictBatch,
     work: Counters,
     costs: Float64Array,
-    bareFirst: number,
-    bareEstablished: number,
+    model: Pick<CostModel, 'barePacket'>,
   ): void {
+    const bareFirst = model.barePacket(true);
+    const bareEstablished = model.barePacket(false);
     const rows = work.rows;
-    const sums = this.#sums;
-    const firstSums = this.#firstSums;
-    const digest = this.#digest;
+    const firsts = verdicts.first;
+    addColumns(rows, length, this.#sums);
+    // Sums of floats go on packet by packet: their last bits depend on the order.
+    let costSum = this.#costSum;
+    let bareSum = this.#bareSum;
+    let establishedCostSum = this.#establishedCostSum;
     for (let i = 0; i < length; i++) {
-      const row = i * COUNTER_STRIDE;
-      const first = verdicts.first[i] === 1;
       const cost = costs[i];
-      for (let c = 0; c < COUNTER_STRIDE; c++) sums[c] += rows[row + c];
-      this.#costSum += cost;
-      if (first) {
-        for (let c = 0; c < COUNTER_STRIDE; c++) firstSums[c] += rows[row + c];
-        if (rows[row + RULES_EVALUATED] > this.#rulesScannedMax) this.#rulesScannedMax = rows[row + RULES_EVALUATED];
-        if (this.#firstPackets === this.#firstCosts.length) this.#growFirstCosts();
-        this.#firstCosts[this.#firstPackets++] = cost;
-        this.#bareFirstSum += bareFirst;
-        this.#bareSum += bareFirst;
+      costSum += cost;
+      if (firsts[i] === 1) {
+        bareSum += bareFirst;
+        this.#addFirst(rows, i * COUNTER_STRIDE, cost, bareFirst);
       } else {
-        this.#establishedCostSum += cost;
+        bareSum += bareEstablished;
+        establishedCostSum += cost;
         this.#establishedPackets++;
-        this.#bareSum += bareEstablished;
       }
-      digest.word(
-        verdicts.outcome[i] | (verdicts.reason[i] << 4) | (verdicts.first[i] << 8) | (verdicts.masqueraded[i] << 9),
-      );
-      digest.word(verdicts.srcAddress[i]);
-      digest.word(verdicts.dstAddress[i]);
-      digest.word((verdicts.srcPort[i] << 16) | verdicts.dstPort[i]);
-      digest.word(verdicts.servicePortId[i]);
-      digest.word(rows[row + RULES_EVALUATED] ^ Math.imul(rows[row + SERVICE_CHAIN_ENTRIES], 0x9e3779b1));
     }
+    this.#costSum = costSum;
+    this.#bareSum = bareSum;
+    this.#establishedCostSum = establishedCostSum;
+    if (length * VERDICT_WORDS > this.#verdictWords.length) this.#verdictWords = new Int32Array(length * VERDICT_WORDS);
+    fillVerdictWords(verdicts, rows, length, this.#verdictWords);
+    this.#digest.words(this.#verdictWords, length * VERDICT_WORDS);
     this.packets += length;
   }
 
@@ -145,7 +144,7 @@ export class TrialMeter {
     const established = this.#establishedPackets;
     const perEstablished = (counter: number): Cell =>
       established === 0 ? null : (this.#sums[counter] - this.#firstSums[counter]) / established;
-    const sorted = this.#firstCosts.subarray(0, first).sort((a, b) => a - b);
+    const sorted = sortAscending(this.#firstCosts.subarray(0, first));
     const metrics: Record<string, Cell> = {
       packets: this.packets,
       connections: this.connections,
@@ -176,7 +175,7 @@ export class TrialMeter {
   /** Costs of first packets and the mean of established ones, in the profile's unit; NaN without any. */
   packetCosts(): { readonly first: Float64Array; readonly establishedMean: number } {
     return {
-      first: this.#firstCosts.slice(0, this.#firstPackets).sort((a, b) => a - b),
+      first: sortAscending(this.#firstCosts.slice(0, this.#firstPackets)),
       establishedMean: this.#establishedCostSum / this.#establishedPackets,
     };
   }
@@ -185,10 +184,53 @@ export class TrialMeter {
     return this.#digest.hex();
   }
 
+  #addFirst(rows: Uint32Array, row: number, cost: number, bare: number): void {
+    const sums = this.#firstSums;
+    for (let c = 0; c < COUNTER_STRIDE; c++) sums[c] += rows[row + c];
+    if (rows[row + RULES_EVALUATED] > this.#rulesScannedMax) this.#rulesScannedMax = rows[row + RULES_EVALUATED];
+    if (this.#firstPackets === this.#firstCosts.length) this.#growFirstCosts();
+    this.#firstCosts[this.#firstPackets++] = cost;
+    this.#bareFirstSum += bare;
+  }
+
   #growFirstCosts(): void {
     const grown = new Float64Array(this.#firstCosts.length * 2);
     grown.set(this.#firstCosts);
     this.#firstCosts = grown;
+  }
+}
+
+/** Adds the counters of a batch to `sums`. Four columns at a time: their sums stay in registers, and are of integers, so exact in any order. */
+function addColumns(rows: Uint32Array, length: number, sums: Float64Array): void {
+  const end = length * COUNTER_STRIDE;
+  for (let c = 0; c < COUNTER_STRIDE; c += 4) {
+    let s0 = 0;
+    let s1 = 0;
+    let s2 = 0;
+    let s3 = 0;
+    for (let at = c; at < end; at += COUNTER_STRIDE) {
+      s0 += rows[at];
+      s1 += rows[at + 1];
+      s2 += rows[at + 2];
+      s3 += rows[at + 3];
+    }
+    sums[c] += s0;
+    sums[c + 1] += s1;
+    sums[c + 2] += s2;
+    sums[c + 3] += s3;
+  }
+}
+
+/** What the digest holds of each packet, VERDICT_WORDS words a packet. */
+function fillVerdictWords(verdicts: VerdictBatch, rows: Uint32Array, length: number, words: Int32Array): void {
+  const { outcome, reason, first, masqueraded, srcAddress, dstAddress, srcPort, dstPort, servicePortId } = verdicts;
+  for (let i = 0, row = 0, at = 0; i < length; i++, row += COUNTER_STRIDE, at += VERDICT_WORDS) {
+    words[at] = outcome[i] | (reason[i] << 4) | (first[i] << 8) | (masqueraded[i] << 9);
+    words[at + 1] = srcAddress[i];
+    words[at + 2] = dstAddress[i];
+    words[at + 3] = (srcPort[i] << 16) | dstPort[i];
+    words[at + 4] = servicePortId[i];
+    words[at + 5] = rows[row + RULES_EVALUATED] ^ Math.imul(rows[row + SERVICE_CHAIN_ENTRIES], 0x9e3779b1);
   }
 }
 

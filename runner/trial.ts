@@ -4,13 +4,14 @@ import { servicePortName } from '../model/cluster.ts';
 import type { Observation, TimelineRow } from '../model/observation.ts';
 import { NS_PER_S } from '../model/time.ts';
 import { planChurn } from '../scenarios/churn.ts';
-import { buildCluster, viewsOf, type BuiltCluster } from '../scenarios/cluster-builder.ts';
+import { viewsOf, type BuiltCluster } from '../scenarios/cluster-builder.ts';
 import type { PointSpec } from '../scenarios/spec.ts';
 import { toDistribution, trafficTargets } from '../scenarios/traffic.ts';
 import { Rng } from '../sim/rng.ts';
 import { Simulation } from '../sim/simulation.ts';
 import { AffinityMeter } from './affinity-meter.ts';
 import { BalanceMeter } from './balance-meter.ts';
+import { builtCluster } from './built-clusters.ts';
 import { endpointsApi, proxierTiming } from './engine-setup.ts';
 import type { EventLog } from './event-log.ts';
 import { observe } from './observe.ts';
@@ -33,7 +34,7 @@ export function runTrial(trial: Trial, log?: EventLog): TrialResult {
   const { point } = trial;
   // The path holds neither the engine nor the point: every engine and setting meets the same world.
   const rng = new Rng(trial.seed).sub(`replication-${trial.replication}`);
-  const cluster = buildCluster(point.cluster, rng);
+  const cluster = builtCluster(point.cluster, rng);
   const simulation = new Simulation();
   const nodes = observedNodes(
     trial,
@@ -153,12 +154,17 @@ function play(simulation: Simulation, nodes: readonly ObservedNode[], { duration
     simulation.runUntil(durationSeconds * NS_PER_S);
     return;
   }
-  while (!nodes.every((node) => node.finished)) {
+  while (!allFinished(nodes)) {
     if (simulation.nextTime() > LONGEST_TRIAL_NS) {
       throw new Error('The traffic did not end within 30 simulated days; give the experiment a duration_s');
     }
     simulation.step();
   }
+}
+
+function allFinished(nodes: readonly ObservedNode[]): boolean {
+  for (let i = 0; i < nodes.length; i++) if (!nodes[i].finished) return false;
+  return true;
 }
 
 /** The cluster's endpoints as the timeline of an observed node shows them. */

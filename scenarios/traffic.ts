@@ -142,7 +142,7 @@ export class ConnectionSource {
     const share = this.#origins.nextFloat();
     const client = this.#clients.nextFloat();
     const target = this.#clusterTargets.next();
-    const wayIn = this.#waysIn.find((way) => share < way.upTo);
+    const wayIn = this.#wayIn(share);
     if (wayIn !== undefined) this.#fromOutside(client, wayIn);
     else if (share >= 1 - this.#spec.hostClientRatio) this.#fromHost(target);
     else this.#fromPod(client, target);
@@ -152,6 +152,11 @@ export class ConnectionSource {
   /** One draw of the time between two packets of a connection, in ns. */
   gapNs(): SimTime {
     return Math.min(GAP_LIMIT_NS, Math.max(0, Math.floor(this.#gap.next(this.#gapStream) * NS_PER_S + 0.5)));
+  }
+
+  #wayIn(share: number): WayIn | undefined {
+    for (const way of this.#waysIn) if (share < way.upTo) return way;
+    return undefined;
   }
 
   #fromPod(client: number, target: ServicePort): void {

@@ -30,6 +30,28 @@ export class Digest {
     this.#words = (this.#words + 1) | 0;
   }
 
+  /** Takes values[0 .. count-1], as `word` of each; the state stays in registers. */
+  words(values: Int32Array, count: number): void {
+    let a = this.#a;
+    let b = this.#b;
+    for (let i = 0; i < count; i++) {
+      const value = values[i];
+      let k = Math.imul(value, 0xcc9e2d51);
+      k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+      a ^= k;
+      a = (((a << 13) | (a >>> 19)) + b) | 0;
+      a = (Math.imul(a, 5) + 0x561ccd1b) | 0;
+      k = Math.imul(value, 0xab0e9789);
+      k = Math.imul((k << 17) | (k >>> 15), 0x38b34ae5);
+      b ^= k;
+      b = (((b << 17) | (b >>> 15)) + a) | 0;
+      b = (Math.imul(b, 5) + 0x0bcaa747) | 0;
+    }
+    this.#a = a;
+    this.#b = b;
+    this.#words = (this.#words + count) | 0;
+  }
+
   /** Takes the 64 bits of a float. All NaN are one, and -0 is 0. */
   float(value: number): void {
     FLOAT[0] = value === value ? value + 0 : NaN;

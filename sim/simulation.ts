@@ -59,6 +59,15 @@ export class Simulation {
     return this.#queue.push(at, priority, kind, payload);
   }
 
+  /** As `schedule`, `delay` from now, of an event that is never taken back: no handle, and no object for a delay below 2^31 ns. */
+  after(delay: SimTime, priority: number, kind: EventKind, payload = 0): void {
+    if (!(delay >= 0)) assert(false, `event ${delay} ns before now, ${this.#now} ns`);
+    const at = this.#now + delay;
+    if (!Number.isSafeInteger(at)) assert(false, `event at ${at} ns: time must be an integer below 2^53`);
+    if (!(kind >= 0 && kind < this.#handlers.length)) assert(false, `event kind ${kind} has no handler`);
+    this.#queue.push(at, priority, kind, payload);
+  }
+
   /** Runs a closure at `time`: for the control plane, where clarity matters more than an allocation. */
   at(time: SimTime, priority: number, callback: () => void): EventHandle {
     const free = this.#freeCallbacks.pop();

@@ -1,6 +1,6 @@
 /** `chainwalk run`: one trial, its observation and its timeline on standard output, or what its control plane did in words. */
 import { InputError } from '../../scenarios/errors.ts';
-import { attemptTrial } from '../executor.ts';
+import { attemptTrial } from '../attempt-trial.ts';
 import { EventLog } from '../event-log.ts';
 import { EXIT_FAILED_TRIALS } from '../exit-codes.ts';
 import { planSweep, type Trial } from '../sweep-plan.ts';

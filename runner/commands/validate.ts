@@ -72,14 +72,10 @@ export async function validateCommand(flags: ValidateFlags): Promise<void> {
 
 /** Points of publications, those that numbers were fitted to and those that were not; some of them need trials. */
 async function validatePublished(files: readonly string[], { workers, json, maxMedian }: ValidateFlags): Promise<void> {
+  const executor = poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers);
   const report = await withInterrupt((signal) =>
-    publishedReport(files, {
-      executor: poolExecutor(join(projectRoot(), 'dist', 'runner', 'worker.js'), workers),
-      signal,
-      stream: process.stderr,
-      json: json === true,
-    }),
-  );
+    publishedReport(files, { executor, signal, stream: process.stderr, json: json === true }),
+  ).finally(() => executor.close());
   process.stdout.write(report.text);
   for (const { source, metric, error_ratio: error } of report.failures) {
     const how = error === null ? 'has no prediction' : `is off by ${signedPercent(error)}`;
