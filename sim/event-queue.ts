@@ -1,28 +1,25 @@
-/**
- * The future event list: a 4-ary heap over typed arrays with a total order, so that a run is one sequence of events and
- * no other. Smallest time first, then smallest priority, then first in, first out.
- */
 import { assert } from './assert.ts';
 
-/** Names one pushed event. A handle whose event has gone is stale and harmless: it never names another event. 0 is no event's. */
 export type EventHandle = number;
 
-const ARITY_SHIFT = 2;
-const ARITY = 1 << ARITY_SHIFT;
-/** A handle is generation * 2^26 + slot, below 2^53. */
 const SLOT_LIMIT = 67108864;
 const LAST_GENERATION = 134217727;
 const NO_SLOT = -1;
 
-/**
- * push, pop and cancel take O(log n), peekTime and size O(1). Memory is allocated only when the arrays double.
- *
- * The heap holds (time, slot) pairs in two parallel arrays: comparing times touches no other memory, and only equal times
- * look up priority and sequence by slot. A slot keeps an event's other fields and its place in the heap, which is what makes
- * a cancelled event leave at once: the size is true, and timers that are set again and again leave nothing behind.
- */
+const CHUNK_SHIFT = 3;
+const CHUNK = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK - 1;
+const EMPTY = -1;
+const RUNG_SHIFT = 10;
+const MAX_BUCKETS = 1 << RUNG_SHIFT;
+const MAX_RUNGS = 8;
+const TOP = MAX_RUNGS * MAX_BUCKETS;
+const RUN_LIMIT = 24;
+const PER_BUCKET = 4;
+const HEAP_LIMIT = 256;
+const PURGE_FLOOR = 256;
+
 export class EventQueue {
-  /** Fields of the event that `pop` returned last. */
   time = 0;
   priority = 0;
   kind = 0;
@@ -34,170 +31,643 @@ export class EventQueue {
   #nextSequence = 0;
   #capacity: number;
   readonly #lastGeneration: number;
+  readonly #heapBase: number;
 
-  /** Indexed by place in the heap; the children of place p are 4p + 1 .. 4p + 4. */
+  /** slot records */
+  #f64: Float64Array;
+  #i32: Int32Array;
+
+  /** bottom heap */
+  #heapSize = 0;
+  #heapLimit: number;
   #heapTime: Float64Array;
   #heapSlot: Int32Array;
-  /** Indexed by slot. `#place` is the place in the heap, or the next free slot while the slot is free. */
-  #place: Int32Array;
-  #generation: Int32Array;
-  #priority: Int32Array;
-  #sequence: Float64Array;
-  #kind: Int32Array;
-  #payload: Float64Array;
 
-  /**
-   * `capacity` is the number of events that fit before the arrays double for the first time. A slot serves `lastGeneration`
-   * events and is then given up; only a test needs another number.
-   */
-  constructor(capacity = 1024, lastGeneration = LAST_GENERATION) {
+  /** sorted run, descending */
+  #runSize = 0;
+  #runTime = new Float64Array(64);
+  #runSlot = new Int32Array(64);
+  #runGen = new Int32Array(64);
+
+  /** chunks */
+  #chunks = 0;
+  #freeChunk = EMPTY;
+  #link = new Int32Array(16);
+  #poolF64: Float64Array;
+  #poolI32: Int32Array;
+
+  /** buckets: last entry of each */
+  readonly #tail = new Int32Array(MAX_RUNGS * MAX_BUCKETS + 1).fill(EMPTY);
+  #rungs = 0;
+  readonly #start = new Float64Array(MAX_RUNGS);
+  readonly #inverse = new Float64Array(MAX_RUNGS);
+  readonly #next = new Float64Array(MAX_RUNGS);
+  readonly #last = new Int32Array(MAX_RUNGS);
+  readonly #count = new Int32Array(MAX_RUNGS + 1);
+  #ladderEnd = Infinity;
+  #dead = 0;
+
+  constructor(capacity = 1024, lastGeneration = LAST_GENERATION, heapLimit = HEAP_LIMIT) {
     assert(Number.isInteger(capacity) && capacity >= 1, `capacity must be a positive integer, got ${capacity}`);
     this.#lastGeneration = lastGeneration;
     this.#capacity = capacity;
-    this.#heapTime = new Float64Array(capacity);
-    this.#heapSlot = new Int32Array(capacity);
-    this.#place = new Int32Array(capacity);
-    this.#generation = new Int32Array(capacity);
-    this.#priority = new Int32Array(capacity);
-    this.#sequence = new Float64Array(capacity);
-    this.#kind = new Int32Array(capacity);
-    this.#payload = new Float64Array(capacity);
+    this.#heapBase = heapLimit;
+    this.#heapLimit = heapLimit;
+    const buffer = new ArrayBuffer(capacity * 32);
+    this.#f64 = new Float64Array(buffer);
+    this.#i32 = new Int32Array(buffer);
+    this.#heapTime = new Float64Array(64);
+    this.#heapSlot = new Int32Array(64);
+    const pool = new ArrayBuffer(16 * CHUNK * 16);
+    this.#poolF64 = new Float64Array(pool);
+    this.#poolI32 = new Int32Array(pool);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** `time` is any number but NaN; `priority` and `kind` are 32-bit integers; `payload` is any number. */
   push(time: number, priority: number, kind: number, payload: number): EventHandle {
     if (time !== time) assert(false, 'the time of an event is NaN');
     if ((priority | 0) !== priority) assert(false, `priority must be a 32-bit integer, got ${priority}`);
     let slot = this.#freeSlot;
-    if (slot === NO_SLOT) {
-      if (this.#slots === this.#capacity) this.#grow();
-      slot = this.#slots++;
-      this.#generation[slot] = 1;
+    if (slot === NO_SLOT) slot = this.#newSlot();
+    else this.#freeSlot = this.#i32[(slot << 3) + 7];
+    const f64 = this.#f64;
+    const i32 = this.#i32;
+    const record = slot << 3;
+    f64[slot << 2] = payload;
+    f64[(slot << 2) + 1] = this.#nextSequence++;
+    i32[record + 4] = priority;
+    i32[record + 5] = kind;
+    i32[record + 7] = NO_SLOT;
+    const generation = i32[record + 6];
+    this.#size++;
+    if (time <= this.#ladderEnd) {
+      const rungs = this.#rungs;
+      let r = 0;
+      for (; r < rungs; r++) {
+        const x = (time - this.#start[r]) * this.#inverse[r];
+        if (x >= this.#next[r]) {
+          const last = this.#last[r];
+          this.#append((r << RUNG_SHIFT) + (x < last ? x | 0 : last), time, slot, generation);
+          this.#count[r]++;
+          break;
+        }
+      }
+      if (r === rungs) this.#pushBottom(time, slot);
     } else {
-      this.#freeSlot = this.#place[slot];
+      this.#append(TOP, time, slot, generation);
+      this.#count[MAX_RUNGS]++;
     }
-    const sequence = this.#nextSequence++;
-    this.#priority[slot] = priority;
-    this.#sequence[slot] = sequence;
-    this.#kind[slot] = kind;
-    this.#payload[slot] = payload;
-    this.#siftUp(this.#size++, time, slot);
-    return this.#generation[slot] * SLOT_LIMIT + slot;
+    return generation * SLOT_LIMIT + slot;
   }
 
-  /** Takes the event out of the queue; false when it has been popped or cancelled before. */
   cancel(handle: EventHandle): boolean {
     const slot = this.#slotOf(handle);
     if (slot === NO_SLOT) return false;
-    this.#remove(this.#place[slot]);
+    const place = this.#i32[(slot << 3) + 7];
+    this.#size--;
     this.#release(slot);
+    if (place >= 0) {
+      this.#removeFromHeap(place);
+    } else {
+      this.#dead++;
+      this.#trimRun();
+      if (this.#dead > this.#size - this.#heapSize + PURGE_FLOOR) this.#purge();
+    }
     return true;
   }
 
-  /** The kind of a queued event, or -1 for a stale handle. */
   kindOf(handle: EventHandle): number {
     const slot = this.#slotOf(handle);
-    return slot === NO_SLOT ? -1 : this.#kind[slot];
+    return slot === NO_SLOT ? -1 : this.#i32[(slot << 3) + 5];
   }
 
-  /** The payload of a queued event, or NaN for a stale handle. */
   payloadOf(handle: EventHandle): number {
     const slot = this.#slotOf(handle);
-    return slot === NO_SLOT ? NaN : this.#payload[slot];
+    return slot === NO_SLOT ? NaN : this.#f64[slot << 2];
   }
 
-  /** The time of the next event, Infinity when there is none. */
   peekTime(): number {
-    return this.#size === 0 ? Infinity : this.#heapTime[0];
+    if (this.#size === 0) return Infinity;
+    if (this.#runSize === 0 && this.#heapSize === 0) this.#refill();
+    const n = this.#runSize;
+    if (n === 0) return this.#heapTime[0];
+    const time = this.#runTime[n - 1];
+    return this.#heapSize > 0 && this.#heapTime[0] < time ? this.#heapTime[0] : time;
   }
 
-  /** Takes the next event out and puts it in the fields `time, priority, kind, payload`; false when the queue is empty. */
   pop(): boolean {
     if (this.#size === 0) return false;
-    const slot = this.#heapSlot[0];
-    this.time = this.#heapTime[0];
-    this.priority = this.#priority[slot];
-    this.kind = this.#kind[slot];
-    this.payload = this.#payload[slot];
-    const last = --this.#size;
-    if (last > 0) this.#siftDown(0, this.#heapTime[last], this.#heapSlot[last]);
+    if (this.#runSize === 0 && this.#heapSize === 0) this.#refill();
+    const n = this.#runSize;
+    let slot;
+    if (n > 0 && (this.#heapSize === 0 || this.#runFirst(n - 1))) {
+      slot = this.#runSlot[n - 1];
+      this.time = this.#runTime[n - 1];
+      this.#runSize = n - 1;
+      if (this.#dead > 0) this.#trimRun();
+    } else {
+      slot = this.#heapSlot[0];
+      this.time = this.#heapTime[0];
+      const last = --this.#heapSize;
+      if (last > 0) this.#siftDown(0, this.#heapTime[last], this.#heapSlot[last]);
+    }
+    const i32 = this.#i32;
+    const record = slot << 3;
+    this.payload = this.#f64[slot << 2];
+    this.priority = i32[record + 4];
+    this.kind = i32[record + 5];
+    this.#size--;
     this.#release(slot);
     return true;
+  }
+
+  #runFirst(n: number): boolean {
+    const time = this.#runTime[n];
+    const other = this.#heapTime[0];
+    if (time !== other) return time < other;
+    return this.#firstOfEqualTimes(this.#runSlot[n], this.#heapSlot[0]);
   }
 
   #slotOf(handle: EventHandle): number {
     const generation = Math.floor(handle / SLOT_LIMIT);
     const slot = handle - generation * SLOT_LIMIT;
-    // Generations start at 1 and grow as a slot is freed, so neither 0 nor a stale handle can match.
-    return slot < this.#slots && this.#generation[slot] === generation ? slot : NO_SLOT;
+    return slot < this.#slots && this.#i32[(slot << 3) + 6] === generation ? slot : NO_SLOT;
   }
 
   #release(slot: number): void {
-    // A slot whose generations are used up is left out for good: a handle must never come to life again.
-    if (this.#generation[slot]++ >= this.#lastGeneration) return;
-    this.#place[slot] = this.#freeSlot;
+    const i32 = this.#i32;
+    const record = slot << 3;
+    if (i32[record + 6]++ >= this.#lastGeneration) return;
+    i32[record + 7] = this.#freeSlot;
     this.#freeSlot = slot;
   }
 
-  #remove(place: number): void {
-    const last = --this.#size;
+  #newSlot(): number {
+    if (this.#slots === this.#capacity) this.#grow();
+    const slot = this.#slots++;
+    this.#i32[(slot << 3) + 6] = 1;
+    return slot;
+  }
+
+  #firstOfEqualTimes(slot: number, other: number): boolean {
+    const priority = this.#i32[(slot << 3) + 4];
+    const otherPriority = this.#i32[(other << 3) + 4];
+    if (priority !== otherPriority) return priority < otherPriority;
+    return this.#f64[(slot << 2) + 1] < this.#f64[(other << 2) + 1];
+  }
+
+  // ---- ladder
+
+  #append(bucket: number, time: number, slot: number, generation: number): void {
+    let entry = this.#tail[bucket];
+    if ((entry & CHUNK_MASK) === CHUNK_MASK) entry = this.#newChunk(entry);
+    else entry++;
+    this.#tail[bucket] = entry;
+    this.#poolF64[entry << 1] = time;
+    const pool = this.#poolI32;
+    pool[(entry << 2) + 2] = slot;
+    pool[(entry << 2) + 3] = generation;
+  }
+
+  #newChunk(entry: number): number {
+    let chunk = this.#freeChunk;
+    if (chunk === EMPTY) {
+      chunk = this.#chunks++;
+      if (chunk === this.#link.length) this.#growPool();
+    } else {
+      this.#freeChunk = this.#link[chunk];
+    }
+    this.#link[chunk] = entry >> CHUNK_SHIFT;
+    return chunk << CHUNK_SHIFT;
+  }
+
+  #growPool(): void {
+    const chunks = this.#link.length * 2;
+    this.#link = grownInt32(this.#link, chunks);
+    const buffer = new ArrayBuffer(chunks * CHUNK * 16);
+    new Int32Array(buffer).set(this.#poolI32);
+    this.#poolF64 = new Float64Array(buffer);
+    this.#poolI32 = new Int32Array(buffer);
+  }
+
+  #refill(): void {
+    while (this.#runSize === 0 && this.#heapSize === 0) {
+      this.#heapLimit = this.#heapBase;
+      const r = this.#rungs - 1;
+      if (r < 0) this.#takeTop();
+      else if (this.#count[r] === 0) this.#rungs = r;
+      else this.#takeBucket(r);
+    }
+  }
+
+  #takeBucket(r: number): void {
+    const tail = this.#tail;
+    let bucket = (r << RUNG_SHIFT) + this.#next[r];
+    while (tail[bucket] === EMPTY) bucket++;
+    const end = tail[bucket];
+    tail[bucket] = EMPTY;
+    const index = bucket - (r << RUNG_SHIFT);
+    this.#next[r] = index === this.#last[r] ? Infinity : index + 1;
+    let count = (end & CHUNK_MASK) + 1;
+    for (let chunk = this.#link[end >> CHUNK_SHIFT]; chunk !== EMPTY; chunk = this.#link[chunk]) count += CHUNK;
+    this.#count[r] -= count;
+    if (count <= RUN_LIMIT) {
+      this.#fillRun(end);
+      return;
+    }
+    if (this.#count[r] === 0) this.#rungs = r;
+    this.#spread(end, count);
+  }
+
+  #takeTop(): void {
+    const end = this.#tail[TOP];
+    const count = this.#count[MAX_RUNGS];
+    this.#tail[TOP] = EMPTY;
+    this.#count[MAX_RUNGS] = 0;
+    this.#ladderEnd = Infinity;
+    if (count <= this.#heapBase >> 1) this.#toHeap(end);
+    else this.#spread(end, count);
+  }
+
+  /** Spreads a chain over a new rung, or to the bottom. */
+  #spread(end: number, count: number): void {
+    // min and max
+    const f64 = this.#poolF64;
+    const link = this.#link;
+    let min = Infinity;
+    let max = -Infinity;
+    let infinite = 0;
+    for (let e = end; ;) {
+      const time = f64[e << 1];
+      if (time - time === 0) {
+        if (time < min) min = time;
+        if (time > max) max = time;
+      } else {
+        infinite++;
+      }
+      if ((e & CHUNK_MASK) !== 0) {
+        e--;
+      } else {
+        const chunk = link[e >> CHUNK_SHIFT];
+        if (chunk === EMPTY) break;
+        e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
+      }
+    }
+    if (infinite === 0 && min === max && this.#tieRun(end, count)) {
+      if (this.#rungs === 0 && this.#ladderEnd === Infinity) this.#ladderEnd = max;
+      return;
+    }
+    if (!this.#newRung(min, max, count)) {
+      this.#toHeap(end);
+      return;
+    }
+    const r = this.#rungs - 1;
+    const start = this.#start[r];
+    const inverse = this.#inverse[r];
+    const last = this.#last[r];
+    const ladderEnd = this.#ladderEnd;
+    const base = r << RUNG_SHIFT;
+    // oldest first
+    let chunk = this.#reverse(end);
+    let placed = 0;
+    while (chunk !== EMPTY) {
+      const next = this.#link[chunk];
+      const first = chunk << CHUNK_SHIFT;
+      const stop = next === EMPTY ? end : first + CHUNK_MASK;
+      for (let e = first; e <= stop; e++) {
+        const time = this.#poolF64[e << 1];
+        const slot = this.#poolI32[(e << 2) + 2];
+        const generation = this.#poolI32[(e << 2) + 3];
+        if (time > ladderEnd) {
+          this.#append(TOP, time, slot, generation);
+          this.#count[MAX_RUNGS]++;
+          continue;
+        }
+        const x = (time - start) * inverse;
+        this.#append(base + (x < last ? (x > 0 ? x | 0 : 0) : last), time, slot, generation);
+        placed++;
+      }
+      this.#freeOne(chunk);
+      chunk = next;
+    }
+    this.#count[r] = placed;
+  }
+
+  #newRung(min: number, max: number, count: number): boolean {
+    const r = this.#rungs;
+    if (r === MAX_RUNGS) return false;
+    let buckets = Math.ceil(count / PER_BUCKET);
+    buckets = buckets < 4 ? 4 : buckets > MAX_BUCKETS ? MAX_BUCKETS : buckets;
+    const inverse = (buckets - 1) / (max - min);
+    if (!(inverse > 0 && inverse < Infinity)) return false;
+    this.#start[r] = min;
+    this.#inverse[r] = inverse;
+    this.#next[r] = 0;
+    this.#last[r] = buckets - 1;
+    this.#count[r] = 0;
+    this.#rungs = r + 1;
+    if (r === 0 && this.#ladderEnd === Infinity) this.#ladderEnd = max;
+    return true;
+  }
+
+  #reverse(end: number): number {
+    const link = this.#link;
+    let chunk = end >> CHUNK_SHIFT;
+    let previous = EMPTY;
+    while (chunk !== EMPTY) {
+      const next = link[chunk];
+      link[chunk] = previous;
+      previous = chunk;
+      chunk = next;
+    }
+    return previous;
+  }
+
+  #freeOne(chunk: number): void {
+    this.#link[chunk] = this.#freeChunk;
+    this.#freeChunk = chunk;
+  }
+
+  /** Sorts a few events into the run. Newest first. */
+  #fillRun(end: number): void {
+    const runTime = this.#runTime;
+    const runSlot = this.#runSlot;
+    const runGen = this.#runGen;
+    const f64 = this.#poolF64;
+    const pool = this.#poolI32;
+    const i32 = this.#i32;
+    let n = 0;
+    let chunk = end >> CHUNK_SHIFT;
+    let e = end;
+    while (chunk !== EMPTY) {
+      const first = chunk << CHUNK_SHIFT;
+      for (; e >= first; e--) {
+        const time = f64[e << 1];
+        const slot = pool[(e << 2) + 2];
+        const generation = pool[(e << 2) + 3];
+        if (i32[(slot << 3) + 6] !== generation) {
+          this.#dead--;
+          continue;
+        }
+        let p = n++;
+        while (p > 0) {
+          const other = runTime[p - 1];
+          if (other > time) break;
+          if (other === time && this.#firstOfEqualTimes(slot, runSlot[p - 1])) break;
+          runTime[p] = other;
+          runSlot[p] = runSlot[p - 1];
+          runGen[p] = runGen[p - 1];
+          p--;
+        }
+        runTime[p] = time;
+        runSlot[p] = slot;
+        runGen[p] = generation;
+      }
+      const next = this.#link[chunk];
+      this.#freeOne(chunk);
+      chunk = next;
+      e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
+    }
+    this.#runSize = n;
+  }
+
+  /** A chain of equal times becomes the run if it is in order. */
+  #tieRun(end: number, count: number): boolean {
+    if (count > this.#runTime.length) {
+      let length = this.#runTime.length;
+      while (length < count) length *= 2;
+      this.#runTime = new Float64Array(length);
+      this.#runSlot = new Int32Array(length);
+      this.#runGen = new Int32Array(length);
+    }
+    const runTime = this.#runTime;
+    const runSlot = this.#runSlot;
+    const runGen = this.#runGen;
+    const pool = this.#poolI32;
+    const i32 = this.#i32;
+    const time = this.#poolF64[end << 1];
+    let n = 0;
+    let dead = 0;
+    for (let e = end; ;) {
+      const slot = pool[(e << 2) + 2];
+      const generation = pool[(e << 2) + 3];
+      if (i32[(slot << 3) + 6] !== generation) {
+        dead++;
+      } else {
+        if (n > 0 && !this.#firstOfEqualTimes(slot, runSlot[n - 1])) return false;
+        runTime[n] = time;
+        runSlot[n] = slot;
+        runGen[n++] = generation;
+      }
+      if ((e & CHUNK_MASK) !== 0) {
+        e--;
+      } else {
+        const chunk = this.#link[e >> CHUNK_SHIFT];
+        if (chunk === EMPTY) break;
+        e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
+      }
+    }
+    this.#dead -= dead;
+    this.#runSize = n;
+    for (let chunk = end >> CHUNK_SHIFT; chunk !== EMPTY; ) {
+      const next = this.#link[chunk];
+      this.#freeOne(chunk);
+      chunk = next;
+    }
+    return true;
+  }
+
+  #toHeap(end: number): void {
+    let chunk = end >> CHUNK_SHIFT;
+    let e = end;
+    while (chunk !== EMPTY) {
+      const first = chunk << CHUNK_SHIFT;
+      for (; e >= first; e--) {
+        const slot = this.#poolI32[(e << 2) + 2];
+        if (this.#i32[(slot << 3) + 6] !== this.#poolI32[(e << 2) + 3]) this.#dead--;
+        else this.#heapPush(this.#poolF64[e << 1], slot);
+      }
+      const next = this.#link[chunk];
+      this.#freeOne(chunk);
+      chunk = next;
+      e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
+    }
+    if (this.#heapLimit < this.#heapSize * 2) this.#heapLimit = this.#heapSize * 2;
+  }
+
+  #trimRun(): void {
+    let n = this.#runSize;
+    while (n > 0 && this.#i32[(this.#runSlot[n - 1] << 3) + 6] !== this.#runGen[n - 1]) {
+      n--;
+      this.#dead--;
+    }
+    this.#runSize = n;
+  }
+
+  #purge(): void {
+    let n = 0;
+    for (let i = 0; i < this.#runSize; i++) {
+      const slot = this.#runSlot[i];
+      if (this.#i32[(slot << 3) + 6] !== this.#runGen[i]) continue;
+      this.#runTime[n] = this.#runTime[i];
+      this.#runSlot[n] = slot;
+      this.#runGen[n++] = this.#runGen[i];
+    }
+    this.#runSize = n;
+    for (let r = 0; r < this.#rungs; r++) {
+      const base = r << RUNG_SHIFT;
+      for (let b = 0; b <= this.#last[r]; b++) this.#count[r] -= this.#purgeBucket(base + b);
+    }
+    this.#count[MAX_RUNGS] -= this.#purgeBucket(TOP);
+    this.#dead = 0;
+  }
+
+  #purgeBucket(bucket: number): number {
+    const end = this.#tail[bucket];
+    if (end === EMPTY) return 0;
+    this.#tail[bucket] = EMPTY;
+    let gone = 0;
+    let chunk = this.#reverse(end);
+    while (chunk !== EMPTY) {
+      const next = this.#link[chunk];
+      const first = chunk << CHUNK_SHIFT;
+      const stop = next === EMPTY ? end : first + CHUNK_MASK;
+      for (let e = first; e <= stop; e++) {
+        const slot = this.#poolI32[(e << 2) + 2];
+        const generation = this.#poolI32[(e << 2) + 3];
+        if (this.#i32[(slot << 3) + 6] !== generation) gone++;
+        else this.#append(bucket, this.#poolF64[e << 1], slot, generation);
+      }
+      this.#freeOne(chunk);
+      chunk = next;
+    }
+    return gone;
+  }
+
+  // ---- bottom heap
+
+  #pushBottom(time: number, slot: number): void {
+    if (this.#heapSize >= this.#heapLimit) this.#spreadBottom();
+    // The rung that may have been made just now takes it, or the heap.
+    const r = this.#rungs - 1;
+    if (time > this.#ladderEnd) {
+      this.#append(TOP, time, slot, this.#i32[(slot << 3) + 6]);
+      this.#count[MAX_RUNGS]++;
+      return;
+    }
+    if (r >= 0) {
+      const x = (time - this.#start[r]) * this.#inverse[r];
+      if (x >= this.#next[r]) {
+        const last = this.#last[r];
+        this.#append((r << RUNG_SHIFT) + (x < last ? x | 0 : last), time, slot, this.#i32[(slot << 3) + 6]);
+        this.#count[r]++;
+        return;
+      }
+    }
+    this.#heapPush(time, slot);
+  }
+
+  #heapPush(time: number, slot: number): void {
+    if (this.#heapSize === this.#heapTime.length) {
+      this.#heapTime = grownFloat64(this.#heapTime, this.#heapSize * 2);
+      this.#heapSlot = grownInt32(this.#heapSlot, this.#heapSize * 2);
+    }
+    this.#siftUp(this.#heapSize++, time, slot);
+  }
+
+  #spreadBottom(): void {
+    const heap = this.#heapSize;
+    const run = this.#runSize;
+    this.#heapLimit = 2 * heap;
+    let min = Infinity;
+    let max = -Infinity;
+    for (let i = 0; i < heap; i++) {
+      const time = this.#heapTime[i];
+      if (time - time !== 0) continue;
+      if (time < min) min = time;
+      if (time > max) max = time;
+    }
+    for (let i = 0; i < run; i++) {
+      const time = this.#runTime[i];
+      if (time - time !== 0) continue;
+      if (time < min) min = time;
+      if (time > max) max = time;
+    }
+    if (!this.#newRung(min, max, heap + run)) return;
+    this.#heapSize = 0;
+    this.#runSize = 0;
+    const r = this.#rungs - 1;
+    const start = this.#start[r];
+    const inverse = this.#inverse[r];
+    const last = this.#last[r];
+    const i32 = this.#i32;
+    let placed = 0;
+    for (let i = -run; i < heap; i++) {
+      const time = i < 0 ? this.#runTime[-1 - i] : this.#heapTime[i];
+      const slot = i < 0 ? this.#runSlot[-1 - i] : this.#heapSlot[i];
+      const generation = i < 0 ? this.#runGen[-1 - i] : i32[(slot << 3) + 6];
+      i32[(slot << 3) + 7] = NO_SLOT;
+      if (time > this.#ladderEnd) {
+        this.#append(TOP, time, slot, generation);
+        this.#count[MAX_RUNGS]++;
+        continue;
+      }
+      const x = (time - start) * inverse;
+      this.#append((r << RUNG_SHIFT) + (x < last ? (x > 0 ? x | 0 : 0) : last), time, slot, generation);
+      placed++;
+    }
+    this.#count[r] = placed;
+  }
+
+  #removeFromHeap(place: number): void {
+    const last = --this.#heapSize;
     if (place === last) return;
     const time = this.#heapTime[last];
     const slot = this.#heapSlot[last];
-    // The last event may belong above or below the hole; siftUp leaves it there if not above, and siftDown then goes on.
-    if (place > 0 && this.#before(time, slot, (place - 1) >> ARITY_SHIFT)) this.#siftUp(place, time, slot);
+    if (place > 0 && this.#before(time, slot, (place - 1) >> 2)) this.#siftUp(place, time, slot);
     else this.#siftDown(place, time, slot);
   }
 
-  /** Whether (time, slot) comes before the event at `place`. Sequences differ, so the order is total. */
   #before(time: number, slot: number, place: number): boolean {
     const otherTime = this.#heapTime[place];
     if (time !== otherTime) return time < otherTime;
     return this.#firstOfEqualTimes(slot, this.#heapSlot[place]);
   }
 
-  #firstOfEqualTimes(slot: number, other: number): boolean {
-    const priority = this.#priority[slot];
-    const otherPriority = this.#priority[other];
-    if (priority !== otherPriority) return priority < otherPriority;
-    return this.#sequence[slot] < this.#sequence[other];
-  }
-
   #siftUp(from: number, time: number, slot: number): void {
     const heapTime = this.#heapTime;
     const heapSlot = this.#heapSlot;
-    const placeOf = this.#place;
+    const i32 = this.#i32;
     let place = from;
     while (place > 0) {
-      const parent = (place - 1) >> ARITY_SHIFT;
+      const parent = (place - 1) >> 2;
       const parentTime = heapTime[parent];
       if (time > parentTime) break;
       const parentSlot = heapSlot[parent];
       if (time === parentTime && !this.#firstOfEqualTimes(slot, parentSlot)) break;
       heapTime[place] = parentTime;
       heapSlot[place] = parentSlot;
-      placeOf[parentSlot] = place;
+      i32[(parentSlot << 3) + 7] = place;
       place = parent;
     }
     heapTime[place] = time;
     heapSlot[place] = slot;
-    placeOf[slot] = place;
+    i32[(slot << 3) + 7] = place;
   }
 
   #siftDown(from: number, time: number, slot: number): void {
     const heapTime = this.#heapTime;
     const heapSlot = this.#heapSlot;
-    const placeOf = this.#place;
-    const size = this.#size;
+    const i32 = this.#i32;
+    const size = this.#heapSize;
     let place = from;
     for (;;) {
-      const first = (place << ARITY_SHIFT) + 1;
+      const first = (place << 2) + 1;
       if (first >= size) break;
-      const end = first + ARITY < size ? first + ARITY : size;
+      const end = first + 4 < size ? first + 4 : size;
       let best = first;
       let bestTime = heapTime[first];
       for (let child = first + 1; child < end; child++) {
@@ -211,25 +681,21 @@ export class EventQueue {
       if (time < bestTime || (time === bestTime && this.#firstOfEqualTimes(slot, bestSlot))) break;
       heapTime[place] = bestTime;
       heapSlot[place] = bestSlot;
-      placeOf[bestSlot] = place;
+      i32[(bestSlot << 3) + 7] = place;
       place = best;
     }
     heapTime[place] = time;
     heapSlot[place] = slot;
-    placeOf[slot] = place;
+    i32[(slot << 3) + 7] = place;
   }
 
   #grow(): void {
     const capacity = this.#capacity * 2;
     assert(capacity <= SLOT_LIMIT, `more than ${this.#capacity} events at once`);
-    this.#heapTime = grownFloat64(this.#heapTime, capacity);
-    this.#heapSlot = grownInt32(this.#heapSlot, capacity);
-    this.#place = grownInt32(this.#place, capacity);
-    this.#generation = grownInt32(this.#generation, capacity);
-    this.#priority = grownInt32(this.#priority, capacity);
-    this.#sequence = grownFloat64(this.#sequence, capacity);
-    this.#kind = grownInt32(this.#kind, capacity);
-    this.#payload = grownFloat64(this.#payload, capacity);
+    const buffer = new ArrayBuffer(capacity * 32);
+    new Int32Array(buffer).set(this.#i32);
+    this.#f64 = new Float64Array(buffer);
+    this.#i32 = new Int32Array(buffer);
     this.#capacity = capacity;
   }
 }
