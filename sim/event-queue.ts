@@ -14,7 +14,8 @@ const RUNG_SHIFT = 10;
 const MAX_BUCKETS = 1 << RUNG_SHIFT;
 const MAX_RUNGS = 8;
 const TOP = MAX_RUNGS * MAX_BUCKETS;
-const RUN_LIMIT = 24;
+const RUN_LIMIT = 2048;
+const INSERTION_LIMIT = 24;
 const PER_BUCKET = 4;
 const HEAP_LIMIT = 256;
 const PURGE_FLOOR = 256;
@@ -52,18 +53,20 @@ export class EventQueue {
   /** chunks */
   #chunks = 0;
   #freeChunk = EMPTY;
-  #link = new Int32Array(16);
-  #poolF64: Float64Array;
+  #link: Int32Array = new Int32Array(16);
+  #poolF64: Float64Array<ArrayBuffer>;
   #poolI32: Int32Array;
 
   /** buckets: last entry of each */
   readonly #tail = new Int32Array(MAX_RUNGS * MAX_BUCKETS + 1).fill(EMPTY);
   #rungs = 0;
-  readonly #start = new Float64Array(MAX_RUNGS);
-  readonly #inverse = new Float64Array(MAX_RUNGS);
-  readonly #next = new Float64Array(MAX_RUNGS);
-  readonly #last = new Int32Array(MAX_RUNGS);
-  readonly #count = new Int32Array(MAX_RUNGS + 1);
+  /** start, inverse of a bucket's width, next bucket, last bucket */
+  readonly #rung = new Float64Array(4 * MAX_RUNGS);
+  #scratchTime = new Float64Array(64);
+  #scratchSlot = new Int32Array(64);
+  #scratchGen = new Int32Array(64);
+  #scratchIndex = new Int32Array(64);
+  readonly #counts = new Int32Array(RUN_LIMIT + 1);
   #ladderEnd = Infinity;
   #dead = 0;
 
@@ -104,21 +107,20 @@ export class EventQueue {
     const generation = i32[record + 6];
     this.#size++;
     if (time <= this.#ladderEnd) {
-      const rungs = this.#rungs;
+      const rung = this.#rung;
+      const end = this.#rungs << 2;
       let r = 0;
-      for (; r < rungs; r++) {
-        const x = (time - this.#start[r]) * this.#inverse[r];
-        if (x >= this.#next[r]) {
-          const last = this.#last[r];
-          this.#append((r << RUNG_SHIFT) + (x < last ? x | 0 : last), time, slot, generation);
-          this.#count[r]++;
+      for (; r < end; r += 4) {
+        const x = (time - rung[r]) * rung[r + 1];
+        if (x >= rung[r + 2]) {
+          const last = rung[r + 3];
+          this.#append((r << (RUNG_SHIFT - 2)) + ((x < last ? x : last) | 0), time, slot, generation);
           break;
         }
       }
-      if (r === rungs) this.#pushBottom(time, slot);
+      if (r === end) this.#pushBottom(time, slot);
     } else {
       this.#append(TOP, time, slot, generation);
-      this.#count[MAX_RUNGS]++;
     }
     return generation * SLOT_LIMIT + slot;
   }
@@ -253,40 +255,52 @@ export class EventQueue {
     this.#poolI32 = new Int32Array(buffer);
   }
 
+  #countOf(end: number): number {
+    let count = (end & CHUNK_MASK) + 1;
+    const link = this.#link;
+    for (let chunk = link[end >> CHUNK_SHIFT]; chunk !== EMPTY; chunk = link[chunk]) count += CHUNK;
+    return count;
+  }
+
+  /** Fills the bottom from the ladder: as long as the size is not 0 there is something to fill it with. */
   #refill(): void {
+    const tail = this.#tail;
+    const rung = this.#rung;
     while (this.#runSize === 0 && this.#heapSize === 0) {
       this.#heapLimit = this.#heapBase;
       const r = this.#rungs - 1;
-      if (r < 0) this.#takeTop();
-      else if (this.#count[r] === 0) this.#rungs = r;
-      else this.#takeBucket(r);
+      if (r < 0) {
+        this.#takeTop();
+        continue;
+      }
+      const base = r << RUNG_SHIFT;
+      const last = rung[(r << 2) + 3];
+      let index = rung[(r << 2) + 2];
+      while (index <= last && tail[base + index] === EMPTY) index++;
+      if (index > last) {
+        this.#rungs = r;
+        continue;
+      }
+      const end = tail[base + index];
+      tail[base + index] = EMPTY;
+      rung[(r << 2) + 2] = index === last ? Infinity : index + 1;
+      const count = this.#countOf(end);
+      if (count <= INSERTION_LIMIT) {
+        this.#fillRun(end);
+      } else if (count > RUN_LIMIT || !this.#sortRun(end, count, rung[r << 2], rung[(r << 2) + 1], index)) {
+        // Where nothing comes after this bucket the new rung takes the place of the old one.
+        let later = index + 1;
+        while (later <= last && tail[base + later] === EMPTY) later++;
+        if (later > last) this.#rungs = r;
+        this.#spread(end, count);
+      }
     }
-  }
-
-  #takeBucket(r: number): void {
-    const tail = this.#tail;
-    let bucket = (r << RUNG_SHIFT) + this.#next[r];
-    while (tail[bucket] === EMPTY) bucket++;
-    const end = tail[bucket];
-    tail[bucket] = EMPTY;
-    const index = bucket - (r << RUNG_SHIFT);
-    this.#next[r] = index === this.#last[r] ? Infinity : index + 1;
-    let count = (end & CHUNK_MASK) + 1;
-    for (let chunk = this.#link[end >> CHUNK_SHIFT]; chunk !== EMPTY; chunk = this.#link[chunk]) count += CHUNK;
-    this.#count[r] -= count;
-    if (count <= RUN_LIMIT) {
-      this.#fillRun(end);
-      return;
-    }
-    if (this.#count[r] === 0) this.#rungs = r;
-    this.#spread(end, count);
   }
 
   #takeTop(): void {
     const end = this.#tail[TOP];
-    const count = this.#count[MAX_RUNGS];
+    const count = this.#countOf(end);
     this.#tail[TOP] = EMPTY;
-    this.#count[MAX_RUNGS] = 0;
     this.#ladderEnd = Infinity;
     if (count <= this.#heapBase >> 1) this.#toHeap(end);
     else this.#spread(end, count);
@@ -294,7 +308,6 @@ export class EventQueue {
 
   /** Spreads a chain over a new rung, or to the bottom. */
   #spread(end: number, count: number): void {
-    // min and max
     const f64 = this.#poolF64;
     const link = this.#link;
     let min = Infinity;
@@ -325,14 +338,13 @@ export class EventQueue {
       return;
     }
     const r = this.#rungs - 1;
-    const start = this.#start[r];
-    const inverse = this.#inverse[r];
-    const last = this.#last[r];
+    const start = this.#rung[r << 2];
+    const inverse = this.#rung[(r << 2) + 1];
+    const last = this.#rung[(r << 2) + 3];
     const ladderEnd = this.#ladderEnd;
     const base = r << RUNG_SHIFT;
     // oldest first
     let chunk = this.#reverse(end);
-    let placed = 0;
     while (chunk !== EMPTY) {
       const next = this.#link[chunk];
       const first = chunk << CHUNK_SHIFT;
@@ -341,19 +353,13 @@ export class EventQueue {
         const time = this.#poolF64[e << 1];
         const slot = this.#poolI32[(e << 2) + 2];
         const generation = this.#poolI32[(e << 2) + 3];
-        if (time > ladderEnd) {
-          this.#append(TOP, time, slot, generation);
-          this.#count[MAX_RUNGS]++;
-          continue;
-        }
         const x = (time - start) * inverse;
-        this.#append(base + (x < last ? (x > 0 ? x | 0 : 0) : last), time, slot, generation);
-        placed++;
+        const bucket = time > ladderEnd ? TOP : base + (x < last ? (x > 0 ? x | 0 : 0) : last);
+        this.#append(bucket, time, slot, generation);
       }
       this.#freeOne(chunk);
       chunk = next;
     }
-    this.#count[r] = placed;
   }
 
   #newRung(min: number, max: number, count: number): boolean {
@@ -363,11 +369,10 @@ export class EventQueue {
     buckets = buckets < 4 ? 4 : buckets > MAX_BUCKETS ? MAX_BUCKETS : buckets;
     const inverse = (buckets - 1) / (max - min);
     if (!(inverse > 0 && inverse < Infinity)) return false;
-    this.#start[r] = min;
-    this.#inverse[r] = inverse;
-    this.#next[r] = 0;
-    this.#last[r] = buckets - 1;
-    this.#count[r] = 0;
+    this.#rung[r << 2] = min;
+    this.#rung[(r << 2) + 1] = inverse;
+    this.#rung[(r << 2) + 2] = 0;
+    this.#rung[(r << 2) + 3] = buckets - 1;
     this.#rungs = r + 1;
     if (r === 0 && this.#ladderEnd === Infinity) this.#ladderEnd = max;
     return true;
@@ -391,7 +396,120 @@ export class EventQueue {
     this.#freeChunk = chunk;
   }
 
-  /** Sorts a few events into the run. Newest first. */
+  #freeChain(end: number): void {
+    const link = this.#link;
+    let chunk = end >> CHUNK_SHIFT;
+    const first = chunk;
+    while (link[chunk] !== EMPTY) chunk = link[chunk];
+    link[chunk] = this.#freeChunk;
+    this.#freeChunk = first;
+  }
+
+  /** Copies the living entries of a chain into the scratch arrays, newest first. */
+  #gather(end: number, count: number): number {
+    if (count > this.#scratchSlot.length) {
+      let length = this.#scratchSlot.length;
+      while (length < count) length *= 2;
+      this.#scratchTime = new Float64Array(length);
+      this.#scratchSlot = new Int32Array(length);
+      this.#scratchGen = new Int32Array(length);
+      this.#scratchIndex = new Int32Array(length);
+      this.#runTime = new Float64Array(length);
+      this.#runSlot = new Int32Array(length);
+      this.#runGen = new Int32Array(length);
+    }
+    const scratchTime = this.#scratchTime;
+    const scratchSlot = this.#scratchSlot;
+    const scratchGen = this.#scratchGen;
+    const f64 = this.#poolF64;
+    const pool = this.#poolI32;
+    const link = this.#link;
+    const i32 = this.#i32;
+    let n = 0;
+    let chunk = end >> CHUNK_SHIFT;
+    let e = end;
+    while (chunk !== EMPTY) {
+      const first = chunk << CHUNK_SHIFT;
+      for (; e >= first; e--) {
+        const slot = pool[(e << 2) + 2];
+        const generation = pool[(e << 2) + 3];
+        scratchTime[n] = f64[e << 1];
+        scratchSlot[n] = slot;
+        scratchGen[n] = generation;
+        // A dead entry is written over by the next.
+        if (i32[(slot << 3) + 6] === generation) n++;
+      }
+      chunk = link[chunk];
+      e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
+    }
+    return n;
+  }
+
+  /** Sorts a bucket into the run: by the place in the bucket's span first, then by insertion. */
+  #sortRun(end: number, count: number, start: number, inverse: number, index: number): boolean {
+    const n = this.#gather(end, count);
+    const counts = this.#counts;
+    const time = this.#scratchTime;
+    const place = this.#scratchIndex;
+    counts.fill(0, 0, n + 1);
+    for (let i = 0; i < n; i++) {
+      const x = ((time[i] - start) * inverse - index) * n;
+      // Later times first.
+      const p = x > 0 ? (x < n ? n - (x | 0) : 0) : n;
+      place[i] = p;
+      counts[p]++;
+    }
+    let sum = 0;
+    for (let p = 0; p <= n; p++) {
+      const here = counts[p];
+      if (here > INSERTION_LIMIT) return false;
+      counts[p] = sum;
+      sum += here;
+    }
+    const runTime = this.#runTime;
+    const runSlot = this.#runSlot;
+    const runGen = this.#runGen;
+    const slot = this.#scratchSlot;
+    const generation = this.#scratchGen;
+    for (let i = 0; i < n; i++) {
+      const to = counts[place[i]]++;
+      runTime[to] = time[i];
+      runSlot[to] = slot[i];
+      runGen[to] = generation[i];
+    }
+    this.#insertionSort(n);
+    this.#runSize = n;
+    this.#dead -= count - n;
+    this.#freeChain(end);
+    return true;
+  }
+
+  #insertionSort(n: number): void {
+    const runTime = this.#runTime;
+    const runSlot = this.#runSlot;
+    const runGen = this.#runGen;
+    for (let i = 1; i < n; i++) {
+      const time = runTime[i];
+      if (time < runTime[i - 1]) continue;
+      const slot = runSlot[i];
+      const generation = runGen[i];
+      let p = i;
+      while (p > 0) {
+        const other = runTime[p - 1];
+        if (other > time) break;
+        if (other === time && this.#firstOfEqualTimes(slot, runSlot[p - 1])) break;
+        runTime[p] = other;
+        runSlot[p] = runSlot[p - 1];
+        runGen[p] = runGen[p - 1];
+        p--;
+      }
+      runTime[p] = time;
+      runSlot[p] = slot;
+      runGen[p] = generation;
+    }
+  }
+
+  /** Sorts a few events into the run. */
   #fillRun(end: number): void {
     const runTime = this.#runTime;
     const runSlot = this.#runSlot;
@@ -402,81 +520,45 @@ export class EventQueue {
     let n = 0;
     let chunk = end >> CHUNK_SHIFT;
     let e = end;
+    let dead = 0;
     while (chunk !== EMPTY) {
       const first = chunk << CHUNK_SHIFT;
       for (; e >= first; e--) {
-        const time = f64[e << 1];
         const slot = pool[(e << 2) + 2];
         const generation = pool[(e << 2) + 3];
         if (i32[(slot << 3) + 6] !== generation) {
-          this.#dead--;
+          dead++;
           continue;
         }
-        let p = n++;
-        while (p > 0) {
-          const other = runTime[p - 1];
-          if (other > time) break;
-          if (other === time && this.#firstOfEqualTimes(slot, runSlot[p - 1])) break;
-          runTime[p] = other;
-          runSlot[p] = runSlot[p - 1];
-          runGen[p] = runGen[p - 1];
-          p--;
-        }
-        runTime[p] = time;
-        runSlot[p] = slot;
-        runGen[p] = generation;
+        runTime[n] = f64[e << 1];
+        runSlot[n] = slot;
+        runGen[n++] = generation;
       }
-      const next = this.#link[chunk];
-      this.#freeOne(chunk);
-      chunk = next;
+      chunk = this.#link[chunk];
       e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
     }
+    this.#freeChain(end);
+    this.#insertionSort(n);
+    this.#dead -= dead;
     this.#runSize = n;
   }
 
   /** A chain of equal times becomes the run if it is in order. */
   #tieRun(end: number, count: number): boolean {
-    if (count > this.#runTime.length) {
-      let length = this.#runTime.length;
-      while (length < count) length *= 2;
-      this.#runTime = new Float64Array(length);
-      this.#runSlot = new Int32Array(length);
-      this.#runGen = new Int32Array(length);
-    }
+    const n = this.#gather(end, count);
+    const slot = this.#scratchSlot;
+    for (let i = 1; i < n; i++) if (!this.#firstOfEqualTimes(slot[i], slot[i - 1])) return false;
     const runTime = this.#runTime;
     const runSlot = this.#runSlot;
     const runGen = this.#runGen;
-    const pool = this.#poolI32;
-    const i32 = this.#i32;
-    const time = this.#poolF64[end << 1];
-    let n = 0;
-    let dead = 0;
-    for (let e = end; ;) {
-      const slot = pool[(e << 2) + 2];
-      const generation = pool[(e << 2) + 3];
-      if (i32[(slot << 3) + 6] !== generation) {
-        dead++;
-      } else {
-        if (n > 0 && !this.#firstOfEqualTimes(slot, runSlot[n - 1])) return false;
-        runTime[n] = time;
-        runSlot[n] = slot;
-        runGen[n++] = generation;
-      }
-      if ((e & CHUNK_MASK) !== 0) {
-        e--;
-      } else {
-        const chunk = this.#link[e >> CHUNK_SHIFT];
-        if (chunk === EMPTY) break;
-        e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
-      }
+    for (let i = 0; i < n; i++) {
+      runTime[i] = this.#scratchTime[i];
+      runSlot[i] = slot[i];
+      runGen[i] = this.#scratchGen[i];
     }
-    this.#dead -= dead;
     this.#runSize = n;
-    for (let chunk = end >> CHUNK_SHIFT; chunk !== EMPTY; ) {
-      const next = this.#link[chunk];
-      this.#freeOne(chunk);
-      chunk = next;
-    }
+    this.#dead -= count - n;
+    this.#freeChain(end);
     return true;
   }
 
@@ -490,11 +572,10 @@ export class EventQueue {
         if (this.#i32[(slot << 3) + 6] !== this.#poolI32[(e << 2) + 3]) this.#dead--;
         else this.#heapPush(this.#poolF64[e << 1], slot);
       }
-      const next = this.#link[chunk];
-      this.#freeOne(chunk);
-      chunk = next;
+      chunk = this.#link[chunk];
       e = (chunk << CHUNK_SHIFT) + CHUNK_MASK;
     }
+    this.#freeChain(end);
     if (this.#heapLimit < this.#heapSize * 2) this.#heapLimit = this.#heapSize * 2;
   }
 
@@ -519,17 +600,16 @@ export class EventQueue {
     this.#runSize = n;
     for (let r = 0; r < this.#rungs; r++) {
       const base = r << RUNG_SHIFT;
-      for (let b = 0; b <= this.#last[r]; b++) this.#count[r] -= this.#purgeBucket(base + b);
+      for (let b = 0; b <= this.#rung[(r << 2) + 3]; b++) this.#purgeBucket(base + b);
     }
-    this.#count[MAX_RUNGS] -= this.#purgeBucket(TOP);
+    this.#purgeBucket(TOP);
     this.#dead = 0;
   }
 
-  #purgeBucket(bucket: number): number {
+  #purgeBucket(bucket: number): void {
     const end = this.#tail[bucket];
-    if (end === EMPTY) return 0;
+    if (end === EMPTY) return;
     this.#tail[bucket] = EMPTY;
-    let gone = 0;
     let chunk = this.#reverse(end);
     while (chunk !== EMPTY) {
       const next = this.#link[chunk];
@@ -538,13 +618,11 @@ export class EventQueue {
       for (let e = first; e <= stop; e++) {
         const slot = this.#poolI32[(e << 2) + 2];
         const generation = this.#poolI32[(e << 2) + 3];
-        if (this.#i32[(slot << 3) + 6] !== generation) gone++;
-        else this.#append(bucket, this.#poolF64[e << 1], slot, generation);
+        if (this.#i32[(slot << 3) + 6] === generation) this.#append(bucket, this.#poolF64[e << 1], slot, generation);
       }
       this.#freeOne(chunk);
       chunk = next;
     }
-    return gone;
   }
 
   // ---- bottom heap
@@ -552,20 +630,18 @@ export class EventQueue {
   #pushBottom(time: number, slot: number): void {
     if (this.#heapSize >= this.#heapLimit) this.#spreadBottom();
     // The rung that may have been made just now takes it, or the heap.
-    const r = this.#rungs - 1;
+    let bucket = -1;
     if (time > this.#ladderEnd) {
-      this.#append(TOP, time, slot, this.#i32[(slot << 3) + 6]);
-      this.#count[MAX_RUNGS]++;
-      return;
+      bucket = TOP;
+    } else if (this.#rungs > 0) {
+      const r = this.#rungs - 1;
+      const x = (time - this.#rung[r << 2]) * this.#rung[(r << 2) + 1];
+      const last = this.#rung[(r << 2) + 3];
+      if (x >= this.#rung[(r << 2) + 2]) bucket = (r << RUNG_SHIFT) + ((x < last ? x : last) | 0);
     }
-    if (r >= 0) {
-      const x = (time - this.#start[r]) * this.#inverse[r];
-      if (x >= this.#next[r]) {
-        const last = this.#last[r];
-        this.#append((r << RUNG_SHIFT) + (x < last ? x | 0 : last), time, slot, this.#i32[(slot << 3) + 6]);
-        this.#count[r]++;
-        return;
-      }
+    if (bucket >= 0) {
+      this.#append(bucket, time, slot, this.#i32[(slot << 3) + 6]);
+      return;
     }
     this.#heapPush(time, slot);
   }
@@ -600,26 +676,19 @@ export class EventQueue {
     this.#heapSize = 0;
     this.#runSize = 0;
     const r = this.#rungs - 1;
-    const start = this.#start[r];
-    const inverse = this.#inverse[r];
-    const last = this.#last[r];
+    const start = this.#rung[r << 2];
+    const inverse = this.#rung[(r << 2) + 1];
+    const last = this.#rung[(r << 2) + 3];
     const i32 = this.#i32;
-    let placed = 0;
     for (let i = -run; i < heap; i++) {
       const time = i < 0 ? this.#runTime[-1 - i] : this.#heapTime[i];
       const slot = i < 0 ? this.#runSlot[-1 - i] : this.#heapSlot[i];
       const generation = i < 0 ? this.#runGen[-1 - i] : i32[(slot << 3) + 6];
-      i32[(slot << 3) + 7] = NO_SLOT;
-      if (time > this.#ladderEnd) {
-        this.#append(TOP, time, slot, generation);
-        this.#count[MAX_RUNGS]++;
-        continue;
-      }
+      if (i >= 0) i32[(slot << 3) + 7] = NO_SLOT;
       const x = (time - start) * inverse;
-      this.#append((r << RUNG_SHIFT) + (x < last ? (x > 0 ? x | 0 : 0) : last), time, slot, generation);
-      placed++;
+      const bucket = time > this.#ladderEnd ? TOP : (r << RUNG_SHIFT) + (x < last ? (x > 0 ? x | 0 : 0) : last);
+      this.#append(bucket, time, slot, generation);
     }
-    this.#count[r] = placed;
   }
 
   #removeFromHeap(place: number): void {
