@@ -50,14 +50,15 @@ uint32_t hold_round() {
 
 }  // namespace
 
-// Arguments: file of 8192 increments, pending events, holds a round.
+// Arguments: file of 8192 increments, pending events, holds a round, spread of the first times (0 or 1).
 int main(int argc, char **argv) {
-  if (argc < 4) return 2;
+  if (argc < 5) return 2;
   std::ifstream table(argv[1]);
   for (double &value : increments)
     if (!(table >> value)) return 2;
   const uint32_t pending = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10));
   holds = static_cast<uint32_t>(std::strtoul(argv[3], nullptr, 10));
-  for (uint32_t i = 0; i < pending; i++) events.push({increment() + i, sequence++, 0, i});
+  const double spread = std::strtod(argv[4], nullptr);
+  for (uint32_t i = 0; i < pending; i++) events.push({increment() + spread * i, sequence++, 0, i});
   return converse(hold_round);
 }
