@@ -68,7 +68,7 @@ export class EventChains {
   reverse(end: number): number {
     const link = this.link;
     let previous = -1;
-    for (let chunk = end >> 3; chunk !== -1; ) {
+    for (let chunk = end >> 3; chunk !== -1;) {
       const next = link[chunk];
       link[chunk] = previous;
       previous = chunk;

@@ -14,7 +14,7 @@ export class EventHeap {
   size = 0;
   times = new Float64Array(LEAST_LENGTH + PADDING).fill(Infinity);
   slots = new Int32Array(LEAST_LENGTH + PADDING);
-  private declare readonly events: EventSlots;
+  declare private readonly events: EventSlots;
 
   constructor(events: EventSlots) {
     this.events = events;

@@ -47,8 +47,8 @@ export class EventLadder {
   readonly #chains = new EventChains(TOP + 1);
   readonly #counts = new Int32Array(PLACES_PER_EVENT * RUN_LIMIT + 1);
   readonly #places = new Int32Array(RUN_LIMIT);
-  private declare readonly events: EventSlots;
-  private declare readonly heap: EventHeap;
+  declare private readonly events: EventSlots;
+  declare private readonly heap: EventHeap;
 
   constructor(events: EventSlots, heap: EventHeap, heapLimit: number) {
     this.events = events;

@@ -25,9 +25,9 @@ export class EventQueue {
   payload = 0;
 
   #size = 0;
-  private declare readonly events: EventSlots;
-  private declare readonly heap: EventHeap;
-  private declare readonly ladder: EventLadder;
+  declare private readonly events: EventSlots;
+  declare private readonly heap: EventHeap;
+  declare private readonly ladder: EventLadder;
 
   /**
    * `capacity` is the number of events that fit before the arrays double for the first time. A slot serves `lastGeneration`

@@ -10,8 +10,8 @@ export class HeapQueue {
   priority = 0;
   kind = 0;
   payload = 0;
-  private declare readonly events: EventSlots;
-  private declare readonly heap: EventHeap;
+  declare private readonly events: EventSlots;
+  declare private readonly heap: EventHeap;
 
   constructor(capacity = 1024) {
     this.events = new EventSlots(capacity, LAST_GENERATION);

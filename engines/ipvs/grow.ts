@@ -17,18 +17,6 @@ export function grownInt32(old: Int32Array, capacity: number): Int32Array<ArrayB
   return grown;
 }
 
-export function grownUint32(old: Uint32Array, capacity: number): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(capacity);
-  grown.set(old);
-  return grown;
-}
-
-export function grownUint16(old: Uint16Array, capacity: number): Uint16Array<ArrayBuffer> {
-  const grown = new Uint16Array(capacity);
-  grown.set(old);
-  return grown;
-}
-
 export function grownUint8(old: Uint8Array, capacity: number): Uint8Array<ArrayBuffer> {
   const grown = new Uint8Array(capacity);
   grown.set(old);
