@@ -27,12 +27,23 @@ interface TextMetrics {
   width(item: { readonly fontSize?: number }, text: string | number | null | undefined): number;
 }
 
+/** Pictures as Vega drew them, by their spec: the pages of the experiments and the page over all have the same ones. */
+const drawn = new Map<string, string>();
+
 /** Throws when Vega-Lite or Vega warns: a warning means that the picture is not the one that the spec describes. */
 export async function renderSvg(spec: JsonObject, options: SvgOptions = {}): Promise<string> {
   const { width = DESIGN_WIDTH + AXIS_ROOM } = options;
+  const sized = withWidth(spec, width - AXIS_ROOM);
+  const key = `${width} ${JSON.stringify(sized)}`;
+  const known = drawn.get(key);
+  const svg = known ?? (await draw(sized, width));
+  drawn.set(key, svg);
+  return tidy(svg, options);
+}
+
+async function draw(sized: JsonObject, width: number): Promise<string> {
   const warnings: string[] = [];
   const logger = collectingLogger(warnings);
-  const sized = withWidth(spec, width - AXIS_ROOM);
   const compiled = compile(sized as unknown as TopLevelSpec, { config: chartConfig(width - AXIS_ROOM), logger });
   // Also where a canvas package happens to be installed: the picture must not depend on it. Vega lets its user replace this function.
   (vega as unknown as { readonly textMetrics: TextMetrics }).textMetrics.width = (item, text) =>
@@ -46,7 +57,7 @@ export async function renderSvg(spec: JsonObject, options: SvgOptions = {}): Pro
     view.finalize();
   }
   if (warnings.length > 0) throw new Error(`the chart was drawn with warnings: ${warnings.join('; ')}`);
-  return tidy(svg, options);
+  return svg;
 }
 
 function tidy(svg: string, { inPage = false, idPrefix = '', label }: SvgOptions): string {

@@ -5,6 +5,7 @@ import { reasonOf, type WorkerReply } from './attempt-trial.ts';
 import type { TrialResult } from './trial.ts';
 import { groupTrials } from './trial-groups.ts';
 import type { Trial } from './sweep-plan.ts';
+import { TaskWriter, type TrialTask } from './trial-task.ts';
 
 export { attemptTrial } from './attempt-trial.ts';
 
@@ -29,7 +30,7 @@ export interface PoolExecutor extends Executor {
  */
 export function poolExecutor(workerFile: string, workers: number): PoolExecutor {
   const threads = Math.max(1, workers);
-  const pool = new Piscina<readonly Trial[], WorkerReply[]>({
+  const pool = new Piscina<TrialTask, WorkerReply[]>({
     filename: workerFile,
     minThreads: threads,
     maxThreads: threads,
@@ -37,9 +38,10 @@ export function poolExecutor(workerFile: string, workers: number): PoolExecutor 
     // A trial of a large cluster makes many objects that live: a larger young generation copies them less often.
     resourceLimits: { maxOldGenerationSizeMb: 4096, maxYoungGenerationSizeMb: 192 },
   });
+  const writer = new TaskWriter();
   /** The replies of all, or the reason why there are none. */
   const attempt = (trials: readonly Trial[], signal: AbortSignal): Promise<WorkerReply[] | string> =>
-    pool.run(trials, { signal }).catch(reasonOf);
+    pool.run(writer.write(trials), { signal }).catch(reasonOf);
   return {
     async run(trials, onOutcome, signal) {
       setMaxListeners(0, signal);

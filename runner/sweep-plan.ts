@@ -63,5 +63,5 @@ export function expectedSeconds(trial: Trial): number {
   const endpoints =
     servicePorts * (cluster.kind === 'synthetic' ? cluster.endpointsPerService : cluster.extraEndpointsPerService);
   const packets = traffic.connections * Math.min(MEAN_PACKETS_LIMIT, toDistribution(traffic.packetsPerConnection).mean);
-  return 0.01 + packets * 1.5e-6 + endpoints * 1.5e-6 + servicePorts * 2e-6 + durationSeconds * 1e-4;
+  return 0.004 + packets * 0.6e-6 + endpoints * 1.5e-6 + servicePorts * 2e-6 + durationSeconds * 1e-4;
 }

@@ -2,8 +2,8 @@
 import { expectedSeconds, type Trial } from './sweep-plan.ts';
 
 /**
- * A round trip between threads takes 30 to 90 us and the clone of a point 180; trials of one point share its clone, and the cluster
- * that the worker has built for the first.
+ * A round trip between threads takes 30 to 90 us. Neighbours have the same point, mostly, and so the cluster that the worker has built
+ * for the first.
  */
 const GROUP_SECONDS = 0.05;
 /** Groups for each worker at least, where there are as many trials: one that takes longer than expected is then made up for. */

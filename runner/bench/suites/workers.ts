@@ -11,7 +11,7 @@ export const SUITE: Suite = {
       return [job('small trials', { services: 20, connections: 100, packets: 6, replications: 8 }, 1)];
     return [
       // Some 0.5 MB of state a trial: both workers' cores have it in their own L2 cache.
-      job('trials that fit L2', { services: 100, connections: 2000, packets: 40, replications: 8 }, 1 / 1.8),
+      job('trials that fit L2', { services: 100, connections: 2000, packets: 40, replications: 24 }, 1 / 1.8),
       // Some 60 MB: both workers wait for the same memory.
       job('trials beyond L2', { services: 20_000, connections: 30_000, packets: 5, replications: 4 }, 1 / 1.35),
     ];
