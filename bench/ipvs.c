@@ -7,7 +7,7 @@
  * literal walks every rule and the chains of the service table; indexed adds the sums of a hook's rules by key and finds a virtual
  * server by a hash index that knows its place in the chain. engines/ipvs/process.bench.ts has the job.
  */
-#include "peer.h"
+#include "streams.h"
 
 enum {
   BATCH = 256,
@@ -76,42 +76,6 @@ static void *resized(void *old, size_t n, size_t size) {
   void *p = realloc(old, n * size);
   if (p == NULL) abort();
   return p;
-}
-
-/* ---- Random streams by name: sim/rng.ts ---- */
-
-static uint32_t fmix32(uint32_t h) {
-  h ^= h >> 16;
-  h *= 0x85ebca6bu;
-  h ^= h >> 13;
-  h *= 0xc2b2ae35u;
-  return h ^ (h >> 16);
-}
-
-static struct random_stream stream_of(const char *name, uint32_t seed) {
-  uint32_t a = 0x9e3779b9u ^ seed, b = 0x243f6a88u, c = 0xb7e15162u ^ seed * 0x85ebca6bu, d = 0xdeadbeefu ^ 0xc2b2ae35u;
-  uint32_t length = (uint32_t)strlen(name);
-  for (uint32_t i = 0; i < length; i++) {
-    uint32_t unit = (unsigned char)name[i];
-    a = b ^ (a ^ unit) * 597399067u;
-    b = c ^ (b ^ unit) * 2869860233u;
-    c = d ^ (c ^ unit) * 951274213u;
-    d = a ^ (d ^ unit) * 2716044179u;
-  }
-  a = fmix32(a ^ length);
-  b = fmix32(b ^ a);
-  c = fmix32(c ^ b);
-  d = fmix32(d ^ c);
-  a = fmix32(a ^ d);
-  struct random_stream stream = {a, b, c, d};
-  return stream;
-}
-
-static uint32_t below(struct random_stream *r, uint32_t bound) {
-  uint64_t limit = 4294967296ull - 4294967296ull % bound;
-  uint32_t word = next_uint32(r);
-  while (word >= limit) word = next_uint32(r);
-  return word % bound;
 }
 
 /* ---- Connection tracking: engines/conntrack/table.ts ---- */
@@ -1078,15 +1042,11 @@ static void add_service(uint32_t address, uint16_t port, int32_t id) {
 }
 
 static void build_cluster(int32_t n) {
-  struct random_stream order = stream_of("service-order", 1), hash = stream_of("connection-hash", 1);
+  struct random_stream order = named_stream(1, "service-order"), hash = named_stream(1, "connection-hash");
   conns.seed = next_uint32(&hash);
   uint32_t *ids = allocate((size_t)n, sizeof *ids);
   for (int32_t i = 0; i < n; i++) ids[i] = (uint32_t)i;
-  for (int32_t i = n - 1; i > 0; i--) {
-    uint32_t j = below(&order, (uint32_t)i + 1), held = ids[i];
-    ids[i] = ids[j];
-    ids[j] = held;
-  }
+  shuffle(ids, (uint32_t)n, &order);
   services = allocate((size_t)n * 2, sizeof *services);
   servers = allocate((size_t)n * 2 * ENDPOINTS, sizeof *servers);
   memset(service_heads, 0xff, sizeof service_heads);
@@ -1211,7 +1171,7 @@ int main(int argc, char **argv) {
   int is_established = strcmp(argv[1], "established") == 0;
   is_literal = strcmp(argv[2], "literal") == 0;
   service_total = (uint32_t)atoi(argv[3]);
-  traffic = stream_of("traffic", 1);
+  traffic = named_stream(1, "traffic");
   ct_size(1024);
   conns_size(1024);
   conns.free = NONE;

@@ -79,7 +79,7 @@ export class TrialMeter {
     const bareEstablished = model.barePacket(false);
     const rows = work.rows;
     const firsts = verdicts.first;
-    addColumns(rows, length, this.#sums);
+    work.addTo(this.#sums, length);
     // Sums of floats go on packet by packet: their last bits depend on the order.
     let costSum = this.#costSum;
     let bareSum = this.#bareSum;
@@ -197,27 +197,6 @@ export class TrialMeter {
     const grown = new Float64Array(this.#firstCosts.length * 2);
     grown.set(this.#firstCosts);
     this.#firstCosts = grown;
-  }
-}
-
-/** Adds the counters of a batch to `sums`. Four columns at a time: their sums stay in registers, and are of integers, so exact in any order. */
-function addColumns(rows: Uint32Array, length: number, sums: Float64Array): void {
-  const end = length * COUNTER_STRIDE;
-  for (let c = 0; c < COUNTER_STRIDE; c += 4) {
-    let s0 = 0;
-    let s1 = 0;
-    let s2 = 0;
-    let s3 = 0;
-    for (let at = c; at < end; at += COUNTER_STRIDE) {
-      s0 += rows[at];
-      s1 += rows[at + 1];
-      s2 += rows[at + 2];
-      s3 += rows[at + 3];
-    }
-    sums[c] += s0;
-    sums[c + 1] += s1;
-    sums[c + 2] += s2;
-    sums[c + 3] += s3;
   }
 }
 

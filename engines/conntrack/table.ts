@@ -42,8 +42,8 @@ const SEEN_REPLY = 128;
 /** In `runFlags` alone. */
 export const FLOW_REPLY = 128;
 
-/** Outcome of an established flow's packet that the filter table lets pass, by reply * 4 + (FLOW_DNAT | FLOW_MASQUERADED). */
-const RUN_OUTCOMES = Uint8Array.of(
+/** Outcome of a known flow's packet that the filter table lets pass, by reply * 4 + (FLOW_DNAT | FLOW_MASQUERADED). */
+const LATER_OUTCOMES = Uint8Array.of(
   OUTCOME_ACCEPT,
   OUTCOME_ENDPOINT,
   OUTCOME_ACCEPT,
@@ -210,7 +210,7 @@ export class ConntrackTable {
       verdicts.first[i] = 0;
       verdicts.masqueraded[i] = (meta >>> 9) & 1;
       verdicts.servicePortId[i] = words[base + SERVICE];
-      verdicts.outcome[i] = RUN_OUTCOMES[reply * 4 + ((meta >>> 8) & 3)];
+      verdicts.outcome[i] = LATER_OUTCOMES[reply * 4 + ((meta >>> 8) & 3)];
       runFlags[i] = ((meta >>> 8) & ~SEEN_REPLY) | (reply * FLOW_REPLY);
     }
     return length;
@@ -357,15 +357,17 @@ export class ConntrackTable {
     return entry;
   }
 
-  /** Packet `i` of the entry's flow as it leaves: the other tuple, turned round. */
+  /** Packet `i` of the entry's flow as it leaves, the other tuple turned round, and its outcome if the filter table lets it pass. */
   translate(verdicts: VerdictBatch, i: number): void {
     const words = this.#words;
-    const other = this.entry * STRIDE + (this.isReply ? 0 : NODE);
+    const base = this.entry * STRIDE;
+    const other = base + (this.isReply ? 0 : NODE);
     const ports = words[other + PORTS];
     verdicts.srcAddress[i] = words[other + DST];
     verdicts.dstAddress[i] = words[other + SRC];
     verdicts.srcPort[i] = ports;
     verdicts.dstPort[i] = ports >>> 16;
+    verdicts.outcome[i] = LATER_OUTCOMES[(this.isReply ? 4 : 0) + ((words[base + META] >>> 8) & 3)];
   }
 
   /** Source of the entry's first packet. */

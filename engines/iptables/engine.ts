@@ -11,7 +11,6 @@ import {
   OUTCOME_ACCEPT,
   OUTCOME_DROP,
   OUTCOME_ENDPOINT,
-  OUTCOME_REPLY,
   REASON_CONNTRACK_FULL,
   REASON_INVALID,
   REASON_NONE,
@@ -228,8 +227,6 @@ class IptablesEngine implements Engine {
     verdicts.first[i] = 0;
     verdicts.masqueraded[i] = (flags & FLOW_MASQUERADED) === 0 ? 0 : 1;
     verdicts.servicePortId[i] = conntrack.servicePortId(entry);
-    if (reply) verdicts.outcome[i] = (flags & (FLOW_DNAT | FLOW_MASQUERADED)) === 0 ? OUTCOME_ACCEPT : OUTCOME_REPLY;
-    else verdicts.outcome[i] = (flags & FLOW_DNAT) === 0 ? OUTCOME_ACCEPT : OUTCOME_ENDPOINT;
     const state = (established ? STATE_ESTABLISHED : STATE_NEW) | ((flags & FLOW_DNAT) === 0 ? 0 : STATE_DNAT);
     this.#filterLater(packets, i, state, reply, verdicts, rows, row);
   }
